@@ -1,0 +1,64 @@
+# Everything a developer, a user trying it out, and CI call. `make help` lists the targets.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PROTOS := $(shell find protos -name '*.proto')
+ARGS   ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install up test lint format coverage generate generate-check lock bench clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(VENV)/.installed ## Install into .venv what is not there yet
+
+$(VENV)/.installed: requirements-dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Tollway needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.12"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+up: install ## Run the whole mesh in one process (ARGS="--port 9000" adds options)
+	@exec $(BIN)/tollway up $(ARGS)
+
+test: install ## Run all tests
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: install generate-check ## What CI checks beside the tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/buf lint
+	$(BIN)/buf format --diff --exit-code
+	@tag=$$(git describe --tags --abbrev=0 --match 'v*' 2>/dev/null); \
+	  if [ -n "$$tag" ]; then echo "buf breaking against $$tag"; $(BIN)/buf breaking --against ".git#tag=$$tag"; \
+	  else echo "buf breaking: no release tag yet"; fi
+	$(BIN)/lint-imports
+
+format: install ## Format the code and the contract
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/buf format -w
+
+generate: install ## Generate gen/ from protos/
+	@rm -rf gen/tollway
+	PATH="$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -Iprotos --python_out=gen --grpc_python_out=gen \
+	  --mypy_out=quiet:gen --mypy_grpc_out=quiet:gen $(PROTOS)
+
+generate-check: install ## Check that gen/ is what protos/ generates
+	@rm -rf $(VENV)/gen && mkdir -p $(VENV)/gen
+	@PATH="$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -Iprotos --python_out=$(VENV)/gen --grpc_python_out=$(VENV)/gen \
+	  --mypy_out=quiet:$(VENV)/gen --mypy_grpc_out=quiet:$(VENV)/gen $(PROTOS)
+	@diff -ru -x __pycache__ $(VENV)/gen gen || { echo "gen/ is out of date: run make generate"; exit 1; }
+
+lock: install ## Resolve the lock files anew from pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  --group dev pyproject.toml -o requirements-dev.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  -c requirements-dev.lock pyproject.toml -o requirements.lock
+
+clean: ## Remove what was installed and made here
+	rm -rf $(VENV) .coverage* htmlcov .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,1 @@
+"""Configuration: `tollway.yaml` and the environment, validated whole and loaded once."""

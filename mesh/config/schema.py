@@ -1,0 +1,166 @@
+"""The shape of `tollway.yaml`: every key, its type and its default."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+
+from mesh.config.values import Duration, NanoUsd, Size, format_duration
+
+
+class Section(BaseModel):
+    """A mapping in the file: no unknown keys, and frozen once loaded."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _drain(value: Any) -> Any:
+    return {"drain": value["drain"]} if isinstance(value, dict) else value
+
+
+class Drain(Section):
+    """Reads on for a while after the client left, where a provider bills anyway."""
+
+    drain: Duration
+
+
+class SimOptions(Section):
+    """How the built-in model behaves where the model's name does not say otherwise."""
+
+    ttft: Duration = 0.0
+    rate: float = Field(0.0, ge=0, description="Tokens per second; 0: as fast as can be.")
+    tokens: int = Field(20, ge=0, description="Length of a generated answer.")
+
+
+class Provider(Section):
+    """Someone who can be called."""
+
+    dialect: Literal["openai", "sim"] = "openai"
+    base_url: str = Field("", description="Empty: the dialect's own address.")
+    api_key: SecretStr = SecretStr("")
+    headers: dict[str, str] = Field(default_factory=dict, description="Sent with every call.")
+    on_disconnect: Annotated[Literal["cancel"] | Drain, BeforeValidator(_drain)] = "cancel"
+    sim: SimOptions = SimOptions()
+
+
+class Timeouts(Section):
+    """How long to wait for what."""
+
+    connect: Duration = 3.0
+    headers: Duration = 30.0
+    first_token: Duration = 30.0
+    gap: Duration = 30.0
+    total: Duration = 600.0
+
+
+Capability = Literal["tools", "vision", "prefill", "json_schema", "audio", "files", "reasoning"]
+
+
+class Deployment(Section):
+    """A provider's model that can answer for a name."""
+
+    provider: str
+    model: str = Field("", description="The provider's own name for it. Empty: the name asked for.")
+    weight: int = Field(1, ge=1)
+    can: tuple[Capability, ...] | None = Field(None, description="Absent: everything but prefill.")
+    context: int | None = Field(None, ge=1, description="Tokens. Absent: not known.")
+    retries: int | None = Field(None, ge=0)
+    timeouts: Timeouts | None = None
+
+
+class Model(Section):
+    """A name that clients use. A name ending in `*` stands for every name that begins so."""
+
+    strategy: Literal["ordered"] = "ordered"
+    deployments: tuple[Deployment, ...] = Field(min_length=1)
+    fallbacks: tuple[str, ...] = ()
+    description: str = ""
+    retries: int | None = Field(None, ge=0)
+    timeouts: Timeouts | None = None
+
+
+class Defaults(Section):
+    """What holds where a model or deployment says nothing of its own."""
+
+    retries: int = Field(3, ge=0)
+    retry_after_wait: Duration = 5.0
+    timeouts: Timeouts = Timeouts()
+
+
+class PriceEntry(Section):
+    """A price of one's own. Amounts are per 1M tokens."""
+
+    provider: str
+    model: str = "*"
+    input: NanoUsd
+    output: NanoUsd
+    cached_input: NanoUsd | None = None
+    cache_write: NanoUsd | None = None
+    cache_write_1h: NanoUsd | None = None
+    reasoning: NanoUsd | None = None
+    context: int = Field(0, ge=0, description="The model's context window in tokens. 0: not known.")
+
+
+class Ledger(Section):
+    """Where attempts are booked."""
+
+    url: str = "sqlite:///{data_dir}/ledger.db"
+
+
+class Journal(Section):
+    """The router's own record of calls, until the ledger has them."""
+
+    fsync: Duration = Field(1.0, description="What a power loss can take at most. 0s: every write waits for the disk.")
+    ship_every: Duration = 0.2
+
+
+class Telemetry(Section):
+    """What is told to whom. The standard OTEL_* variables hold where a key is not set."""
+
+    otlp_endpoint: str = Field("", description="Empty: as OTEL_EXPORTER_OTLP_ENDPOINT says, else nothing is exported.")
+    sample: float = Field(1.0, ge=0, le=1)
+    content: bool = Field(False, description="Whether prompts and answers are recorded in spans.")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Http(Section):
+    """The HTTP edge."""
+
+    listen: str = "127.0.0.1:8080"
+    max_body: Size = 32 * 2**20
+    max_messages: int = Field(2048, ge=1)
+    body_timeout: Duration = Field(30.0, description="For a request's headers, and again for its body, to arrive.")
+    drain: Duration = Field(30.0, description="For running requests to end at shutdown.")
+
+
+class Tls(Section):
+    """Files of a PEM certificate chain, its key and, for mutual TLS, the authority clients must be signed by."""
+
+    cert: str
+    key: str
+    client_ca: str = ""
+
+
+class Grpc(Section):
+    """The gRPC servers."""
+
+    listen: str = "127.0.0.1:50051"
+    tls: Tls | None = None
+
+
+class Config(Section):
+    """The whole file. Nothing is required."""
+
+    providers: dict[str, Provider] = Field(default_factory=dict)
+    models: dict[str, Model] = Field(default_factory=dict)
+    defaults: Defaults = Defaults()
+    prices: tuple[PriceEntry, ...] = ()
+    ledger: Ledger = Ledger()
+    journal: Journal = Journal()
+    telemetry: Telemetry = Telemetry()
+    http: Http = Http()
+    grpc: Grpc = Grpc()
+
+
+__all__ = ["Config", "Section", "format_duration"]

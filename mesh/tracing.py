@@ -1,0 +1,142 @@
+"""What a trace is to the code that takes part in it, with no telemetry library in sight.
+
+A `TraceContext` says where in which trace we are; it travels as W3C `traceparent`, over HTTP headers and gRPC metadata
+alike, and inside a process in the `current` context variable. Spans are started with an explicit parent and never
+made current across a `yield`: a generator that is pulled shares its caller's context variables.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+AttributeValue = str | bool | int | float | Sequence[str]
+_TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+
+
+class Kind(Enum):
+    """A span's side of a call."""
+
+    INTERNAL = "internal"
+    SERVER = "server"
+    CLIENT = "client"
+
+
+@dataclass(frozen=True, slots=True)
+class TraceContext:
+    """A place in a trace: 32 hexadecimal digits, 16 hexadecimal digits, and whether spans are being recorded."""
+
+    trace_id: str
+    span_id: str
+    sampled: bool
+    state: str = ""
+    """W3C `tracestate`, passed on as it came."""
+
+    @property
+    def traceparent(self) -> str:
+        return f"00-{self.trace_id}-{self.span_id}-{'01' if self.sampled else '00'}"
+
+
+def parse_traceparent(header: str | None, state: str | None = None) -> TraceContext | None:
+    """The place a `traceparent` header names; None for a missing or malformed one (W3C Trace Context, section 3.2)."""
+    match = _TRACEPARENT.fullmatch(header.strip()) if header else None
+    if match is None or match[1] == "ff" or (match[1] == "00" and match[5]):
+        return None
+    if not match[2].strip("0") or not match[3].strip("0"):
+        return None
+    return TraceContext(match[2], match[3], bool(int(match[4], 16) & 1), state or "")
+
+
+def new_trace_id() -> str:
+    return os.urandom(16).hex()
+
+
+def new_span_id() -> str:
+    return os.urandom(8).hex()
+
+
+_current: ContextVar[TraceContext | None] = ContextVar("tollway_trace", default=None)
+
+
+def current() -> TraceContext | None:
+    """Where we are: set by the edge and by every gRPC server before a handler runs."""
+    return _current.get()
+
+
+def set_current(context: TraceContext | None) -> None:
+    """Says where we are, from here on in this task. Read it before the first await or yield that follows."""
+    _current.set(context)
+
+
+class Span(Protocol):
+    """A stretch of work. Where the trace is not sampled, everything but `context` does nothing."""
+
+    @property
+    def context(self) -> TraceContext: ...
+
+    @property
+    def recording(self) -> bool:
+        """Whether attributes are worth computing."""
+
+    def set(self, attributes: Mapping[str, AttributeValue]) -> None: ...
+
+    def event(self, name: str, attributes: Mapping[str, AttributeValue] | None = None) -> None: ...
+
+    def fail(self, error_type: str, message: str = "") -> None:
+        """Marks the span as failed: status ERROR, and `error.type`."""
+
+    def end(self) -> None:
+        """Ends the span; a second time does nothing."""
+
+
+class Tracer(Protocol):
+    """Starts spans."""
+
+    def start(
+        self,
+        name: str,
+        kind: Kind,
+        parent: TraceContext | None,
+        attributes: Mapping[str, AttributeValue] | None = None,
+        links: Sequence[TraceContext] = (),
+    ) -> Span:
+        """A span under `parent`; with none, the root of a new trace, which decides whether that is sampled."""
+
+
+class Unsampled:
+    """The span of a trace that is not recorded."""
+
+    __slots__ = ("context",)
+    recording = False
+
+    def __init__(self, context: TraceContext) -> None:
+        self.context = context
+
+    def set(self, attributes: Mapping[str, AttributeValue]) -> None: ...
+
+    def event(self, name: str, attributes: Mapping[str, AttributeValue] | None = None) -> None: ...
+
+    def fail(self, error_type: str, message: str = "") -> None: ...
+
+    def end(self) -> None: ...
+
+
+class NoTracer:
+    """Records nothing, and still gives every request a trace id."""
+
+    def start(
+        self,
+        name: str,
+        kind: Kind,
+        parent: TraceContext | None,
+        attributes: Mapping[str, AttributeValue] | None = None,
+        links: Sequence[TraceContext] = (),
+    ) -> Span:
+        if parent is None:
+            parent = TraceContext(new_trace_id(), new_span_id(), sampled=False)
+        return Unsampled(parent)

@@ -1,0 +1,1 @@
+"""The services of the mesh, each blind to the others."""

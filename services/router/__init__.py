@@ -1,0 +1,1 @@
+"""Deciding which deployment answers."""
