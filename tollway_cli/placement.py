@@ -20,7 +20,7 @@ class PlacementError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """What runs here (in order of NAMES), `name -> address` to listen on, and `name -> target` of what runs elsewhere."""
+    """What runs here (in order of NAMES), where it listens, and where what runs elsewhere is reached (by name)."""
 
     services: tuple[str, ...]
     listen: Mapping[str, str]
