@@ -1,28 +1,78 @@
-"""The shape of `tollway.yaml`: every key, its type and its default."""
+"""The shape of `tollway.yaml`: every key, its type and its default.
+
+Values are written in the notations of `mesh.config.values` (`Timeouts(gap="50ms")` in code, too) and read as plain
+numbers. A field that `repr` does not show may hold a secret, and no message repeats its value.
+"""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    SecretStr,
+    Tag,
+    model_validator,
+)
 
-from mesh.config.values import Duration, NanoUsd, Size, format_duration
+from mesh.config.values import (
+    Address,
+    Duration,
+    HeaderValue,
+    HttpUrl,
+    LedgerUrl,
+    NanoUsd,
+    PositiveDuration,
+    Size,
+)
 
 
 class Section(BaseModel):
     """A mapping in the file: no unknown keys, and frozen once loaded."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-
-def _drain(value: Any) -> Any:
-    return {"drain": value["drain"]} if isinstance(value, dict) else value
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_what_is_empty(cls, value: Any) -> Any:
+        """A key with nothing behind it (`openai:`) stands for its default, and so does a whole section."""
+        if value is None:
+            return {}
+        return {key: item for key, item in value.items() if item is not None} if isinstance(value, dict) else value
 
 
 class Drain(Section):
     """Reads on for a while after the client left, where a provider bills anyway."""
 
-    drain: Duration
+    drain: PositiveDuration
+
+
+def _check_cancel(value: Any) -> Any:
+    if value != "cancel":
+        raise ValueError("must be cancel, or a mapping such as {drain: 30s}")
+    return value
+
+
+OnDisconnect = Annotated[
+    Annotated[Literal["cancel"], BeforeValidator(_check_cancel), Tag("~cancel")] | Annotated[Drain, Tag("~drain")],
+    Discriminator(lambda value: "~drain" if isinstance(value, (dict, Drain)) else "~cancel"),
+]
+"""`cancel`, or `{drain: 30s}`."""
+
+UNION_TAGS = frozenset({"~cancel", "~drain"})
+"""Steps in the location of a pydantic error that are no keys."""
+
+
+def _check_key(key: SecretStr) -> SecretStr:
+    plain = key.get_secret_value().strip()  # files and secret stores like to end them with a line break
+    if not plain.isascii() or any(character.isspace() or not character.isprintable() for character in plain):
+        raise ValueError("must be a key: printable ASCII without white space")
+    return SecretStr(plain)
 
 
 class SimOptions(Section):
@@ -37,21 +87,21 @@ class Provider(Section):
     """Someone who can be called."""
 
     dialect: Literal["openai", "sim"] = "openai"
-    base_url: str = Field("", description="Empty: the dialect's own address.")
-    api_key: SecretStr = SecretStr("")
-    headers: dict[str, str] = Field(default_factory=dict, description="Sent with every call.")
-    on_disconnect: Annotated[Literal["cancel"] | Drain, BeforeValidator(_drain)] = "cancel"
+    base_url: HttpUrl = Field("", repr=False, description="Empty: the dialect's own address.")
+    api_key: Annotated[SecretStr, AfterValidator(_check_key)] = Field(SecretStr(""), repr=False)
+    headers: dict[str, HeaderValue] = Field(default_factory=dict, repr=False, description="Sent with every call.")
+    on_disconnect: OnDisconnect = "cancel"
     sim: SimOptions = SimOptions()
 
 
 class Timeouts(Section):
     """How long to wait for what."""
 
-    connect: Duration = 3.0
-    headers: Duration = 30.0
-    first_token: Duration = 30.0
-    gap: Duration = 30.0
-    total: Duration = 600.0
+    connect: PositiveDuration = 3.0
+    headers: PositiveDuration = 30.0
+    first_token: PositiveDuration = 30.0
+    gap: PositiveDuration = 30.0
+    total: PositiveDuration = 600.0
 
 
 Capability = Literal["tools", "vision", "prefill", "json_schema", "audio", "files", "reasoning"]
@@ -61,7 +111,7 @@ class Deployment(Section):
     """A provider's model that can answer for a name."""
 
     provider: str
-    model: str = Field("", description="The provider's own name for it. Empty: the name asked for.")
+    model: str = Field("", description="The provider's own name for it. Empty: what `mesh.config.patterns` says.")
     weight: int = Field(1, ge=1)
     can: tuple[Capability, ...] | None = Field(None, description="Absent: everything but prefill.")
     context: int | None = Field(None, ge=1, description="Tokens. Absent: not known.")
@@ -70,7 +120,7 @@ class Deployment(Section):
 
 
 class Model(Section):
-    """A name that clients use. A name ending in `*` stands for every name that begins so."""
+    """What stands behind a name that clients use, or behind many (`mesh.config.patterns`)."""
 
     strategy: Literal["ordered"] = "ordered"
     deployments: tuple[Deployment, ...] = Field(min_length=1)
@@ -105,20 +155,22 @@ class PriceEntry(Section):
 class Ledger(Section):
     """Where attempts are booked."""
 
-    url: str = "sqlite:///{data_dir}/ledger.db"
+    url: LedgerUrl = Field("sqlite:///{data_dir}/ledger.db", repr=False)
 
 
 class Journal(Section):
     """The router's own record of calls, until the ledger has them."""
 
     fsync: Duration = Field(1.0, description="What a power loss can take at most. 0s: every write waits for the disk.")
-    ship_every: Duration = 0.2
+    ship_every: PositiveDuration = 0.2
 
 
 class Telemetry(Section):
     """What is told to whom. The standard OTEL_* variables hold where a key is not set."""
 
-    otlp_endpoint: str = Field("", description="Empty: as OTEL_EXPORTER_OTLP_ENDPOINT says, else nothing is exported.")
+    otlp_endpoint: HttpUrl = Field(
+        "", repr=False, description="Empty: as OTEL_EXPORTER_OTLP_ENDPOINT says, else nothing is exported."
+    )
     sample: float = Field(1.0, ge=0, le=1)
     content: bool = Field(False, description="Whether prompts and answers are recorded in spans.")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -127,10 +179,12 @@ class Telemetry(Section):
 class Http(Section):
     """The HTTP edge."""
 
-    listen: str = "127.0.0.1:8080"
+    listen: Address = "127.0.0.1:8080"
     max_body: Size = 32 * 2**20
     max_messages: int = Field(2048, ge=1)
-    body_timeout: Duration = Field(30.0, description="For a request's headers, and again for its body, to arrive.")
+    body_timeout: PositiveDuration = Field(
+        30.0, description="For a request's headers, and again for its body, to arrive."
+    )
     drain: Duration = Field(30.0, description="For running requests to end at shutdown.")
 
 
@@ -145,7 +199,7 @@ class Tls(Section):
 class Grpc(Section):
     """The gRPC servers."""
 
-    listen: str = "127.0.0.1:50051"
+    listen: Address = "127.0.0.1:50051"
     tls: Tls | None = None
 
 
@@ -161,6 +215,3 @@ class Config(Section):
     telemetry: Telemetry = Telemetry()
     http: Http = Http()
     grpc: Grpc = Grpc()
-
-
-__all__ = ["Config", "Section", "format_duration"]

@@ -1,12 +1,16 @@
-"""The notations of configuration values: `250ms`, `32MiB`, `$5.00`. Each parses to a plain number."""
+"""The notations of configuration values: `250ms`, `32MiB`, `$5.00`. Each parses to a plain number.
+
+What is raised says what is wanted and never repeats the value: only the loader knows whether it may be shown.
+"""
 
 from __future__ import annotations
 
 import re
 from typing import Annotated
 
-from pydantic import BeforeValidator, PlainSerializer
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
+from mesh.config.addresses import parse_address, parse_http_url
 from mesh.money import format_usd, parse_usd
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -17,7 +21,7 @@ def parse_duration(text: object) -> float:
     """Seconds of a duration such as `250ms`, `10s`, `5m` or `1h`. Raises ValueError for anything else."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", text.strip()) if isinstance(text, str) else None
     if match is None:
-        raise ValueError(f"{text!r} is not a duration such as 250ms, 10s or 5m")
+        raise ValueError("must be a duration such as 250ms, 10s or 5m")
     return float(match[1]) * _SECONDS[match[2]]
 
 
@@ -27,15 +31,18 @@ def parse_size(text: object) -> int:
         return text
     match = re.fullmatch(r"(\d+)\s*(B|KiB|MiB|GiB|kB|MB|GB)?", text.strip()) if isinstance(text, str) else None
     if match is None:
-        raise ValueError(f"{text!r} is not a size such as 32MiB")
+        raise ValueError("must be a size such as 32MiB")
     return int(match[1]) * _BYTES[match[2] or "B"]
 
 
 def _parse_money(text: object) -> int:
-    # A bare number stays text on its way here (the loader keeps YAML floats as written), so no float is ever rounded.
+    # A bare number is still text on its way here (the loader keeps scalars as written), so no float is ever rounded.
     if isinstance(text, bool) or not isinstance(text, (str, int)):
-        raise ValueError(f"{text!r} is not an amount such as $5.00")
-    return parse_usd(str(text))
+        raise ValueError("must be an amount such as $5.00")
+    try:
+        return parse_usd(str(text))
+    except ValueError:
+        raise ValueError("must be an amount such as $5.00, with at most nine decimal places") from None
 
 
 def format_duration(seconds: float) -> str:
@@ -46,11 +53,45 @@ def format_duration(seconds: float) -> str:
     return f"{seconds * 1000:g}ms"
 
 
+def _check_address(text: str) -> str:
+    parse_address(text)
+    return text
+
+
+def _check_url(text: str) -> str:
+    return parse_http_url(text) if text else ""
+
+
+def _check_header_value(value: str) -> str:
+    if any(ord(character) < 0x20 or ord(character) > 0x7E for character in value):
+        raise ValueError("must be a header value: printable ASCII, on one line")
+    return value.strip()
+
+
+def _check_ledger_url(url: str) -> str:
+    if not re.fullmatch(r"sqlite:///[^{}]*(\{data_dir\}[^{}]*)?", url) or url == "sqlite:///":
+        raise ValueError("must be a URL such as sqlite:///{data_dir}/ledger.db, with no placeholder but {data_dir}")
+    return url
+
+
 Duration = Annotated[float, BeforeValidator(parse_duration), PlainSerializer(format_duration)]
 """Seconds."""
 
-Size = Annotated[int, BeforeValidator(parse_size)]
+PositiveDuration = Annotated[float, Field(gt=0), BeforeValidator(parse_duration), PlainSerializer(format_duration)]
+"""Seconds, where none at all would make no sense."""
+
+Size = Annotated[int, Field(gt=0), BeforeValidator(parse_size)]
 """Bytes."""
 
 NanoUsd = Annotated[int, BeforeValidator(_parse_money), PlainSerializer(lambda nanos: "$" + format_usd(nanos))]
 """Nano-USD."""
+
+Address = Annotated[str, AfterValidator(_check_address)]
+"""Where to listen: `host:port`, `[::1]:port` or `unix:/path`."""
+
+HttpUrl = Annotated[str, AfterValidator(_check_url)]
+"""An http or https URL without a slash at its end; may be empty."""
+
+HeaderValue = Annotated[str, AfterValidator(_check_header_value)]
+
+LedgerUrl = Annotated[str, AfterValidator(_check_ledger_url)]
