@@ -54,6 +54,9 @@ generate-check: install ## Check that gen/ is what protos/ generates
 	  --mypy_out=quiet:$(VENV)/gen --mypy_grpc_out=quiet:$(VENV)/gen $(PROTOS)
 	@diff -ru -x __pycache__ $(VENV)/gen gen || { echo "gen/ is out of date: run make generate"; exit 1; }
 
+bench: install ## Measure what the gateway costs beside a bare proxy (ARGS="--check" holds it to its promises)
+	$(BIN)/python -m bench.run $(ARGS)
+
 lock: install ## Resolve the lock files anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --group dev pyproject.toml -o requirements-dev.lock
