@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import io
+from datetime import UTC, datetime
+
+import pytest
+from rich.console import Console
+from rich.table import Table
+
+from tollway.chat.v1 import chat_pb2
+from tollway.ledger.v1 import ledger_pb2
+from tollway_cli.spend import attempts_table, dimensions, span, spend_table
+from tollway_cli.times import parse_time
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+def shown(table: Table) -> str:
+    console = Console(width=200, file=(out := io.StringIO()))
+    console.print(table)
+    return out.getvalue()
+
+
+def test_times_are_moments_or_how_long_ago() -> None:
+    assert parse_time("2026-11-19", NOW) == datetime(2026, 11, 19, tzinfo=UTC)
+    assert parse_time("2026-11-19T10:00+02:00", NOW) == datetime(2026, 11, 19, 8, tzinfo=UTC)
+    assert parse_time("7d", NOW) == datetime(2026, 11, 13, 12, tzinfo=UTC)
+    with pytest.raises(ValueError, match="'soon' is not a time"):
+        parse_time("soon", NOW)
+
+
+def test_a_span_may_be_open_at_either_end() -> None:
+    assert span("", "", NOW) == ledger_pb2.UsageFilter()
+    assert span("1h", "", NOW).start_time.ToDatetime(UTC) == datetime(2026, 11, 20, 11, tzinfo=UTC)
+    assert not span("", "1h", NOW).HasField("start_time")
+
+
+def test_an_unknown_dimension_is_named_with_the_choices() -> None:
+    with pytest.raises(ValueError, match="'colour': choose from tenant, project"):
+        dimensions("model,colour")
+
+
+def test_sums_are_exact_and_say_what_is_not_in_them() -> None:
+    group = ledger_pb2.SpendGroup(keys=["gpt-4o"], requests=1000, cost_nanos=1, unpriced_attempts=2)
+    total = ledger_pb2.SpendGroup(requests=1000, cost_nanos=5_000_000_001)
+    text = shown(spend_table(["model"], ledger_pb2.GetSpendResponse(groups=[group], total=total)))
+    assert "gpt-4o" in text
+    assert "1,000" in text
+    assert "0.000000001" in text
+    assert "5.000000001" in text
+    assert "2 unpriced" in text
+
+
+def test_an_attempt_without_a_price_is_shown_as_unpriced_and_not_as_zero() -> None:
+    attempt = ledger_pb2.Attempt(
+        model_requested="m", deployment="p/m", state=ledger_pb2.ATTEMPT_STATE_SETTLED,
+        status=ledger_pb2.ATTEMPT_STATUS_OK, usage=chat_pb2.Usage(input_tokens=7),
+    )  # fmt: skip
+    text = shown(attempts_table([attempt]))
+    assert "unpriced" in text
+    assert "0.00" not in text
+
+
+def test_an_attempt_whose_end_is_unknown_says_so() -> None:
+    text = shown(attempts_table([ledger_pb2.Attempt(state=ledger_pb2.ATTEMPT_STATE_UNSETTLED)]))
+    assert "unsettled" in text
+
+
+def test_a_failed_attempt_names_its_reason() -> None:
+    attempt = ledger_pb2.Attempt(
+        state=ledger_pb2.ATTEMPT_STATE_SETTLED,
+        status=ledger_pb2.ATTEMPT_STATUS_FAILED,
+        error_reason="UPSTREAM_SILENT",
+    )
+    assert "failed UPSTREAM_SILENT" in shown(attempts_table([attempt]))

@@ -1,0 +1,3 @@
+from tollway_cli.main import main
+
+main()

@@ -1,0 +1,28 @@
+"""Finding the configuration, and declining a broken one with everything that is wrong with it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from mesh.config.defaults import with_defaults
+from mesh.config.load import load
+from mesh.config.problems import ConfigError, describe
+from mesh.config.schema import Config
+
+DEFAULT_FILE = Path("tollway.yaml")
+
+
+def find(path: Path | None) -> Path | None:
+    """The file named, else `tollway.yaml` in this folder where there is one."""
+    return path or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
+
+
+def load_or_refuse(path: Path | None) -> Config:
+    """The configuration with its defaults. A broken one ends the process with every problem and exit status 1."""
+    try:
+        return with_defaults(load(find(path), os.environ), os.environ)
+    except ConfigError as error:
+        sys.stderr.writelines(f"{line}\n" for line in describe(error.problems))
+        raise SystemExit(1) from None

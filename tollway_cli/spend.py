@@ -1,0 +1,167 @@
+"""`tollway spend`: sums or single attempts, as a table or as JSON lines."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import orjson
+from google.protobuf.json_format import MessageToDict
+from rich.console import Console
+from rich.table import Table
+
+from mesh.money import format_usd
+from tollway.ledger.v1 import ledger_pb2
+from tollway_cli.refusal import refuse
+from tollway_cli.times import parse_time
+
+DIMENSIONS = {
+    "tenant": ledger_pb2.SPEND_DIMENSION_TENANT,
+    "project": ledger_pb2.SPEND_DIMENSION_PROJECT,
+    "key": ledger_pb2.SPEND_DIMENSION_API_KEY,
+    "model": ledger_pb2.SPEND_DIMENSION_MODEL_REQUESTED,
+    "model-used": ledger_pb2.SPEND_DIMENSION_MODEL_USED,
+    "provider": ledger_pb2.SPEND_DIMENSION_PROVIDER,
+    "deployment": ledger_pb2.SPEND_DIMENSION_DEPLOYMENT,
+    "day": ledger_pb2.SPEND_DIMENSION_DAY,
+}
+
+
+class Reading(Protocol):
+    """Where spend is read from: a ledger's file, or a ledger."""
+
+    async def get_spend(self, request: ledger_pb2.GetSpendRequest) -> ledger_pb2.GetSpendResponse: ...
+
+    async def list_usage(self, request: ledger_pb2.ListUsageRequest) -> ledger_pb2.ListUsageResponse: ...
+
+
+def dimensions(by: str) -> list[ledger_pb2.SpendDimension.ValueType]:
+    """The dimensions that `--by` names. Raises ValueError naming one there is not."""
+    names = [name.strip() for name in by.split(",") if name.strip()]
+    for name in names:
+        if name not in DIMENSIONS:
+            raise ValueError(f"--by {name!r}: choose from {', '.join(DIMENSIONS)}")
+    return [DIMENSIONS[name] for name in names]
+
+
+def span(since: str, until: str, now: datetime) -> ledger_pb2.UsageFilter:
+    """The filter that `--since` and `--until` ask for. Raises ValueError."""
+    usage_filter = ledger_pb2.UsageFilter()
+    if since:
+        usage_filter.start_time.FromDatetime(parse_time(since, now))
+    if until:
+        usage_filter.end_time.FromDatetime(parse_time(until, now))
+    return usage_filter
+
+
+def spend_table(by: Sequence[str], response: ledger_pb2.GetSpendResponse) -> Table:
+    """Sums, one group a row, and their total."""
+    table = Table(box=None, header_style="bold", show_footer=bool(response.groups))
+    total = response.total
+    for index, name in enumerate(by):
+        table.add_column(name, footer="total" if index == 0 else "", overflow="fold")
+    for name, number in (
+        ("requests", total.requests),
+        ("attempts", total.attempts),
+        ("input", total.input_tokens),
+        ("output", total.output_tokens),
+    ):
+        table.add_column(name, footer=f"{number:,}", justify="right")
+    table.add_column("USD", footer=format_usd(total.cost_nanos), justify="right", no_wrap=True)
+    table.add_column("notes", footer=_notes(total))
+    for group in response.groups:
+        tokens = (group.requests, group.attempts, group.input_tokens, group.output_tokens)
+        cells = (*group.keys, *(f"{number:,}" for number in tokens), format_usd(group.cost_nanos), _notes(group))
+        table.add_row(*cells)
+    return table
+
+
+def _notes(group: ledger_pb2.SpendGroup) -> str:
+    notes = []
+    if group.unpriced_attempts:
+        notes.append(f"{group.unpriced_attempts:,} unpriced")
+    if group.unsettled_attempts:
+        notes.append(f"{group.unsettled_attempts:,} unsettled")
+    return ", ".join(notes)
+
+
+def attempts_table(attempts: Iterable[ledger_pb2.Attempt]) -> Table:
+    """Attempts, one a row."""
+    table = Table(box=None, header_style="bold")
+    for name in ("time (UTC)", "model", "deployment", "status"):
+        table.add_column(name, overflow="fold")
+    for name in ("input", "output", "USD", "ms"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("from")
+    table.add_column("trace", no_wrap=True)
+    for attempt in attempts:
+        table.add_row(
+            attempt.start_time.ToDatetime().isoformat(" ", "seconds"),
+            attempt.model_requested,
+            attempt.deployment,
+            _status(attempt),
+            f"{attempt.usage.input_tokens:,}" if attempt.HasField("usage") else "",
+            f"{attempt.usage.output_tokens:,}" if attempt.HasField("usage") else "",
+            format_usd(attempt.cost_nanos) if attempt.HasField("cost_nanos") else "unpriced",
+            f"{attempt.response_time_ms:,}",
+            _word(ledger_pb2.Provenance.Name(attempt.provenance), "PROVENANCE_"),
+            attempt.trace_id,
+        )
+    return table
+
+
+def _status(attempt: ledger_pb2.Attempt) -> str:
+    if attempt.state != ledger_pb2.ATTEMPT_STATE_SETTLED:
+        return _word(ledger_pb2.AttemptState.Name(attempt.state), "ATTEMPT_STATE_")
+    word = _word(ledger_pb2.AttemptStatus.Name(attempt.status), "ATTEMPT_STATUS_")
+    return f"{word} {attempt.error_reason}" if attempt.error_reason else word
+
+
+def _word(name: str, prefix: str) -> str:
+    return name.removeprefix(prefix).lower()
+
+
+def run(
+    by: str, since: str, until: str, rows: int, *, as_json: bool, connect: str, data_dir: Path, config: Path | None
+) -> None:
+    """Reads the ledger, and prints."""
+    try:
+        group_by = dimensions(by)
+        usage_filter = span(since, until, datetime.now(UTC))
+    except ValueError as error:
+        refuse(str(error))
+    response = asyncio.run(_read(usage_filter, group_by, rows, connect, data_dir, config))
+    if as_json:
+        for message in response.attempts if rows else (*response.groups, response.total):
+            sys.stdout.write(_json(message))
+        return
+    names = [name.strip() for name in by.split(",") if name.strip()]
+    table = attempts_table(response.attempts) if rows else spend_table(names, response)
+    Console().print(table)
+    if not (response.attempts if rows else response.groups):
+        Console().print("Nothing was spent in that time." if since or until else "Nothing was spent yet.")
+
+
+def _json(message: Any) -> str:
+    fields = MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+    return orjson.dumps(fields).decode() + "\n"
+
+
+async def _read(
+    usage_filter: ledger_pb2.UsageFilter,
+    group_by: list[ledger_pb2.SpendDimension.ValueType],
+    rows: int,
+    connect: str,
+    data_dir: Path,
+    config: Path | None,
+) -> Any:
+    from tollway_cli.reading import reading
+
+    async with reading(connect, data_dir, config) as source:
+        if rows:
+            return await source.list_usage(ledger_pb2.ListUsageRequest(filter=usage_filter, page_size=rows))
+        return await source.get_spend(ledger_pb2.GetSpendRequest(filter=usage_filter, group_by=group_by))
