@@ -41,27 +41,27 @@ def default_providers(environ: Mapping[str, str]) -> dict[str, Provider]:
     return {"sim": Provider(dialect="sim"), **found}
 
 
-def default_models(providers: Mapping[str, Provider]) -> dict[str, Model]:
-    """Every provider's models as `<provider>/*`, and any other name at the first provider that is no sim.
-
-    A sim provider's own name is a model as well. When there are only sims, and they were not asked for by name, other
-    names are not models.
-    """
+def default_models(providers: Mapping[str, Provider], catch_all: str | None) -> dict[str, Model]:
+    """Every provider's models as `<provider>/*`, a sim's own name, and any other name at `catch_all` (None: nowhere)."""
     models: dict[str, Model] = {}
     for name, provider in providers.items():
         if provider.dialect == "sim":
             models[name] = _single(name, "sim")
         models[f"{name}/*"] = _single(name)
-    first = next((name for name, provider in providers.items() if provider.dialect != "sim"), None)
-    if first:
-        models["*"] = _single(first)
+    if catch_all is not None:
+        models["*"] = _single(catch_all)
     return models
 
 
 def with_defaults(config: Config, environ: Mapping[str, str]) -> Config:
-    """The configuration with providers and models where it has none."""
+    """The configuration with providers and models where it has none.
+
+    Names that no other entry stands for go to the first provider that is no sim. Only where nothing but sims was asked
+    for do they go to the first of those: the sim that is always there must not make an answer out of a misspelt name.
+    """
     providers = config.providers or default_providers(environ)
-    models = config.models or default_models(providers)
+    real = (name for name, provider in providers.items() if provider.dialect != "sim")
+    models = config.models or default_models(providers, next(real, next(iter(config.providers), None)))
     return config.model_copy(update={"providers": providers, "models": models})
 
 
