@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from typing import Any, TypeVar, overload
 
 from mesh.mediator.messages import Command, Event, Query, StreamCommand, StreamQuery
-from mesh.mediator.pipeline import Behavior, Next, NextStream, wrap, wrap_stream
+from mesh.mediator.pipeline import Behavior, Next, wrap, wrap_stream
 
 R = TypeVar("R")
 C = TypeVar("C")
@@ -35,7 +35,7 @@ class Mediator:
         expected: Iterable[type] = (),
     ) -> None:
         self._send: dict[type, Next] = {}
-        self._stream: dict[type, NextStream] = {}
+        self._stream: dict[type, Callable[[Any], Any]] = {}
         self._reactions: dict[type, list[Callable[[Any], Awaitable[None]]]] = defaultdict(list)
         for kind, handler in handlers:
             if kind in self._send or kind in self._stream:
@@ -61,12 +61,13 @@ class Mediator:
         return self._send[type(message)](message)
 
     @overload
-    def stream(self, message: StreamCommand[C]) -> AsyncIterator[C]: ...
+    def stream(self, message: StreamCommand[C]) -> AsyncGenerator[C, None]: ...
     @overload
-    def stream(self, message: StreamQuery[C]) -> AsyncIterator[C]: ...
-    def stream(self, message: Any) -> AsyncIterator[Any]:
+    def stream(self, message: StreamQuery[C]) -> AsyncGenerator[C, None]: ...
+    def stream(self, message: Any) -> AsyncGenerator[Any, None]:
         """The handler's chunks, each as it is made. Consume inside `contextlib.aclosing`."""
-        return self._stream[type(message)](message)
+        chunks: AsyncGenerator[Any, None] = self._stream[type(message)](message)
+        return chunks
 
     async def publish(self, event: Event) -> None:
         """Runs every reaction, side by side, and waits for all.
