@@ -1,0 +1,19 @@
+"""OpenAI's chat completions, as spoken by OpenAI and by everyone compatible with it."""
+
+from services.providers.adapters.credentials import bearer as credentials
+from services.providers.adapters.openai.errors import decode_error
+from services.providers.adapters.openai.request import encode_request
+from services.providers.adapters.openai.response import decode_response
+from services.providers.adapters.openai.stream import StreamDecoder
+
+default_base_url = "https://api.openai.com/v1"
+stream_decoder = StreamDecoder
+
+__all__ = [
+    "credentials",
+    "decode_error",
+    "decode_response",
+    "default_base_url",
+    "encode_request",
+    "stream_decoder",
+]

@@ -1,0 +1,236 @@
+"""OpenAI's streamed answers, from bytes to chunks.
+
+Events that are in one piece of the stream leave in one chunk, and where the pieces were cut changes nothing but that:
+joined, the chunks are the same.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from mesh.errors import TollwayError
+from services.providers.adapters.openai.errors import event_error, named_error
+from services.providers.adapters.openai.response import (
+    NOT_UNDERSTOOD,
+    ROLES,
+    arguments,
+    finish,
+    keep_logprobs,
+    keep_usage,
+    parse,
+    take_reasoning,
+)
+from services.providers.adapters.sse import EventDecoder
+from services.providers.domain.failures import cut, malformed
+from tollway.chat.v1 import chat_pb2
+
+Json = dict[str, Any]
+
+_PADDING = "obfuscation"
+"""OpenAI's filler, which hides the length of what an event says. The last of a chunk stands for all of it."""
+_PLAIN_EVENT = frozenset({
+    "id", "object", "created", "model", "choices", "usage", "system_fingerprint", "service_tier", _PADDING,
+})  # fmt: skip
+_PLAIN_CHOICE = frozenset({"index", "delta", "finish_reason", "logprobs"})
+
+
+class StreamDecoder:
+    """Takes the pieces of one stream, and gives out chunks.
+
+    `choices` is how many answers were asked for, `max_event` the most bytes one event may have.
+    """
+
+    def __init__(self, choices: int, max_event: int) -> None:
+        self.events = 0
+        """How many there were so far; comments are none."""
+        self.content_seen = False
+        """Whether there was text, reasoning, a refusal or a tool call yet. A bare role is none of them."""
+        self.done = False
+        """The end mark was here, or an error: nothing more is read."""
+        self.error: TollwayError | None = None
+        """What ended the stream in place of an answer. What `feed` gave out came before it."""
+        self._choices = choices
+        self._sse = EventDecoder(max_event)
+        self._open: set[int] = set()
+        self._finished: set[int] = set()
+        self._tools = ToolCalls()
+        self._identified = False
+        self._sent: Json = {}
+        self._chunk = chat_pb2.ChatChunk()
+        self._extra: Json = {}
+        self._full: list[chat_pb2.ChatChunk] = []
+
+    @property
+    def complete(self) -> bool:
+        """Whether every answer asked for came to its finish reason."""
+        return not self._open and len(self._finished) >= self._choices
+
+    def feed(self, data: bytes) -> list[chat_pb2.ChatChunk]:
+        """The chunks in a piece of the stream: none where it completes no event, and rarely more than one."""
+        events = self._sse.feed(data)
+        self.events += len(events)
+        try:
+            for kind, text in events:
+                if kind == b"error":
+                    self._end(event_error(text))
+                elif len(text) < 10 and text.strip() in (b"", b"[DONE]"):
+                    self._mark(text)
+                else:
+                    self._event(parse(text))
+                if self.done:
+                    break
+        except NOT_UNDERSTOOD as error:
+            self._end(malformed(f"the provider sent an event that is not a chunk ({type(error).__name__})"))
+        if self._sse.overflown and not self.done:
+            self._end(malformed("the provider sent an event of more bytes than are read"))
+        self._close_chunk()
+        full, self._full = self._full, []
+        return full
+
+    def _end(self, error: TollwayError | None) -> None:
+        self.done, self.error = True, error
+
+    def _mark(self, text: bytes) -> None:
+        """The end mark, or nothing. A server that says it is done owes no answer that it did not begin."""
+        if text.strip():
+            self._end(None if self._finished and not self._open else cut())
+
+    def _event(self, event: Json) -> None:
+        if event.get("usage") or not event.keys() <= _PLAIN_EVENT:
+            if named := named_error(event):
+                self._end(named)
+                return
+            self._beside(event)
+        if not self._identified:
+            self._identify(event)
+        if tier := event.get("service_tier"):
+            self._say_once("service_tier", tier)
+        if fingerprint := event.get("system_fingerprint"):
+            self._say_once("system_fingerprint", fingerprint)
+        if _PADDING in event:
+            self._extra[_PADDING] = event[_PADDING]
+        if choices := event.get("choices"):
+            for choice in choices:
+                self._choice(choice, self._chunk.deltas.add())
+
+    def _close_chunk(self) -> None:
+        chunk = self._chunk
+        if self._extra:
+            chunk.extra_json = orjson.dumps(self._extra)
+            self._extra = {}
+        if chunk.deltas or chunk.ByteSize():
+            self._full.append(chunk)
+            self._chunk = chat_pb2.ChatChunk()
+
+    def _identify(self, event: Json) -> None:
+        """Names the answer, once; Azure's first event has no names yet."""
+        for name in ("id", "model"):
+            if name not in self._sent and (value := event.get(name)):
+                self._say_once(name, value)
+        created = event.get("created")
+        if created and isinstance(created, (int, float)) and "created" not in self._sent:
+            self._sent["created"] = created
+            self._chunk.create_time.seconds = int(created)
+        self._identified = "id" in self._sent and "model" in self._sent
+
+    def _say_once(self, name: str, value: Any) -> None:
+        if self._sent.get(name) != value:
+            setattr(self._chunk, name, value)
+            self._sent[name] = value
+
+    def _beside(self, event: Json) -> None:
+        """Keeps what an event says beside its choices: usage, and fields that have no place of their own."""
+        extra = {name: value for name, value in event.items() if name not in _PLAIN_EVENT}
+        counted = chat_pb2.ChatChunk()
+        if usage := event.get("usage"):
+            keep_usage(usage, counted, extra)
+        news = {name: value for name, value in extra.items() if name not in self._sent or self._sent[name] != value}
+        if any(name in self._extra for name in news):
+            self._close_chunk()  # one chunk has room for one value
+        self._extra.update(news)
+        self._sent.update(news)
+        if counted.HasField("usage"):
+            self._chunk.usage.CopyFrom(counted.usage)
+
+    def _choice(self, choice: Json, into: chat_pb2.Delta) -> None:
+        index = choice.get("index") or 0
+        if index:
+            into.index = index
+        delta = choice.get("delta")
+        if delta:
+            text = delta.get("content") if len(delta) == 1 else None
+            if isinstance(text, str):
+                into.text = text
+                self.content_seen = self.content_seen or text != ""
+            else:
+                self._delta(delta, index, into)
+        if reason := choice.get("finish_reason"):
+            finish(reason, into)
+            self._finished.add(index)
+            self._open.discard(index)
+        elif index not in self._finished:
+            self._open.add(index)
+        logprobs = choice.get("logprobs")
+        if logprobs or not choice.keys() <= _PLAIN_CHOICE:
+            extra = {name: value for name, value in choice.items() if name not in _PLAIN_CHOICE}
+            if logprobs:
+                keep_logprobs(logprobs, into, extra)
+            if extra:
+                into.choice_extra_json = orjson.dumps(extra)
+
+    def _delta(self, delta: Json, choice: int, into: chat_pb2.Delta) -> None:
+        if role := delta.pop("role", None):
+            into.role = ROLES.get(role, chat_pb2.ROLE_ASSISTANT)
+        if thinking := take_reasoning(delta):
+            into.reasoning.text = thinking
+        text = delta.pop("content", None)
+        if isinstance(text, str):
+            into.text = text
+        elif text is not None:
+            delta["content"] = text
+        into.refusal = delta.pop("refusal", None) or ""
+        for call in delta.pop("tool_calls", None) or ():
+            self._tools.keep(call, choice, into.tool_calls.add())
+        if delta:
+            into.extra_json = orjson.dumps(delta)
+        # Sound, pictures and whatever comes next are content, too, though only `extra_json` has a place for them.
+        said = thinking or text or into.refusal or into.tool_calls or any(delta.values())
+        self.content_seen = self.content_seen or bool(said)
+
+
+class ToolCalls:
+    """Keeps the pieces of a stream's tool calls apart.
+
+    OpenAI numbers them, and names each in its first piece alone. Others repeat the names, or leave the numbers out, or
+    give every call the same one: a new id is a new call, whatever its number.
+    """
+
+    def __init__(self) -> None:
+        self._current: dict[tuple[int, int | None], tuple[int, str, str]] = {}
+        self._next: dict[int, int] = {}
+
+    def keep(self, call: Json, choice: int, into: chat_pb2.ToolCallDelta) -> None:
+        """Puts a piece of a call of that choice where it belongs."""
+        place = call.pop("index", None)
+        identifier = call.pop("id", None) or ""
+        function = call.pop("function", None) or {}
+        name = function.pop("name", None) or ""
+        kind = call.pop("type", None) or ""
+        index, known_id, known_name = self._current.get((choice, place), (-1, "", ""))
+        if index < 0 or (identifier and known_id and identifier != known_id):
+            index, known_id, known_name = max(place or 0, self._next.get(choice, 0)), "", ""
+            self._next[choice] = index + 1
+            into.type = kind or "function"
+        if identifier != known_id:
+            into.id = identifier
+        if name != known_name:
+            into.name = name
+        self._current[choice, place] = index, known_id or identifier, known_name or name
+        into.index = index
+        into.arguments = arguments(function.pop("arguments", None))
+        if function:
+            call["function"] = function
+        if call:
+            into.extra_json = orjson.dumps(call)

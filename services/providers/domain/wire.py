@@ -1,0 +1,58 @@
+"""One HTTP call, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from tollway.providers.v1 import providers_pb2
+
+
+class Encoded(NamedTuple):
+    """What a dialect makes of a question: where under the provider's base URL it goes, and what is sent there."""
+
+    path: str
+    body: bytes
+    headers: Mapping[str, str] = {}
+
+
+class Outgoing(NamedTuple):
+    """A POST that is ready to leave."""
+
+    url: str
+    body: bytes
+    headers: Mapping[str, str]
+
+
+class Limits(NamedTuple):
+    """How long to wait for what, in seconds. None: for ever."""
+
+    connect: float | None = None
+    headers: float | None = None
+    first_token: float | None = None
+    gap: float | None = None
+
+
+def limits_of(timeouts: providers_pb2.CallTimeouts) -> Limits:
+    """The limits a caller set."""
+    return Limits(
+        _seconds(timeouts, "connect"),
+        _seconds(timeouts, "headers"),
+        _seconds(timeouts, "first_token"),
+        _seconds(timeouts, "gap"),
+    )
+
+
+def _seconds(timeouts: providers_pb2.CallTimeouts, name: str) -> float | None:
+    if not timeouts.HasField(name):  # type: ignore[arg-type]  # one of the four above
+        return None
+    duration = getattr(timeouts, name)
+    return float(duration.seconds + duration.nanos * 1e-9)
+
+
+MAX_ANSWER = 64 * 2**20
+"""The most bytes a whole answer may have. Pictures and sound travel in base64."""
+MAX_EVENT = 16 * 2**20
+"""The most bytes one event of a stream may have."""
+MAX_ERROR = 64 * 2**10
+"""As much of an error's body is read."""

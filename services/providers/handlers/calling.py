@@ -1,0 +1,177 @@
+"""Calling a provider: what every call has around it, whichever way its answer is read."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from types import TracebackType
+from urllib.parse import urlsplit
+
+from mesh.clock import Clock
+from mesh.errors import Reason, TollwayError, invalid
+from mesh.metrics import Metrics
+from mesh.tracing import AttributeValue, Kind, TraceContext, Tracer
+from services.providers.domain.failures import malformed
+from services.providers.domain.patience import Patience
+from services.providers.domain.wire import MAX_ANSWER, MAX_ERROR, Encoded, Limits, Outgoing, limits_of
+from services.providers.ports import Answer, Provider
+from tollway.providers.v1 import providers_pb2
+
+Request = providers_pb2.CreateCompletionRequest | providers_pb2.StreamCompletionRequest
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_ERROR_WAIT = 5.0
+"""Seconds that an error's body may take; its status is here already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every call needs besides its provider."""
+
+    clock: Clock
+    tracer: Tracer
+    metrics: Metrics
+
+
+def check(request: Request) -> None:
+    """Raises INVALID_REQUEST for what no provider can be asked."""
+    if not request.model:
+        raise invalid("model", "must name one of the provider's models")
+    if not _UUID.fullmatch(request.attempt_id):
+        raise invalid("attempt_id", "must be a UUID")
+
+
+class Call:
+    """One call: its span, its connection and its errors. Entered, it is an answer that has begun well.
+
+    Raises what the transport raises, and for any status but 2xx what the dialect reads out of the error. Every error
+    that leaves it names the provider, and holds none of its secrets. Left early, it ends the upstream call.
+    """
+
+    def __init__(
+        self, provider: Provider, encoded: Encoded, request: Request, trace: TraceContext | None, around: Surroundings
+    ) -> None:
+        self.limits = limits_of(request.timeouts)
+        self._provider, self._around = provider, around
+        self._url = provider.base_url + encoded.path
+        self._attributes = _attributes(self._url)
+        self._started = around.clock.monotonic()
+        self._span = around.tracer.start("POST", Kind.CLIENT, trace, self._attributes)
+        self._answer: Answer | None = None
+        headers = {**provider.headers, **encoded.headers}
+        headers["x-client-request-id"] = request.attempt_id
+        headers["traceparent"] = self._span.context.traceparent
+        self._outgoing = Outgoing(self._url, encoded.body, headers)
+
+    async def __aenter__(self) -> Answer:
+        try:
+            answer = self._answer = await self._provider.transport.open(self._outgoing, self.limits)
+            if self._span.recording:
+                self._span.set({"http.response.status_code": answer.status})
+            if not 200 <= answer.status < 300:
+                body = await _error_body(answer, self.limits, self._around.clock)
+                raise self._provider.dialect.decode_error(
+                    answer.status, answer.headers, body, self._around.clock.time()
+                )
+        except BaseException as error:
+            self._leave(error)
+            raise
+        return answer
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._leave(error)
+
+    def _leave(self, error: BaseException | None) -> None:
+        if self._answer is not None:
+            self._answer.close()
+        status = self._answer.status if self._answer is not None else 0
+        failed = ""
+        if isinstance(error, TollwayError):
+            # By status where that is the failure, as HTTP's conventions want it. The message stays out of the span: it
+            # may quote the question.
+            failed = str(status) if status >= 300 else error.reason.value
+            self._span.fail(failed)
+            self._blame(error)
+        elif isinstance(error, (asyncio.CancelledError, GeneratorExit)):
+            self._span.set({"tollway.outcome": "cancelled"})
+        elif error is not None:
+            failed = type(error).__name__
+            self._span.fail(failed)
+        self._measure(status, failed)
+        self._span.end()
+
+    def _blame(self, error: TollwayError) -> None:
+        redact = self._provider.redact
+        error.message = redact(error.message)
+        error.metadata = {
+            "provider": self._provider.name,
+            **{name: redact(value) for name, value in error.metadata.items()},
+        }
+
+    def _measure(self, status: int, failed: str) -> None:
+        labels: dict[str, str | int | bool] = {
+            "http.request.method": "POST",
+            "server.address": str(self._attributes["server.address"]),
+        }
+        if status:
+            labels["http.response.status_code"] = status
+        if failed:
+            labels["error.type"] = failed
+        seconds = self._around.clock.monotonic() - self._started
+        self._around.metrics.record("http.client.request.duration", seconds, labels)
+
+
+async def read_whole(answer: Answer, limits: Limits, clock: Clock, limit: int = MAX_ANSWER) -> bytes:
+    """The answer's body. White space before it is no content: some servers send it to keep the connection open.
+
+    Raises UPSTREAM_SILENT, UPSTREAM_CUT, and UPSTREAM_MALFORMED for a body of more than `limit` bytes.
+    """
+    patience = Patience(limits, clock.monotonic)
+    pieces: list[bytes] = []
+    size = 0
+    try:
+        while piece := await answer.read(patience.deadline):
+            pieces.append(piece)
+            size += len(piece)
+            if size > limit:
+                raise malformed(f"the provider's answer is longer than {limit} bytes")
+            if len(pieces) > 1 or not piece.isspace():
+                patience.renew()
+    except TimeoutError:
+        raise patience.ran_out() from None
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+async def _error_body(answer: Answer, limits: Limits, clock: Clock) -> bytes:
+    """As much of it as comes soon: what matters is the status."""
+    deadline = clock.monotonic() + _ERROR_WAIT
+    body = b""
+    try:
+        while len(body) < MAX_ERROR and (piece := await answer.read(deadline)):
+            body += piece
+    except TimeoutError:
+        return body
+    except TollwayError as error:
+        if error.reason is not Reason.UPSTREAM_CUT:
+            raise
+    return body
+
+
+@lru_cache(maxsize=1024)
+def _attributes(url: str) -> Mapping[str, AttributeValue]:
+    """A call's span attributes, without what the URL may hold of secrets: user, password, query."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    netloc = parts.netloc.rpartition("@")[2]
+    return {
+        "http.request.method": "POST",
+        "server.address": host,
+        "server.port": port,
+        "url.full": f"{parts.scheme}://{netloc}{parts.path}",
+    }

@@ -1,0 +1,116 @@
+"""What a call needs from outside: someone's dialect, and a way to reach them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from mesh.errors import Reason, TollwayError
+from services.providers.domain.wire import Encoded, Limits, Outgoing
+from tollway.chat.v1 import chat_pb2
+
+
+class StreamDecoder(Protocol):
+    """Pure, with a memory: bytes of one stream in, chunks out."""
+
+    events: int
+    content_seen: bool
+    done: bool
+    error: TollwayError | None
+
+    @property
+    def complete(self) -> bool: ...
+
+    def feed(self, data: bytes) -> Sequence[chat_pb2.ChatChunk]: ...
+
+
+class Dialect(Protocol):
+    """How a kind of provider is spoken to: pure functions. The module of an adapter is one."""
+
+    @property
+    def default_base_url(self) -> str: ...
+
+    def credentials(self, secret: str) -> Mapping[str, str]:
+        """The headers that show who pays."""
+
+    def encode_request(self, chat: chat_pb2.ChatRequest, model: str, stream: bool) -> Encoded:
+        """Raises INVALID_REQUEST or UNSUPPORTED_FEATURE for what cannot be said."""
+
+    def decode_response(self, body: bytes) -> chat_pb2.ChatResponse:
+        """Raises UPSTREAM_MALFORMED, or the error that the body carries."""
+
+    def decode_error(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> TollwayError: ...
+
+    def stream_decoder(self, choices: int, max_event: int) -> StreamDecoder: ...
+
+
+class Answer(Protocol):
+    """What a provider answers, from its headers on. Closed by whoever opened it, read to the end or not."""
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Looked up in lower case."""
+
+    async def read(self, deadline: float | None) -> bytes:
+        """What is here of the body, or else what comes next; empty at its end.
+
+        Raises TimeoutError when nothing comes by `deadline` (on the clock's monotonic time; None: waits on), and
+        UPSTREAM_CUT when the connection ends before the body does.
+        """
+
+    async def finish(self) -> None:
+        """Reads to the end if that is near, so that the connection can serve another call."""
+
+    def close(self) -> None:
+        """Ends the call at once, where it has not ended; a second time does nothing."""
+
+
+class Transport(Protocol):
+    """The way to a provider."""
+
+    async def open(self, call: Outgoing, limits: Limits) -> Answer:
+        """Sends the call and waits for the answer's headers.
+
+        Raises UPSTREAM_UNREACHABLE, UPSTREAM_SILENT or UPSTREAM_MALFORMED.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class KnownModel:
+    """A model that is known without asking its provider."""
+
+    name: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """Someone who can be called. `headers` go with every call; `redact` takes their secrets out of a text."""
+
+    name: str
+    dialect: Dialect
+    transport: Transport
+    base_url: str
+    headers: Mapping[str, str]
+    redact: Callable[[str], str]
+    models: tuple[KnownModel, ...] = ()
+
+
+Providers = Mapping[str, Provider]
+"""By name, in the order of the configuration."""
+
+
+def provider_named(name: str, providers: Providers) -> Provider:
+    """Raises PROVIDER_NOT_CONFIGURED for a name that is not in the configuration."""
+    provider = providers.get(name)
+    if provider is None:
+        raise TollwayError(
+            Reason.PROVIDER_NOT_CONFIGURED,
+            f"provider {name!r} is not configured; configured are {', '.join(providers) or 'none'}",
+            {"provider": name},
+        )
+    return provider

@@ -1,0 +1,42 @@
+"""The gRPC face: a request in, a message to the mediator, its answer out."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+import grpc
+
+from mesh.mediator import Mediator
+from mesh.tracing import current
+from services.providers.handlers.create_completion import CreateCompletion
+from services.providers.handlers.list_provider_models import ListProviderModels
+from services.providers.handlers.stream_completion import StreamCompletion
+from tollway.providers.v1 import providers_pb2, providers_pb2_grpc
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class ProviderServicer(providers_pb2_grpc.ProviderServiceServicer):
+    """Answers `tollway.providers.v1.ProviderService`."""
+
+    def __init__(self, mediator: Mediator) -> None:
+        self._mediator = mediator
+
+    async def CreateCompletion(
+        self, request: providers_pb2.CreateCompletionRequest, context: Context
+    ) -> providers_pb2.CreateCompletionResponse:
+        return await self._mediator.send(CreateCompletion(request, current()))
+
+    async def StreamCompletion(
+        self, request: providers_pb2.StreamCompletionRequest, context: Context
+    ) -> AsyncIterator[providers_pb2.StreamCompletionResponse]:
+        async with aclosing(self._mediator.stream(StreamCompletion(request, current()))) as responses:
+            async for response in responses:
+                yield response
+
+    async def ListProviderModels(
+        self, request: providers_pb2.ListProviderModelsRequest, context: Context
+    ) -> providers_pb2.ListProviderModelsResponse:
+        return await self._mediator.send(ListProviderModels(request.provider))
