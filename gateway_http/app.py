@@ -1,0 +1,126 @@
+"""The edge itself: every request passes through here, and leaves with an answer, a closed span and a measurement."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import web
+
+from gateway_http.connection import Connection
+from gateway_http.errors import error_event, error_response, explain
+from gateway_http.exchange import Exchange
+from gateway_http.in_flight import InFlight
+from gateway_http.request_headers import request_id, trace_parent
+from gateway_http.routes import Route, Routes, handler_of
+from mesh.clock import Clock
+from mesh.errors import Reason, TollwayError
+from mesh.metrics import Metrics
+from mesh.tracing import AttributeValue, Kind, NoTracer, Tracer
+
+_CLIENT_LEFT = 499
+"""The status by which a request is counted that ended with nobody to answer."""
+
+_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"))
+_UNTRACED = NoTracer()
+
+
+class App:
+    """What aiohttp's server calls for every request."""
+
+    def __init__(self, routes: Routes, in_flight: InFlight, *, clock: Clock, tracer: Tracer, metrics: Metrics) -> None:
+        self._routes, self._in_flight = routes, in_flight
+        self._clock, self._tracer, self._metrics = clock, tracer, metrics
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        began = self._clock.monotonic()
+        connection = request.protocol
+        assert isinstance(connection, Connection)
+        connection.begin()
+        task = self._in_flight.enter()
+        route = self._routes.find(request.path)
+        exchange = self._open(request, route)
+        status = _CLIENT_LEFT
+        try:
+            response = await self._answer(exchange, route, task)
+            status = response.status
+            return response
+        finally:
+            self._in_flight.leave(task)
+            connection.end()
+            self._close(exchange, route, status, self._clock.monotonic() - began)
+
+    def _open(self, request: web.BaseRequest, route: Route | None) -> Exchange:
+        tracer = _UNTRACED if route is not None and route.quiet else self._tracer
+        method = _known(request.method)
+        name = method if route is None else f"{method} {route.template}"
+        span = tracer.start(name, Kind.SERVER, trace_parent(request.headers))
+        return Exchange(request, request_id(request.headers), span)
+
+    async def _answer(self, exchange: Exchange, route: Route | None, task: asyncio.Task[object]) -> web.StreamResponse:
+        """The one place where whatever was raised becomes an answer, or an event in one that has begun."""
+        try:
+            handler = handler_of(route, exchange.request.method, exchange.request.path)
+            response = await handler(exchange)
+        except asyncio.CancelledError:
+            if not self._in_flight.ended:
+                raise  # the client left
+            task.uncancel()
+            exchange.error = TollwayError(Reason.SERVICE_UNAVAILABLE, "the gateway is shutting down")
+        except ConnectionError:
+            raise  # the client left while it was being written to
+        except Exception as raised:  # noqa: BLE001 - the edge of the process; `explain` logs what nobody foresaw
+            exchange.error = explain(raised, exchange.trace_id)
+        else:
+            if not response.prepared:
+                response.headers.update(exchange.identity())
+            return response
+        return await _fail(exchange, exchange.error)
+
+    def _close(self, exchange: Exchange, route: Route | None, status: int, seconds: float) -> None:
+        span, error, method = exchange.span, exchange.error, _known(exchange.request.method)
+        failed = error.reason if error is not None and error.row.http_status >= 500 else None
+        if span.recording:
+            span.set(_attributes(exchange.request, route, method, status))
+        if failed is not None and error is not None:
+            span.fail(failed, error.message)
+        span.end()
+        labels: dict[str, str | int | bool] = {"http.request.method": method, "http.response.status_code": status}
+        if route is not None:
+            labels["http.route"] = route.template
+        if failed is not None:
+            labels["error.type"] = failed
+        self._metrics.record("http.server.request.duration", seconds, labels)
+
+
+async def _fail(exchange: Exchange, error: TollwayError) -> web.StreamResponse:
+    stream = exchange.stream
+    if stream is None:
+        response = error_response(error, exchange.trace_id)
+        response.headers.update(exchange.identity())
+        return response
+    if not stream.finished:
+        await stream.finish(error_event(error, exchange.trace_id))
+    return stream
+
+
+def _known(method: str) -> str:
+    return method if method in _METHODS else "_OTHER"
+
+
+def _attributes(request: web.BaseRequest, route: Route | None, method: str, status: int) -> dict[str, AttributeValue]:
+    host, _, port = request.host.rpartition(":")
+    attributes: dict[str, AttributeValue] = {
+        "http.request.method": method,
+        "url.scheme": "http",
+        "url.path": request.path,
+        "server.address": host if port.isdecimal() else request.host,
+    }
+    if port.isdecimal():
+        attributes["server.port"] = int(port)
+    if route is not None:
+        attributes["http.route"] = route.template
+    if status == _CLIENT_LEFT:
+        attributes["tollway.outcome"] = "cancelled"
+    else:
+        attributes["http.response.status_code"] = status
+    return attributes

@@ -1,0 +1,82 @@
+"""Puts the edge together, opens it, and closes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import grpc
+
+from gateway_http.app import App
+from gateway_http.body import BodyReader
+from gateway_http.chat_completions import ChatCompletions
+from gateway_http.connection import Server
+from gateway_http.health import MetricsPage, Readiness, healthz
+from gateway_http.in_flight import InFlight
+from gateway_http.listening import Listener, check_address, listen
+from gateway_http.openai_models import Models
+from gateway_http.routes import Route, Routes
+from gateway_http.settings import GatewaySettings
+from mesh.clock import Clock
+from mesh.metrics import Metrics
+from mesh.tracing import Tracer
+from tollway.router.v1.router_pb2_grpc import RouterServiceStub
+
+_CUT_OFF_AFTER = 0.5
+"""Seconds for what has been answered to leave, where a client does not read."""
+
+
+class Gateway:
+    """The open edge."""
+
+    def __init__(self, server: Server, listener: Listener, in_flight: InFlight, drain: float) -> None:
+        self._server, self._listener, self._in_flight, self._drain = server, listener, in_flight, drain
+
+    @property
+    def url(self) -> str:
+        """`http://host:port`, with the port that was chosen where it was left open; `unix:/path` for a socket."""
+        return self._listener.url
+
+    async def close(self) -> None:
+        """Lets nobody else in, waits for running requests to end (`http.drain`), and ends those that have not."""
+        self._listener.close()
+        self._server.turn_away()
+        await self._in_flight.drain(self._drain)
+        await self._server.shutdown(_CUT_OFF_AFTER)
+
+
+async def start(
+    settings: GatewaySettings,
+    *,
+    router: grpc.aio.Channel,
+    clock: Clock,
+    tracer: Tracer,
+    metrics: Metrics,
+    metrics_page: Callable[[], bytes] | None,
+) -> Gateway:
+    """Opens the edge in front of a router. Raises `listening.CannotListen`."""
+    address = check_address(settings.listen, allow_insecure=settings.allow_insecure)
+    in_flight = InFlight(clock)
+    app = App(_routes(settings, router, clock, metrics_page), in_flight, clock=clock, tracer=tracer, metrics=metrics)
+    server = Server(app, clock, settings.body_timeout)
+    return Gateway(server, await listen(server, address), in_flight, settings.drain)
+
+
+def _routes(
+    settings: GatewaySettings,
+    router: grpc.aio.Channel,
+    clock: Clock,
+    metrics_page: Callable[[], bytes] | None,
+) -> Routes:
+    stub = RouterServiceStub(router)
+    bodies = BodyReader(clock, settings.max_body, settings.body_timeout)
+    models = Models(stub)
+    routes = [
+        Route("/v1/chat/completions", {"POST": ChatCompletions(stub, bodies, clock, settings.max_messages)}),
+        Route("/v1/models", {"GET": models.list_all}),
+        Route("/v1/models/{id}", {"GET": models.get_one}),
+        Route("/healthz", {"GET": healthz}, quiet=True),
+        Route("/readyz", {"GET": Readiness(router)}, quiet=True),
+    ]
+    if metrics_page is not None:
+        routes.append(Route("/metrics", {"GET": MetricsPage(metrics_page)}, quiet=True))
+    return Routes(routes)

@@ -1,0 +1,88 @@
+"""`POST /v1/chat/completions`: asks the router, and passes its answer on, whole or as it arrives."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from gateway_http.body import BodyReader
+from gateway_http.exchange import Exchange
+from gateway_http.json_input import read_object
+from gateway_http.openai_request import decode_chat_call
+from gateway_http.openai_response import encode_completion
+from gateway_http.openai_stream import ChunkEncoder
+from gateway_http.receipt import receipt_headers, receipt_json
+from gateway_http.request_headers import Metadata, call_metadata, tags, timeout
+from mesh.clock import Clock
+from mesh.errors import Reason, TollwayError
+from tollway.router.v1.router_pb2 import CreateChatCompletionRequest, Receipt, StreamChatCompletionRequest
+
+if TYPE_CHECKING:  # the name exists for the type checker alone
+    from tollway.router.v1.router_pb2_grpc import RouterServiceAsyncStub
+
+
+class ChatCompletions:
+    """The handler. `max_messages` bounds a conversation."""
+
+    def __init__(self, router: RouterServiceAsyncStub, bodies: BodyReader, clock: Clock, max_messages: int) -> None:
+        self._router, self._bodies, self._clock, self._max_messages = router, bodies, clock, max_messages
+
+    async def __call__(self, exchange: Exchange) -> web.StreamResponse:
+        headers = exchange.request.headers
+        metadata, seconds = call_metadata(headers, exchange.span.context), timeout(headers)
+        labels = tags(headers)
+        body = await self._bodies.read(exchange.request)
+        request, include_usage = decode_chat_call(read_object(body), self._max_messages)
+        request.request_id = exchange.request_id
+        request.tags.extend(labels)
+        if isinstance(request, CreateChatCompletionRequest):
+            return await self._answer_whole(exchange, request, metadata, seconds)
+        encoder = ChunkEncoder(
+            request_id=exchange.request_id,
+            model=request.chat.model,
+            now=self._clock.time(),
+            include_usage=include_usage,
+        )
+        return await self._answer_in_pieces(exchange, request, metadata, seconds, encoder)
+
+    async def _answer_whole(
+        self,
+        exchange: Exchange,
+        request: CreateChatCompletionRequest,
+        metadata: Metadata,
+        seconds: float | None,
+    ) -> web.StreamResponse:
+        answer = await self._router.CreateChatCompletion(request, metadata=metadata, timeout=seconds)
+        body = encode_completion(
+            answer.chat, request_id=exchange.request_id, model=request.chat.model, now=self._clock.time()
+        )
+        headers = {"content-type": "application/json", **receipt_headers(answer.receipt)}
+        return web.Response(body=body, headers=headers)
+
+    async def _answer_in_pieces(
+        self,
+        exchange: Exchange,
+        request: StreamChatCompletionRequest,
+        metadata: Metadata,
+        seconds: float | None,
+        encoder: ChunkEncoder,
+    ) -> web.StreamResponse:
+        """Sends nothing, not even a status, before the router's first message: it comes with the first content."""
+        stream, receipt = None, Receipt()
+        call = self._router.StreamChatCompletion(request, metadata=metadata, timeout=seconds)
+        try:
+            async for message in call:
+                if message.HasField("receipt"):
+                    receipt = message.receipt
+                events = encoder.encode(message.chunk)
+                if stream is None:
+                    stream = await exchange.open_stream(receipt_headers(receipt))
+                if events:
+                    await stream.write(events)
+        finally:
+            call.cancel()  # does nothing where the call has ended
+        if stream is None:
+            raise TollwayError(Reason.INTERNAL, "the router ended a stream that had not begun")
+        await stream.finish(encoder.finish(receipt_json(receipt, exchange.trace_id)))
+        return stream

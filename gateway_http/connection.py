@@ -1,0 +1,149 @@
+"""One client's connection: aiohttp's, with a limit on how long headers may take, and errors in OpenAI's shape.
+
+aiohttp bounds how long a connection may be idle, not how long headers may trickle in. Here a timer runs from the moment
+a connection is made until its first request begins, and later from the first bytes that arrive while no request is
+being answered. (Headers that began to arrive behind a request that was still being answered have the idle timeout.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+
+from gateway_http.errors import error_body, error_headers, error_response
+from mesh.clock import Clock
+from mesh.clock import Handle as Timer
+from mesh.errors import Reason, TollwayError
+from mesh.tracing import new_trace_id
+
+_log = logging.getLogger(__name__)
+
+Handle = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+_IDLE_TIMEOUT = 620.0
+"""Seconds between requests: longer than proxies keep connections, so that it is they who close them, and no request
+meets a connection that is just being closed."""
+
+
+class Connection(web.RequestHandler):
+    """`begin` and `end` mark the time in which a request is being answered."""
+
+    __slots__ = ("_clock", "_head_timeout", "_head_timer", "_heard", "busy")
+
+    def __init__(
+        self, server: web.Server, loop: asyncio.AbstractEventLoop, *, clock: Clock, head_timeout: float
+    ) -> None:
+        # Bodies are unpacked where their size is bounded, and nothing is logged per request.
+        super().__init__(
+            server,
+            loop=loop,
+            keepalive_timeout=_IDLE_TIMEOUT,
+            access_log=None,  # type: ignore[arg-type] # what aiohttp itself passes where there is to be no log
+            auto_decompress=False,
+        )
+        self._clock, self._head_timeout = clock, head_timeout
+        self._head_timer: Timer | None = None
+        self._heard = False
+        self.busy = False
+
+    def begin(self) -> None:
+        self.busy = True
+        self._stop_timer()
+
+    def end(self) -> None:
+        self.busy = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._start_timer()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._heard = True
+        if self._head_timer is None and not self.busy:
+            self._start_timer()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answers what could not be read as HTTP. That is the client's doing, so nothing is logged."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer is under way, and no other can be given")
+        return _closing_response(_unreadable(exc))
+
+    def _start_timer(self) -> None:
+        self._head_timer = self._clock.call_later(self._head_timeout, self._give_up)
+
+    def _stop_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _give_up(self) -> None:
+        if self._heard and self.transport is not None:  # whoever said nothing expects no answer
+            self.transport.write(_timeout_response(self._head_timeout))
+        self.force_close()
+
+
+class Server(web.Server):
+    """Makes connections. A client that leaves cancels the handler of its request."""
+
+    def __init__(self, handle: Handle, clock: Clock, head_timeout: float) -> None:
+        super().__init__(handle, handler_cancellation=True)
+        self._clock, self._head_timeout = clock, head_timeout
+
+    def __call__(self) -> Connection:
+        return Connection(self, asyncio.get_running_loop(), clock=self._clock, head_timeout=self._head_timeout)
+
+    def turn_away(self) -> None:
+        """Closes each connection: now where it is idle, else after the request that is being answered."""
+        for connection in self.connections:
+            if isinstance(connection, Connection) and connection.busy:
+                connection.close()
+            else:
+                connection.force_close()
+
+
+def _unreadable(exc: BaseException | None) -> TollwayError:
+    if isinstance(exc, LineTooLong):
+        return TollwayError(Reason.INVALID_REQUEST, "the request line or a header is longer than 8190 bytes")
+    if isinstance(exc, HttpProcessingError):
+        problem = exc.message.partition("\n")[0].rstrip(":. ")
+        return TollwayError(Reason.INVALID_REQUEST, f"the request cannot be read as HTTP/1.1: {problem}")
+    _log.error("a request failed outside its handler", exc_info=exc)
+    return TollwayError(Reason.INTERNAL, "something went wrong inside the gateway; its log says what")
+
+
+def _closing_response(error: TollwayError) -> web.Response:
+    trace_id = new_trace_id()
+    response = error_response(error, trace_id)
+    response.headers["x-tollway-trace-id"] = trace_id
+    response.force_close()
+    return response
+
+
+def _timeout_response(seconds: float) -> bytes:
+    """Written to the connection as it is: there is no request to answer yet."""
+    message = f"the headers did not arrive within {seconds:g} s (http.body_timeout)"
+    error, trace_id = TollwayError(Reason.BODY_TOO_SLOW, message), new_trace_id()
+    body = error_body(error, trace_id)
+    headers = {
+        **error_headers(error),
+        "x-tollway-trace-id": trace_id,
+        "content-length": str(len(body)),
+        "connection": "close",
+    }
+    lines = ["HTTP/1.1 408 Request Timeout", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
+    return "\r\n".join(lines).encode() + body

@@ -1,0 +1,73 @@
+"""Errors as OpenAI's clients expect them: a JSON body, a status, and headers that say whether to try again."""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import Any
+
+import grpc
+from aiohttp import web
+
+from gateway_http.openai_response import encode_json
+from mesh.errors import Reason, TollwayError
+from mesh.status import from_rpc_error
+
+_log = logging.getLogger(__name__)
+
+
+def explain(raised: Exception, trace_id: str) -> TollwayError:
+    """What an exception is called where clients see it. One that nobody foresaw is logged, and tells nothing."""
+    if isinstance(raised, TollwayError):
+        return raised
+    if isinstance(raised, grpc.aio.AioRpcError):
+        return from_rpc_error(raised)
+    _log.error("request failed unexpectedly, trace %s", trace_id, exc_info=raised)
+    return TollwayError(Reason.INTERNAL, "something went wrong inside the gateway; its log says what")
+
+
+def error_body(error: TollwayError, trace_id: str) -> bytes:
+    """`{"error": {message, type, param, code, trace_id}}`; `param` is the path of the first field at fault."""
+    fields: dict[str, Any] = {
+        "message": error.message,
+        "type": error.row.openai_type,
+        "param": error.violations[0].field if error.violations else None,
+        "code": error.row.openai_code,
+        "trace_id": trace_id,
+    }
+    return encode_json({"error": fields})
+
+
+def error_event(error: TollwayError, trace_id: str) -> bytes:
+    """The event that ends a stream whose headers have gone out. No `[DONE]` may follow it."""
+    return b"data: " + error_body(error, trace_id) + b"\n\n"
+
+
+def error_headers(error: TollwayError) -> dict[str, str]:
+    """Whether and when to repeat the request, which methods there are, and how far it came."""
+    headers = {"content-type": "application/json"}
+    if not error.row.repeatable:
+        headers["x-should-retry"] = "false"
+    if error.retry_after is not None:
+        headers["retry-after"] = str(math.ceil(error.retry_after))
+        headers["retry-after-ms"] = str(math.ceil(error.retry_after * 1000))
+    for key, name in _SHOWN_METADATA.items():
+        if key in error.metadata:
+            headers[name] = error.metadata[key]
+    return headers
+
+
+_SHOWN_METADATA = {"allow": "allow", "deployment": "x-tollway-deployment", "attempts": "x-tollway-attempts"}
+
+
+def error_response(error: TollwayError, trace_id: str) -> web.Response:
+    response = web.Response(
+        status=error.row.http_status, body=error_body(error, trace_id), headers=error_headers(error)
+    )
+    if error.reason in _LEAVES_BODY_UNREAD:
+        response.force_close()
+    return response
+
+
+# The rest of the body would have to be read before another request could follow on the connection.
+_LEAVES_BODY_UNREAD = {Reason.BODY_TOO_LARGE, Reason.BODY_TOO_SLOW}

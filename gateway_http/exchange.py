@@ -1,0 +1,60 @@
+"""One request and what is being answered to it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from aiohttp import web
+
+from mesh.errors import TollwayError
+from mesh.tracing import Span
+
+
+class EventStream(web.StreamResponse):
+    """A response of server-sent events. Its headers leave together with the first event."""
+
+    _send_headers_immediately = False
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        super().__init__(
+            headers={
+                "content-type": "text/event-stream; charset=utf-8",
+                "cache-control": "no-cache",
+                "x-accel-buffering": "no",
+                **headers,
+            }
+        )
+        self.finished = False
+
+    async def finish(self, events: bytes) -> None:
+        """Writes the last events, and the end. Nothing may follow, whatever happens meanwhile."""
+        self.finished = True
+        await self.write_eof(events)
+
+
+class Exchange:
+    """What a handler is given. It answers with a response, or opens a stream, writes to it and answers with that."""
+
+    __slots__ = ("error", "request", "request_id", "span", "stream")
+
+    def __init__(self, request: web.BaseRequest, request_id: str, span: Span) -> None:
+        self.request, self.request_id, self.span = request, request_id, span
+        self.stream: EventStream | None = None
+        self.error: TollwayError | None = None
+
+    @property
+    def trace_id(self) -> str:
+        return self.span.context.trace_id
+
+    def identity(self) -> dict[str, str]:
+        """The headers of every answer."""
+        return {"x-request-id": self.request_id, "x-tollway-trace-id": self.trace_id}
+
+    async def open_stream(self, headers: Mapping[str, str]) -> EventStream:
+        """Sets the status and headers; from here on an error can only be an event."""
+        self.stream = EventStream({**self.identity(), **headers})
+        await self.stream.prepare(self.request)
+        return self.stream
+
+
+Handler = Callable[[Exchange], Awaitable[web.StreamResponse]]

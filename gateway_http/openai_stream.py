@@ -1,0 +1,204 @@
+"""A streamed answer, from `tollway.chat.v1` chunks to OpenAI's server-sent events.
+
+Almost every event is a piece of text, so what stands around the text is made once per stream and such an event is three
+byte strings. Everything else takes the long way through dictionaries.
+
+An event that may be the stream's last is held back until the next one, or the end: the last one also carries the
+`tollway` object, which is known at the end alone. Events may be the last from the moment on that every choice has its
+finish reason, so no text is delayed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway_http.openai_response import (
+    ROLES,
+    encode_json,
+    finish_json,
+    logprobs_json,
+    put_back,
+    usage_json,
+)
+from mesh.errors import Reason, TollwayError
+from tollway.chat.v1 import chat_pb2 as pb
+
+_TEXT = pb.Delta.DESCRIPTOR.fields_by_name["text"]
+_BARE_ROLE = {"index", "role"}
+_OURS = {"id", "object", "created", "model", "service_tier", "system_fingerprint", "choices", "usage", "tollway"}
+"""What an event says itself: another Tollway behind this one sends a `tollway`, too."""
+_END = b"}\n\n"
+_DONE = b"data: [DONE]\n\n"
+
+
+class ChunkEncoder:
+    """The events of one stream: `encode` each chunk, then `finish` once.
+
+    `request_id`, `model` and `now` (Unix seconds) stand in for what the provider leaves out.
+    """
+
+    def __init__(self, *, request_id: str, model: str, now: float, include_usage: bool) -> None:
+        self._id, self._model, self._created = f"chatcmpl-{request_id}", model, int(now)
+        self._tier = self._fingerprint = ""
+        self._include_usage = include_usage
+        self._usage: pb.Usage | None = None
+        self._extra: dict[str, Any] = {}
+        """Fields without a place, for the next event."""
+        self._prefix = b""
+        """An event up to its choices; empty until the first chunk has said what stands there."""
+        self._text_prefix = b""
+        """An event of choice 0 up to its text."""
+        self._usage_null = b',"usage":null' if include_usage else b""
+        self._text_suffix = b'},"logprobs":null,"finish_reason":null}]' + self._usage_null + _END
+        self._roles: dict[int, str] = {}
+        self._begun: set[int] = set()
+        self._running: set[int] = set()
+        """Choices that have begun and have no finish reason yet."""
+        self._plain = False
+        """Whether a piece of text for choice 0 needs nothing beside it."""
+        self._held: bytes | None = None
+        """The event that may be the last, without its end. There is one only while no choice is running."""
+
+    def encode(self, chunk: pb.ChatChunk) -> bytes:
+        """The events to write now, maybe none."""
+        self._read_envelope(chunk)
+        events: list[bytes] = []
+        for delta in chunk.deltas:
+            fields = delta.ListFields()
+            if self._plain and len(fields) == 1 and fields[0][0] is _TEXT:
+                events += (self._text_prefix, encode_json(fields[0][1]), self._text_suffix)
+            elif fields:
+                self._encode_delta(delta, {field.name for field, _ in fields}, events)
+        return _on_one_line_each(b"".join(events))
+
+    def finish(self, receipt: bytes) -> bytes:
+        """The last events and the end mark. `receipt` is the `tollway` object.
+
+        Raises UPSTREAM_CUT where a choice has no finish reason: what is cut must not look finished.
+        """
+        if self._held is None:
+            raise TollwayError(Reason.UPSTREAM_CUT, "the answer ended without a finish reason")
+        events: list[bytes] = []
+        if self._include_usage and self._usage is not None:
+            self._put(self._prefix + b'],"usage":' + encode_json(usage_json(self._usage)), events)
+        events += (self._held, self._take_extra(), b',"tollway":', receipt, _END, _DONE)
+        return _on_one_line_each(b"".join(events))
+
+    def _read_envelope(self, chunk: pb.ChatChunk) -> None:
+        """Takes what a chunk says of the whole answer. Id, time and model stay what the first chunk said."""
+        tier, fingerprint = chunk.service_tier or self._tier, chunk.system_fingerprint or self._fingerprint
+        if not self._prefix:
+            self._id, self._model = chunk.id or self._id, chunk.model or self._model
+            self._created = chunk.create_time.seconds or self._created
+            self._write_prefix(tier, fingerprint)
+        elif tier != self._tier or fingerprint != self._fingerprint:
+            self._write_prefix(tier, fingerprint)
+        if chunk.HasField("usage"):
+            self._usage = chunk.usage
+        if chunk.extra_json:
+            put_back(self._extra, chunk.extra_json)
+            for name in _OURS & self._extra.keys():
+                del self._extra[name]
+            self._plain = False
+
+    def _write_prefix(self, tier: str, fingerprint: str) -> None:
+        self._tier, self._fingerprint = tier, fingerprint
+        envelope: dict[str, Any] = {
+            "id": self._id,
+            "object": "chat.completion.chunk",
+            "created": self._created,
+            "model": self._model,
+        }
+        if tier:
+            envelope["service_tier"] = tier
+        if fingerprint:
+            envelope["system_fingerprint"] = fingerprint
+        self._prefix = b"data: " + encode_json(envelope)[:-1] + b',"choices":['
+        self._text_prefix = self._prefix + b'{"index":0,"delta":{"content":'
+
+    def _encode_delta(self, delta: pb.Delta, fields: set[str], events: list[bytes]) -> None:
+        index = delta.index
+        if "role" in fields:
+            self._roles.setdefault(index, ROLES[delta.role])
+        if fields <= _BARE_ROLE:
+            return  # it is said with what comes first
+        content = _delta_json(delta, fields)
+        if index not in self._begun:
+            content = self._begin(index, content, events)
+        if delta.finish_reason:
+            self._running.discard(index)
+        choice = {
+            "index": index,
+            "delta": content,
+            "logprobs": logprobs_json(delta.logprobs) if "logprobs" in fields else None,
+            **finish_json(delta.finish_reason, delta.native_finish_reason),
+        }
+        put_back(choice, delta.choice_extra_json)
+        self._put_choice(choice, events)
+        self._plain = 0 in self._running
+
+    def _begin(self, index: int, content: dict[str, Any], events: list[bytes]) -> dict[str, Any]:
+        """Says the choice's role as OpenAI does: beside a tool call, in an event of its own before anything else."""
+        self._begun.add(index)
+        self._running.add(index)
+        role = self._roles.get(index, "assistant")
+        if "tool_calls" in content and "content" not in content:
+            return {"role": role, "content": None, **content}
+        first = {"role": role, "content": "", "refusal": None}
+        self._put_choice({"index": index, "delta": first, "logprobs": None, "finish_reason": None}, events)
+        return content
+
+    def _put_choice(self, choice: dict[str, Any], events: list[bytes]) -> None:
+        self._put(self._prefix + encode_json(choice) + b"]" + self._usage_null + self._take_extra(), events)
+
+    def _put(self, event: bytes, events: list[bytes]) -> None:
+        if self._held is not None:
+            events += (self._held, _END)
+        self._held = None if self._running else event
+        if self._running:
+            events += (event, _END)
+
+    def _take_extra(self) -> bytes:
+        if not self._extra:
+            return b""
+        extra = encode_json(self._extra)
+        self._extra = {}
+        return b"," + extra[1:-1]
+
+
+def _delta_json(delta: pb.Delta, fields: set[str]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    if "text" in fields:
+        result["content"] = delta.text
+    if "refusal" in fields:
+        result["refusal"] = delta.refusal
+    if "reasoning" in fields:
+        result["reasoning_content"] = delta.reasoning.text
+    if "tool_calls" in fields:
+        result["tool_calls"] = [_tool_call(call) for call in delta.tool_calls]
+    put_back(result, delta.extra_json)
+    return result
+
+
+def _tool_call(call: pb.ToolCallDelta) -> dict[str, Any]:
+    result: dict[str, Any] = {"index": call.index}
+    if call.id:
+        result["id"] = call.id
+    if call.type:
+        result["type"] = call.type
+    if call.name:
+        result["function"] = {"name": call.name, "arguments": call.arguments}
+    elif call.arguments or not call.extra_json:
+        result["function"] = {"arguments": call.arguments}
+    put_back(result, call.extra_json)
+    return result
+
+
+def _on_one_line_each(events: bytes) -> bytes:
+    """The events without the characters at which readers break lines that split as Unicode does, not as SSE does."""
+    if events.isascii():
+        return events
+    for character, escaped in ((b"\xc2\x85", b"\\u0085"), (b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029")):
+        if character in events:
+            events = events.replace(character, escaped)
+    return events

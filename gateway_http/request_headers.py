@@ -1,0 +1,89 @@
+"""What a request's headers say: who calls, under which name, in which trace, with which labels, for how long."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from multidict import CIMultiDictProxy
+
+from mesh.config.values import parse_duration
+from mesh.errors import invalid
+from mesh.tracing import TraceContext, parse_traceparent
+
+Headers = CIMultiDictProxy[str]
+Metadata = tuple[tuple[str, str], ...]
+
+# gRPC bounds all metadata of a call to 8 KiB, and what goes beyond fails the call.
+_LONGEST_AUTHORIZATION = 4096
+_LONGEST_TRACESTATE = 512
+_MOST_TAGS = 16
+_LONGEST_TIMEOUT = 86_400.0
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+_TAG = re.compile(r"[A-Za-z0-9._/@+-]{1,64}(:[A-Za-z0-9._/@+-]{1,64})?")
+
+
+def request_id(headers: Headers) -> str:
+    """The caller's id for the request; one of ours where there is none, or none that could stand in a log."""
+    given = headers.get("x-request-id")
+    if given is not None and _REQUEST_ID.fullmatch(given):
+        return given
+    return f"req_{os.urandom(16).hex()}"
+
+
+def trace_parent(headers: Headers) -> TraceContext | None:
+    """The caller's place in its trace; None where it names none."""
+    parent = headers.get("traceparent")
+    if parent is None:
+        return None
+    state = ",".join(headers.getall("tracestate", ()))
+    return parse_traceparent(parent, state if len(state) <= _LONGEST_TRACESTATE and _travels(state) else None)
+
+
+def call_metadata(headers: Headers, place: TraceContext) -> Metadata:
+    """What a call to the router carries beside its message. Raises INVALID_REQUEST for an unusable `authorization`."""
+    metadata: Metadata = (("traceparent", place.traceparent),)
+    if place.state:
+        metadata += (("tracestate", place.state),)
+    authorization = headers.get("authorization")
+    if authorization is not None:
+        if len(authorization) > _LONGEST_AUTHORIZATION or not _travels(authorization):
+            raise invalid("authorization", f"must be at most {_LONGEST_AUTHORIZATION} printable ASCII characters")
+        metadata += (("authorization", authorization),)
+    return metadata
+
+
+def tags(headers: Headers) -> list[str]:
+    """The labels in `x-tollway-tags`, comma-separated, each `name` or `name:value`. Raises INVALID_REQUEST."""
+    given = headers.get("x-tollway-tags")
+    if given is None:
+        return []
+    labels = [label.strip() for label in given.split(",")]
+    if len(labels) > _MOST_TAGS:
+        raise invalid("x-tollway-tags", f"must be at most {_MOST_TAGS} labels")
+    if not all(_TAG.fullmatch(label) for label in labels):
+        raise invalid("x-tollway-tags", "must be labels such as nightly,team:search")
+    return labels
+
+
+def timeout(headers: Headers) -> float | None:
+    """Seconds until the caller wants an error rather than an answer, from `x-tollway-timeout`; None: as configured.
+
+    The timeouts that SDKs announce are not deadlines: they bound the silence between two reads. A client whose own
+    timeout strikes leaves, and is cancelled.
+    """
+    given = headers.get("x-tollway-timeout")
+    if given is None:
+        return None
+    try:
+        seconds = parse_duration(given)
+    except ValueError as error:
+        raise invalid("x-tollway-timeout", str(error)) from None
+    if not 0 < seconds <= _LONGEST_TIMEOUT:
+        raise invalid("x-tollway-timeout", "must be more than nothing, and at most 24h")
+    return seconds
+
+
+def _travels(text: str) -> bool:
+    return text.isascii() and text.isprintable()
