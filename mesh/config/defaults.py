@@ -42,7 +42,7 @@ def default_providers(environ: Mapping[str, str]) -> dict[str, Provider]:
 
 
 def default_models(providers: Mapping[str, Provider], catch_all: str | None) -> dict[str, Model]:
-    """Every provider's models as `<provider>/*`, a sim's own name, and any other name at `catch_all` (None: nowhere)."""
+    """Every provider's models as `<provider>/*`, a sim's own name, and other names at `catch_all` (None: nowhere)."""
     models: dict[str, Model] = {}
     for name, provider in providers.items():
         if provider.dialect == "sim":

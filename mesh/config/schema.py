@@ -119,11 +119,17 @@ class Deployment(Section):
     timeouts: Timeouts | None = None
 
 
+def _check_not_empty(entries: tuple[Any, ...]) -> tuple[Any, ...]:
+    if not entries:  # pydantic's own check counts what is valid, and complains a second time about a bad entry
+        raise ValueError("must have at least one entry")
+    return entries
+
+
 class Model(Section):
     """What stands behind a name that clients use, or behind many (`mesh.config.patterns`)."""
 
     strategy: Literal["ordered"] = "ordered"
-    deployments: tuple[Deployment, ...] = Field(min_length=1)
+    deployments: Annotated[tuple[Deployment, ...], AfterValidator(_check_not_empty)]
     fallbacks: tuple[str, ...] = ()
     description: str = ""
     retries: int | None = Field(None, ge=0)

@@ -31,7 +31,6 @@ _BY_TYPE = {
     "model_type": "must be a mapping of keys to values",
     "dict_type": "must be a mapping of names to values",
     "tuple_type": "must be a list",
-    "too_short": "must have at least one entry",
     "greater_than": "must be more than {gt:g}",
     "greater_than_equal": "must be at least {ge:g}",
     "less_than_equal": "must be at most {le:g}",

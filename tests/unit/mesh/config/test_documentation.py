@@ -1,0 +1,106 @@
+"""docs/configuration.md says what is so: every key, every default, and examples that load."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import pytest
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+
+from mesh.config.defaults import WELL_KNOWN
+from mesh.config.load import load
+from mesh.config.outline import _is_section, _structure
+from mesh.config.schema import Config, Defaults, Deployment, Drain, Model, PriceEntry, Section, Tls
+from mesh.telemetry.instruments import INSTRUMENTS
+
+PAGE = (Path(__file__).parents[4] / "docs" / "configuration.md").read_text()
+EXAMPLES = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+ENVIRON = dict.fromkeys(re.findall(r"\$\{([A-Z_]+)\}", PAGE), "k-123456")
+TABLES = [[cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.splitlines() if line.startswith("|")]
+ROWS = {key.strip("`"): default for key, _, default, _ in (row for row in TABLES if len(row) == 4) if "`" in key}
+
+REQUIRED: dict[type[Section], dict[str, Any]] = {
+    Deployment: {"provider": "p"},
+    Drain: {"drain": "1s"},
+    Model: {"deployments": [{"provider": "p"}]},
+    PriceEntry: {"provider": "p", "input": "1", "output": "1"},
+    Tls: {"cert": "c", "key": "k"},
+}
+
+
+def fields(section: type[Section], prefix: str = "") -> Iterator[tuple[str, type[Section], str, FieldInfo]]:
+    """Every key of the schema as the page writes it, with its section."""
+    for name, field in section.model_fields.items():
+        path = f"{prefix}{name}"
+        yield path, section, name, field
+        kind = _structure(field.annotation)
+        if get_origin(kind) is dict and _is_section(_structure(get_args(kind)[1])):
+            yield from fields(get_args(kind)[1], f"{path}.*.")
+        elif get_origin(kind) is tuple and _is_section(_structure(get_args(kind)[0])):
+            yield from fields(get_args(kind)[0], f"{path}[].")
+        elif _is_section(kind) and (name != "timeouts" or section is Defaults):
+            yield from fields(kind, f"{path}.")
+
+
+KEYS = {path: (section, name, field) for path, section, name, field in fields(Config)}
+SECTIONS = {"providers", "models", "defaults", "prices", "ledger", "journal", "telemetry", "http", "grpc"}
+STANDS_FOR_ITS_KEYS = SECTIONS | {"providers.*.sim", "defaults.timeouts"}
+
+
+@pytest.mark.parametrize("number", range(len(EXAMPLES)))
+def test_every_example_loads(number: int, tmp_path: Path) -> None:
+    path = tmp_path / "tollway.yaml"
+    path.write_text(EXAMPLES[number])
+    assert load(path, ENVIRON) != Config()
+
+
+def test_there_are_examples_of_every_key() -> None:
+    written = "\n".join(EXAMPLES)
+    assert [path for path, (_, name, _) in KEYS.items() if not re.search(rf"\b{name}:", written)] == []
+
+
+def test_every_key_has_a_row_and_every_row_is_a_key() -> None:
+    assert set(ROWS) == set(KEYS) - STANDS_FOR_ITS_KEYS
+
+
+@pytest.mark.parametrize("path", sorted(set(ROWS) & set(KEYS)))
+def test_the_default_on_the_page_is_the_default(path: str) -> None:
+    section, name, field = KEYS[path]
+    written = re.fullmatch(r"`(.*)`", ROWS[path])
+    if written is None:
+        default = field.get_default(call_default_factory=True)
+        shown = default.get_secret_value() if isinstance(default, SecretStr) else default
+        assert ROWS[path] == ""
+        assert field.is_required() or shown in (None, "")
+        return
+    required = REQUIRED.get(section, {})
+    text: Any = {"[]": [], "{}": {}}.get(written[1], written[1].strip('"'))
+    assert section.model_validate({**required, name: text}) == section.model_validate(required)
+
+
+def test_the_well_known_providers_are_all_there() -> None:
+    table = dict(re.findall(r"^\| `(\w+_API_KEY)` \| `(\w+)` \|", PAGE, re.MULTILINE))
+    assert table == {variable: name for name, (variable, _) in WELL_KNOWN.items()}
+    for _, base_url in WELL_KNOWN.values():
+        assert f"`{base_url or 'https://api.openai.com/v1'}`" in PAGE
+
+
+def test_the_messages_on_the_page_are_the_ones_that_are_said(tmp_path: Path) -> None:
+    block = re.search(r"```text\n(.*?)```", PAGE, re.DOTALL)
+    assert block is not None
+    path = tmp_path / "tollway.yaml"
+    path.write_text(
+        "providers:\n  openai:\n    api_kee: x\nmodels:\n  gpt-4o:\n    deployments:\n      - {provider: opnai}\n"
+    )
+    with pytest.raises(Exception, match="unknown key") as caught:
+        load(path, {"TOLLWAY_HTTP__LISTEN": "8080"})
+    assert str(caught.value).replace(f"{tmp_path}/", "") == block[1].strip()
+
+
+def test_the_instruments_are_all_there() -> None:
+    listed = [row for row in TABLES if row[0].strip("`") in INSTRUMENTS]
+    assert listed == [[f"`{it.name}`", it.unit, it.description] for it in INSTRUMENTS.values()]

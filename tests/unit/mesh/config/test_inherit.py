@@ -1,0 +1,40 @@
+"""What holds for a deployment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mesh.config import inherit
+from mesh.config.schema import Config
+
+LoadText = Callable[..., Config]
+
+TEXT = """
+models:
+  m:
+    retries: 1
+    timeouts: {gap: 2s, headers: 4s}
+    deployments:
+      - {provider: sim}
+      - {provider: sim, retries: 0, timeouts: {gap: 1s}}
+  n: {deployments: [{provider: sim}]}
+defaults: {retries: 7, timeouts: {headers: 9s, total: 1m}}
+"""
+
+
+def test_each_limit_comes_from_the_nearest_section_that_names_it(load_text: LoadText) -> None:
+    config = load_text(TEXT)
+    m, n = config.models["m"], config.models["n"]
+    first = inherit.timeouts(config.defaults, m, m.deployments[0])
+    assert (first.connect, first.headers, first.first_token, first.gap, first.total) == (3, 4, 30, 2, 60)
+    second = inherit.timeouts(config.defaults, m, m.deployments[1])
+    assert (second.connect, second.headers, second.first_token, second.gap, second.total) == (3, 4, 30, 1, 60)
+    assert inherit.timeouts(config.defaults, n, n.deployments[0]).headers == 9
+
+
+def test_retries_come_from_the_nearest_section_that_names_them_and_none_is_a_number(load_text: LoadText) -> None:
+    config = load_text(TEXT)
+    m, n = config.models["m"], config.models["n"]
+    assert inherit.retries(config.defaults, m, m.deployments[0]) == 1
+    assert inherit.retries(config.defaults, m, m.deployments[1]) == 0
+    assert inherit.retries(config.defaults, n, n.deployments[0]) == 7

@@ -1,0 +1,120 @@
+"""What only shows when parts of a configuration are held against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from mesh.config.schema import Config
+
+LoadText = Callable[..., Config]
+Complaints = Callable[..., list[str]]
+
+
+def test_a_deployment_must_name_a_provider_that_is_configured(complaints: Complaints) -> None:
+    text = "providers: {openai: }\nmodels:\n  m: {deployments: [{provider: openai}, {provider: opnai}]}"
+    assert complaints(text) == [
+        "models.m.deployments[1].provider (tollway.yaml:3): no provider is called opnai; did you mean openai?"
+    ]
+
+
+def test_with_no_providers_configured_the_default_ones_can_be_named(complaints: Complaints) -> None:
+    text = "models: {m: {deployments: [{provider: sim}, {provider: groq}]}}"
+    assert complaints(text, {"GROQ_API_KEY": "gsk"}) == []
+    assert complaints(text) == [
+        "models.m.deployments[1].provider (tollway.yaml:1): no provider is called groq; there are sim"
+    ]
+
+
+def test_a_fallback_must_name_a_model_or_fit_a_pattern(complaints: Complaints) -> None:
+    text = """
+models:
+  a: {deployments: [{provider: sim}], fallbacks: [b, sim/x, bb]}
+  b: {deployments: [{provider: sim}], fallbacks: [a]}
+  "sim/*": {deployments: [{provider: sim}]}
+"""
+    assert complaints(text) == ["models.a.fallbacks[2] (tollway.yaml:3): no model is called bb; did you mean b?"]
+
+
+def test_models_that_fall_back_on_each_other_are_fine(load_text: LoadText) -> None:
+    config = load_text("models: {a: {deployments: [{provider: sim}], fallbacks: [a]}}")
+    assert config.models["a"].fallbacks == ("a",)
+
+
+@pytest.mark.parametrize("name", ["a*b", "*a", "**", "a*b*"])
+def test_a_name_may_have_an_asterisk_at_its_end_only(complaints: Complaints, name: str) -> None:
+    (line,) = complaints(f'models: {{"{name}": {{deployments: [{{provider: sim, model: x}}]}}}}')
+    assert line == f'models."{name}" (tollway.yaml:1): may have a * at its end only'
+
+
+@pytest.mark.parametrize("name", ["", " a", "a\\n", "a\\u0007b"])
+def test_a_name_that_nobody_could_type_is_refused(complaints: Complaints, name: str) -> None:
+    (line,) = complaints(f'models: {{"{name}": {{deployments: [{{provider: sim}}]}}}}')
+    assert line.endswith("must be a name without surrounding white space or control characters")
+
+
+@pytest.mark.parametrize("name", ["a/b", "a b", "", "-a", "é", "a*"])
+def test_a_provider_has_a_name_that_fits_before_a_slash(complaints: Complaints, name: str) -> None:
+    (line,) = complaints(f'providers: {{"{name}": {{}}}}')
+    assert line.endswith("must be a name of letters, digits, dots, hyphens and underscores")
+
+
+@pytest.mark.parametrize("name", ["x y", "", "x:y", "é"])
+def test_a_header_must_have_a_header_name(complaints: Complaints, name: str) -> None:
+    (line,) = complaints(f'providers: {{a: {{headers: {{"{name}": v}}}}}}')
+    assert line.endswith("is not a header name")
+
+
+@pytest.mark.parametrize("name", ["Content-Length", "transfer-encoding", "Traceparent", "x-client-request-id"])
+def test_headers_that_tollway_sets_cannot_be_configured(complaints: Complaints, name: str) -> None:
+    (line,) = complaints(f"providers: {{a: {{headers: {{{name}: v}}}}}}")
+    assert line == f"providers.a.headers.{name} (tollway.yaml:1): is a header that Tollway sets itself"
+
+
+def test_a_header_value_must_be_fit_for_a_header(complaints: Complaints) -> None:
+    (line,) = complaints('providers: {a: {headers: {x: "a\\r\\nb: c"}}}')
+    assert line == "providers.a.headers.x (tollway.yaml:1): must be a header value: printable ASCII, on one line"
+
+
+def test_a_pattern_without_a_slash_must_say_which_model_is_meant(complaints: Complaints) -> None:
+    text = 'models: {"gpt-*": {deployments: [{provider: sim}, {provider: sim, model: "gpt-*"}]}}'
+    assert complaints(text) == [
+        'models."gpt-*".deployments[0] (tollway.yaml:1): must say which model to ask for: gpt-* passes on what the * '
+        'stands for; write model: "gpt-*" to pass on the whole name'
+    ]
+
+
+def test_an_asterisk_in_a_deployments_model_needs_one_in_the_name(complaints: Complaints) -> None:
+    text = 'models: {m: {deployments: [{provider: sim, model: "x-*"}]}}'
+    assert complaints(text) == [
+        "models.m.deployments[0].model (tollway.yaml:1): has a *, which stands for nothing: m does not end in one"
+    ]
+
+
+def test_one_model_of_a_provider_has_one_price(complaints: Complaints) -> None:
+    price = "input: 1, output: 1"
+    text = (
+        f"prices:\n  - {{provider: a, {price}}}\n  - {{provider: a, model: m, {price}}}\n"
+        f'  - {{provider: b, {price}}}\n  - {{provider: a, model: "*", {price}}}'
+    )
+    assert complaints(text) == [
+        "prices[3] (tollway.yaml:5): prices the same provider and model as prices[0]",
+    ]
+
+
+def test_a_price_may_have_an_asterisk_at_the_end_of_its_model_only(complaints: Complaints) -> None:
+    text = 'prices: [{provider: a, model: "*-large", input: 1, output: 1}]'
+    assert complaints(text) == ["prices[0].model (tollway.yaml:1): may have a * at its end only"]
+
+
+def test_what_has_the_wrong_shape_is_complained_about_once(complaints: Complaints) -> None:
+    text = "providers: x\nmodels: {m: {deployments: [1, {provider: [x]}], fallbacks: [[]]}, n: 1}\nprices: [1]"
+    assert complaints(text) == [
+        "providers (tollway.yaml:1): must be a mapping of names to values, not x",
+        "models.m.deployments[0] (tollway.yaml:2): must be a mapping of keys to values, not 1",
+        "models.m.deployments[1].provider (tollway.yaml:2): must be text",
+        "models.m.fallbacks[0] (tollway.yaml:2): must be text",
+        "models.n (tollway.yaml:2): must be a mapping of keys to values, not 1",
+        "prices[0] (tollway.yaml:3): must be a mapping of keys to values, not 1",
+    ]

@@ -1,0 +1,92 @@
+"""How values are written, and what they come to."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
+from mesh.config.values import Duration, HttpUrl, NanoUsd, Size, format_duration, parse_duration, parse_size
+from mesh.money import format_usd
+
+NANOS = TypeAdapter[int](NanoUsd)
+SIZE = TypeAdapter[int](Size)
+DURATION = TypeAdapter[float](Duration)
+URL = TypeAdapter[str](HttpUrl)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("250ms", 0.25), ("10s", 10), ("1.5s", 1.5), ("5m", 300), ("1h", 3600), ("1d", 86400), ("0s", 0), (" 3s ", 3)],
+)
+def test_a_duration_is_read_as_seconds(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "10", "s", "-1s", "1 s", "1w", "1e3s", "10s5m", 10, 1.5, None, True])
+def test_what_is_no_duration_is_refused_with_examples(text: object) -> None:
+    with pytest.raises(ValueError, match="must be a duration such as 250ms, 10s or 5m"):
+        parse_duration(text)
+
+
+@given(st.integers(min_value=0, max_value=10_000_000))
+def test_a_duration_survives_being_written_and_read(milliseconds: int) -> None:
+    assert round(parse_duration(format_duration(milliseconds / 1000)) * 1000, 6) == milliseconds
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.25, "250ms"), (90, "90s"), (120, "2m"), (86400, "1d"), (0, "0ms")])
+def test_a_duration_is_written_in_the_largest_unit_that_keeps_it_whole(seconds: float, text: str) -> None:
+    assert format_duration(seconds) == text
+    assert DURATION.dump_python(seconds) == text
+
+
+@pytest.mark.parametrize(("text", "size"), [("32MiB", 32 * 2**20), ("500kB", 500_000), ("4096", 4096), (7, 7)])
+def test_a_size_is_read_as_bytes(text: object, size: int) -> None:
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "MiB", "1.5MiB", "-1", "1 parsec", -1, True, None])
+def test_what_is_no_size_is_refused(text: object) -> None:
+    with pytest.raises(ValueError, match="must be a size such as 32MiB"):
+        parse_size(text)
+
+
+def test_a_size_of_nothing_is_refused() -> None:
+    with pytest.raises(ValidationError):
+        SIZE.validate_python("0")
+
+
+@given(st.integers(min_value=0, max_value=10**20))
+def test_an_amount_survives_being_written_and_read(nanos: int) -> None:
+    assert NANOS.validate_python("$" + format_usd(nanos)) == nanos
+    assert NANOS.validate_python(NANOS.dump_python(nanos)) == nanos
+
+
+@pytest.mark.parametrize("text", ["", "$", "5€", "-1", "1e3", "1,000", "0.0000000001", None, True, 0.1])
+def test_what_is_no_amount_is_refused(text: object) -> None:
+    with pytest.raises(ValidationError, match=r"must be an amount such as \$5\.00"):
+        NANOS.validate_python(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("", ""),
+        ("https://api.example.com/v1", "https://api.example.com/v1"),
+        ("http://127.0.0.1:9100/v1//", "http://127.0.0.1:9100/v1"),
+        ("http://[::1]:9100", "http://[::1]:9100"),
+    ],
+)
+def test_a_url_loses_the_slashes_at_its_end(text: str, url: str) -> None:
+    assert URL.validate_python(text) == url
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["api.example.com", "ftp://x", "https://", "https://:80", "http://x:99999", "http://x:0", "http://[::g]",
+     "http://a b", "http://x\n", "https://é.example", "http://x/?key=1", "http://x/#part"],
+)  # fmt: skip
+def test_what_is_no_http_url_is_refused(text: str) -> None:
+    with pytest.raises(ValidationError, match="must be a URL"):
+        URL.validate_python(text)
