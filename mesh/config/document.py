@@ -62,14 +62,7 @@ class Document:
 
 def parse_yaml(text: str, source: str, environ: Mapping[str, str]) -> Document:
     """The document of a file named `source`. Bad YAML ends up in its problems."""
-    try:
-        node = yaml.compose(text, Loader=_LOADER)
-    except yaml.YAMLError as error:
-        return Document(problems=[_syntax_problem(error, source)])
-    reader = _Reader(source, environ, numbered=True)
-    if node is not None:
-        reader.document.data = reader.read(node, (), ())
-    return reader.document
+    return _parse(text, _Reader(source, environ, numbered=True), ())
 
 
 def parse_variable(text: str, name: str, path: KeyPath, *, structured: bool) -> Document:
@@ -77,26 +70,21 @@ def parse_variable(text: str, name: str, path: KeyPath, *, structured: bool) -> 
 
     Nothing in it is replaced: whoever set the variable could.
     """
-    if not structured:
-        return Document(text, {path: Origin(name, None, text)})
+    if structured:
+        return _parse(text, _Reader(name, None, numbered=False), path)
+    return Document(text, {path: Origin(name, None, text)})
+
+
+def _parse(text: str, reader: _Reader, path: KeyPath) -> Document:
     try:
         node = yaml.compose(text, Loader=_LOADER)
+        if node is not None:
+            reader.document.data = reader.read(node, path, ())
     except yaml.YAMLError as error:
-        problem = Problem(format_path(path), None, _syntax_problem(error, name).message, name)
-        return Document(problems=[problem], blamed={path})
-    reader = _Reader(name, None, numbered=False)
-    if node is not None:
-        reader.document.data = reader.read(node, path, ())
+        return Document(problems=[reader.syntax_problem(error, path)], blamed={path})
+    except RecursionError:
+        return Document(problems=[Problem(format_path(path), None, "nests too deep", reader.source)], blamed={path})
     return reader.document
-
-
-def _syntax_problem(error: yaml.YAMLError, source: str) -> Problem:
-    # The error's own text would quote the line, secrets and all; its `problem` is a fixed phrase.
-    mark = getattr(error, "problem_mark", None)
-    reason = getattr(error, "problem", None) or getattr(error, "reason", None) or "cannot be read"
-    if "alphabetic or numeric" in reason:  # what a bare `*:` is taken for is an alias
-        reason += '; a name that begins with * or & must be quoted: "*"'
-    return Problem("", mark.line + 1 if mark else None, f"not valid YAML: {reason}", source)
 
 
 class _Reader:
@@ -104,13 +92,21 @@ class _Reader:
 
     def __init__(self, source: str, environ: Mapping[str, str] | None, *, numbered: bool) -> None:
         self.document = Document()
-        self._source, self._environ, self._numbered = source, environ, numbered
+        self.source, self._environ, self._numbered = source, environ, numbered
+
+    def syntax_problem(self, error: yaml.YAMLError, path: KeyPath) -> Problem:
+        # The error's own text would quote the line, secrets and all; its `problem` is a fixed phrase.
+        mark = getattr(error, "problem_mark", None) if self._numbered else None
+        reason = getattr(error, "problem", None) or getattr(error, "reason", None) or "cannot be read"
+        if "alphabetic or numeric" in reason:  # what a bare `*:` is taken for is an alias
+            reason += '; a name that begins with * or & must be quoted: "*"'
+        return Problem(format_path(path), mark.line + 1 if mark else None, f"not valid YAML: {reason}", self.source)
 
     def read(self, node: Any, path: KeyPath, inside: tuple[int, ...]) -> Any:
         """The node's value. `inside` are the ids of the nodes around it."""
         scalar = isinstance(node, yaml.ScalarNode)
         line = node.start_mark.line + 1 if self._numbered else None
-        self.document.origins[path] = Origin(self._source, line, node.value if scalar else None)
+        self.document.origins[path] = Origin(self.source, line, node.value if scalar else None)
         if id(node) in inside:
             self.document.blame(path, "must not contain itself")
             return None

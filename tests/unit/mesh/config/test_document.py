@@ -125,6 +125,7 @@ models:
         ),
         ("http: {? [a] : b}", "http (tollway.yaml:1): must have text as its keys"),
         ("http: &a {tls: *a}", "http.tls (tollway.yaml:1): must not contain itself"),
+        ("http: " + "[" * 5000 + "]" * 5000, "tollway.yaml: nests too deep"),
         ("http: {<<: x}", "http (tollway.yaml:1): can merge (<<) mappings only"),
     ],
 )  # fmt: skip
