@@ -1,0 +1,95 @@
+"""Journals whose routers are no more: what is in them is brought to the ledger, and they are removed.
+
+A journal whose lock can be had has no living router. What had ended there is sent as it was written down; what had not
+becomes UNSETTLED: the call may have been made, and nobody knows how it ended. Routers that share a directory may sweep
+it at the same time: each journal has one lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from pathlib import Path
+
+from mesh.clock import Clock
+from mesh.errors import TollwayError
+from services.router.adapters.journal_file import SUFFIX, JournalFile, is_corrupt, is_there, lock_path, set_aside
+from services.router.adapters.journal_lock import JournalLock
+from services.router.adapters.recording import Recorder, parse
+from services.router.domain.settlement import unsettled
+
+log = logging.getLogger(__name__)
+
+SWEEP_EVERY = 10.0
+"""Seconds."""
+
+
+class Adoption:
+    """Sweeps the directory of `own`, this router's journal, at once and then every SWEEP_EVERY seconds."""
+
+    def __init__(self, own: JournalFile, recorder: Recorder, clock: Clock) -> None:
+        self._own, self._recorder, self._clock = own, recorder, clock
+        self._directory = own.path.parent
+        self._complained: set[Path] = set()
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def close(self) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def sweep(self) -> None:
+        """Adopts every journal that nobody holds, and removes locks without a journal."""
+        for path in sorted(self._directory.glob(f"*{SUFFIX}")):
+            await self._sweep_one(path)
+        for lock in sorted(self._directory.glob("*.lock")):
+            if not lock.with_suffix(SUFFIX).exists():
+                await self._sweep_one(lock.with_suffix(SUFFIX))
+
+    async def _sweep_one(self, path: Path) -> None:
+        try:
+            lock = JournalLock.take(lock_path(path))
+            if lock is None:
+                return
+            try:
+                if is_there(path):
+                    await self._adopt(path)
+            finally:
+                lock.release(path)
+        except TollwayError as error:
+            self._complain(path, f"waits until the ledger answers: {error}")
+        except (sqlite3.Error, OSError) as error:
+            self._complain(path, f"cannot be adopted: {error}")
+
+    async def _adopt(self, path: Path) -> None:
+        """Brings home what is in the journal, or sets it aside where it cannot be read."""
+        try:
+            file = JournalFile.adopt(path)
+            try:
+                await self._bring_home(file)
+            finally:
+                file.close()
+        except sqlite3.Error as error:
+            if not is_corrupt(error):
+                raise
+            log.error("Journal %s cannot be read (%s). It is now %s.", path.name, error, set_aside(path))
+
+    async def _bring_home(self, file: JournalFile) -> None:
+        ended, lost = await self._recorder.record_ended(file), 0
+        while entries := file.opened():
+            attempts = [(entry, parse(entry)) for entry in entries]
+            batch = [(entry, unsettled(attempt) if attempt is not None else None) for entry, attempt in attempts]
+            await self._recorder.record_and_remove(file, batch)
+            lost += len(batch)
+        file.move_dead_letters(self._own)
+        log.info("Adopted journal %s: %d attempts had ended, %d are unsettled.", file.id, ended, lost)
+
+    def _complain(self, path: Path, what: str) -> None:
+        if path not in self._complained:
+            self._complained.add(path)
+            log.warning("Journal %s %s", path.name, what)
+
+    async def _run(self) -> None:
+        while True:
+            await self.sweep()
+            await self._clock.sleep(SWEEP_EVERY)

@@ -1,0 +1,187 @@
+"""A journal's file: what is in it, and the few statements that touch it.
+
+Entries are only ever appended, at numbers that rise, and removed. An attempt's first entry says that its call is about
+to leave, the second how that ended; the second names the first, so that both can go in one transaction without an index
+to be kept. An entry without a second is a call whose end was never written down.
+
+Small pages: an entry is a few hundred bytes, and each commit writes whole pages to the write-ahead log.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+_VERSION = 1
+_SCHEMA = """
+PRAGMA page_size = 1024;
+PRAGMA journal_mode = WAL;
+BEGIN;
+CREATE TABLE entries (number INTEGER PRIMARY KEY, opening INTEGER, attempt BLOB NOT NULL);
+CREATE TABLE dead_letters (attempt BLOB NOT NULL PRIMARY KEY, message TEXT NOT NULL, unix_time REAL NOT NULL);
+PRAGMA user_version = 1;
+COMMIT;
+"""
+_CORRUPT = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
+SUFFIX = ".db"
+BATCH = 500
+"""Entries that are shipped together."""
+MOST_BYTES = 2**20
+"""What is read at once at most, give or take an entry: gRPC bounds messages, and somebody has to hold it."""
+
+
+class Entry(NamedTuple):
+    """An entry: its number, that of its attempt's first entry (None: this is the first), a serialized Attempt."""
+
+    number: int
+    opening: int | None
+    attempt: bytes
+
+
+class JournalFile:
+    """An open journal. Whoever opens one holds its lock. Methods raise sqlite3.Error; not for two threads at once."""
+
+    def __init__(self, path: Path, database: sqlite3.Connection) -> None:
+        self.path = path
+        self.writes = 0
+        """Entries appended and removed so far."""
+        self.pending = 0
+        """Attempts in it that have ended."""
+        self._database = database
+        self._execute = database.execute
+
+    @property
+    def id(self) -> str:
+        return self.path.stem
+
+    @classmethod
+    def create(cls, path: Path, *, every_write_to_disk: bool = False) -> JournalFile:
+        """A new journal at `path`."""
+        database = _connect(path)
+        try:
+            database.executescript(_SCHEMA)
+            database.execute(f"PRAGMA synchronous = {'FULL' if every_write_to_disk else 'NORMAL'}")
+            database.execute("PRAGMA wal_autocheckpoint = 0")  # checkpoints belong in a thread
+        except sqlite3.Error:
+            database.close()
+            raise
+        return cls(path, database)
+
+    @classmethod
+    def adopt(cls, path: Path) -> JournalFile:
+        """The journal that a process which is no more left at `path`."""
+        database = _connect(path)
+        try:
+            version = database.execute("PRAGMA user_version").fetchone()[0]
+            if version == 0:  # its process was lost while making it
+                database.executescript(_SCHEMA)
+            elif version != _VERSION:
+                raise sqlite3.NotSupportedError(f"{path.name} is of version {version}, not {_VERSION}")
+            database.execute("PRAGMA synchronous = NORMAL")
+        except sqlite3.Error:
+            database.close()
+            raise
+        return cls(path, database)
+
+    def append(self, entry: Entry) -> None:
+        self._execute("INSERT INTO entries VALUES (?, ?, ?)", entry)
+        self.writes += 1
+        if entry.opening is not None:
+            self.pending += 1
+
+    def ended(self) -> list[Entry]:
+        """The oldest second entries, a batch of them."""
+        return self._read(f"SELECT * FROM entries WHERE opening IS NOT NULL ORDER BY number LIMIT {BATCH}")
+
+    def opened(self) -> list[Entry]:
+        """The oldest first entries, a batch of them."""
+        return self._read(f"SELECT * FROM entries WHERE opening IS NULL ORDER BY number LIMIT {BATCH}")
+
+    def at(self, numbers: Sequence[int]) -> list[Entry]:
+        """The entries with those numbers."""
+        return self._read(f"SELECT * FROM entries WHERE number IN ({','.join('?' * len(numbers))})", *numbers)
+
+    def remove(self, entries: Iterable[Entry], dead: Iterable[tuple[Entry, str]], now: float) -> None:
+        """Removes entries, each with its attempt's first, in one transaction; the dead go to the dead letters."""
+        gone = list(entries)
+        self._execute("BEGIN IMMEDIATE")
+        with self._database:  # commits, or rolls back
+            for entry, message in dead:
+                self._execute("INSERT OR IGNORE INTO dead_letters VALUES (?, ?, ?)", (entry.attempt, message, now))
+                gone.append(entry)
+            numbers = [(entry.number,) for entry in gone]
+            numbers += [(entry.opening,) for entry in gone if entry.opening is not None]
+            self._database.executemany("DELETE FROM entries WHERE number = ?", sorted(numbers))
+        self.writes += len(numbers)
+        self.pending -= sum(entry.opening is not None for entry in gone)
+
+    def move_dead_letters(self, to: JournalFile) -> None:
+        """Hands the dead letters over. Lost in between, it leaves them in both, and they are handed over again."""
+        letters = self._execute("SELECT * FROM dead_letters").fetchall()
+        to._database.executemany("INSERT OR IGNORE INTO dead_letters VALUES (?, ?, ?)", letters)
+        self._execute("DELETE FROM dead_letters")
+
+    def dead_letters(self) -> int:
+        """How many attempts the ledger refused."""
+        count: int = self._execute("SELECT count(*) FROM dead_letters").fetchone()[0]
+        return count
+
+    @property
+    def empty(self) -> bool:
+        query = "SELECT EXISTS (SELECT 1 FROM entries) OR EXISTS (SELECT 1 FROM dead_letters)"
+        return not self._execute(query).fetchone()[0]
+
+    def close(self) -> None:
+        """Closes the journal, and removes it if nothing is in it."""
+        try:
+            empty = self.empty
+        finally:
+            self._database.close()
+        if empty:
+            for path in _files(self.path):
+                path.unlink(missing_ok=True)
+
+    def _read(self, query: str, *parameters: int) -> list[Entry]:
+        entries: list[Entry] = []
+        size = 0
+        for row in self._execute(query, parameters):
+            entries.append(Entry(*row))
+            size += len(row[2])
+            if size > MOST_BYTES:
+                break
+        return entries
+
+
+def lock_path(path: Path) -> Path:
+    """Where the lock of the journal at `path` is."""
+    return path.with_suffix(".lock")
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is a journal at `path`."""
+    return path.exists()
+
+
+def set_aside(path: Path) -> Path:
+    """Renames a journal that cannot be read, so that it is not tried again; where it is now."""
+    aside = path.with_suffix(".corrupt")
+    for there, then in zip(_files(path), _files(aside), strict=True):
+        if there.exists():
+            there.replace(then)
+    return aside
+
+
+def is_corrupt(error: sqlite3.Error) -> bool:
+    """Whether the error says that the file is not, or not wholly, a database."""
+    return getattr(error, "sqlite_errorname", "").startswith(_CORRUPT)
+
+
+def _files(path: Path) -> list[Path]:
+    """The database and what SQLite keeps beside it; the database last, since it is what a journal is found by."""
+    return [path.with_name(path.name + suffix) for suffix in ("-wal", "-shm", "")]
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path, isolation_level=None, timeout=5.0, check_same_thread=False)

@@ -1,0 +1,168 @@
+"""The journal of this process: written inline, because that takes microseconds, synced and checkpointed in a thread.
+
+A write has reached the kernel when `opened` returns, so a killed process loses nothing; the disk has it `fsync` seconds
+later at most, or, where that is 0, when `opened` returns. The write-ahead log is copied back into the file in a thread,
+on a connection of its own; only its last step, needed where writes never pause, makes a writer wait, for milliseconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import os
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from mesh.clock import Clock
+from mesh.errors import Reason, TollwayError
+from mesh.ids import uuid7
+from services.router.adapters.journal_file import BATCH, SUFFIX, Entry, JournalFile, lock_path
+from services.router.adapters.journal_lock import JournalLock
+from tollway.ledger.v1.ledger_pb2 import Attempt
+
+log = logging.getLogger(__name__)
+
+_LONGEST_TICK = 1.0
+_CHECKPOINT_AFTER = 2000
+"""Writes; they make about 5 MB of write-ahead log."""
+_MOST_PAGES = 16 * 1024
+"""Pages in the write-ahead log, beyond which writers wait until it can begin anew: 16 MiB."""
+
+
+class SqliteJournal:
+    """Implements `Journal`."""
+
+    def __init__(self, file: JournalFile, lock: JournalLock, clock: Clock, fsync: float) -> None:
+        self.file = file
+        self._lock = lock
+        self.in_flight: dict[int, float] = {}
+        """When, on the clock's monotonic time, each attempt was opened that has not ended; oldest first."""
+        self.many = asyncio.Event()
+        """Set when so many are pending that they should not wait."""
+        self._clock = clock
+        self._numbers = itertools.count(1)
+        self._unwritten: list[Entry] = []
+        self._upkeep = _Upkeep(file, fsync)
+        self._upkeep_task = asyncio.get_running_loop().create_task(self._keep_up(min(fsync or 1.0, _LONGEST_TICK)))
+
+    @classmethod
+    def create(cls, directory: Path, clock: Clock, fsync: float) -> SqliteJournal:
+        """A new journal in the directory. Raises OSError or sqlite3.Error where there cannot be one."""
+        directory.mkdir(parents=True, exist_ok=True)
+        while True:
+            path = directory / f"{uuid7(clock.time())}{SUFFIX}"
+            lock = JournalLock.take(lock_path(path))
+            if lock is not None:  # else somebody is sweeping it away, who takes it for left behind
+                return cls(JournalFile.create(path, every_write_to_disk=fsync == 0), lock, clock, fsync)
+
+    def opened(self, attempt: Attempt) -> int:
+        number = next(self._numbers)
+        try:
+            self.file.append(Entry(number, None, attempt.SerializeToString()))
+        except sqlite3.Error as error:
+            raise TollwayError(
+                Reason.SERVICE_UNAVAILABLE,
+                f"The attempt journal cannot be written ({error}), and no call leaves that is not written down.",
+            ) from error
+        self.in_flight[number] = self._clock.monotonic()
+        return number
+
+    def settled(self, opened: int, attempt: Attempt) -> None:
+        entry = Entry(next(self._numbers), opened, attempt.SerializeToString())
+        self.in_flight.pop(opened, None)
+        try:
+            self.file.append(entry)
+        except sqlite3.Error as error:
+            if not self._unwritten:
+                log.error("The attempt journal cannot be written; what ends is kept in memory until it can: %s", error)
+            self._unwritten.append(entry)
+        if self.file.pending >= BATCH:
+            self.many.set()
+
+    @property
+    def pending(self) -> int:
+        """Attempts that have ended and are not shipped."""
+        return self.file.pending + len(self._unwritten)
+
+    def write_what_was_kept(self) -> None:
+        """Tries again to write down the ends that could not be written."""
+        while self._unwritten:
+            try:
+                self.file.append(self._unwritten[-1])
+            except sqlite3.Error:
+                return
+            self._unwritten.pop()
+
+    async def close(self) -> None:
+        """Ends the journal; its file stays where something in it is not shipped."""
+        self._upkeep_task.cancel()
+        await asyncio.gather(self._upkeep_task, return_exceptions=True)
+        await asyncio.to_thread(self._upkeep.close)
+        self.write_what_was_kept()
+        if self._unwritten:
+            log.error("The ends of %d attempts could not be written; they will be unsettled.", len(self._unwritten))
+        try:
+            self.file.close()
+        finally:
+            self._lock.release(self.file.path)
+
+    async def _keep_up(self, tick: float) -> None:
+        while True:
+            await self._clock.sleep(tick)
+            self.write_what_was_kept()
+            await self._upkeep.run(self._clock.monotonic())
+
+
+class _Upkeep:
+    """What is done to a journal's file in a thread."""
+
+    def __init__(self, file: JournalFile, fsync: float) -> None:
+        self._file, self._fsync = file, fsync
+        self._thread = ThreadPoolExecutor(1, "journal")
+        self._connection: sqlite3.Connection | None = None
+        self._log_descriptor = -1
+        self._synced = self._checkpointed = 0
+        self._sync_due = 0.0
+
+    async def run(self, now: float) -> None:
+        """Does what is due. `now` is monotonic."""
+        writes = self._file.writes
+        sync = bool(self._fsync) and writes != self._synced and now >= self._sync_due
+        checkpoint = writes - self._checkpointed >= _CHECKPOINT_AFTER
+        if not (sync or checkpoint):
+            return
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._work, sync, checkpoint)
+        except (OSError, sqlite3.Error) as error:
+            log.error("The attempt journal could not be brought to the disk: %s", error)
+            return
+        if sync:
+            self._synced, self._sync_due = writes, now + self._fsync
+        if checkpoint:
+            self._checkpointed = writes
+
+    def close(self) -> None:
+        self._thread.shutdown()
+        if self._connection is not None:
+            self._connection.close()
+        if self._log_descriptor >= 0:
+            os.close(self._log_descriptor)
+
+    def _work(self, sync: bool, checkpoint: bool) -> None:
+        if sync:
+            if self._log_descriptor < 0:
+                # SQLite's own locks are on other files, so closing this descriptor later takes none of them away.
+                self._log_descriptor = os.open(f"{self._file.path}-wal", os.O_RDONLY | os.O_CLOEXEC)
+            os.fsync(self._log_descriptor)
+        if checkpoint:
+            self._checkpoint()
+
+    def _checkpoint(self) -> None:
+        if self._connection is None:
+            self._connection = sqlite3.connect(self._file.path, isolation_level=None, check_same_thread=False)
+        _, pages, _ = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        if pages > _MOST_PAGES:
+            # Whoever keeps writing keeps the log from beginning anew: nearly all is copied, so the wait is short.
+            self._connection.execute("PRAGMA wal_checkpoint(RESTART)")

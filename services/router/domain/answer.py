@@ -1,0 +1,155 @@
+"""A streamed answer as it arrives: what may go out now, and what must wait for the end.
+
+Two things wait. Before the first content, everything does: a bare role commits nobody to anything, and another attempt
+is still invisible. And the finish of the last open choice does, with the usage, until the provider's stream is known to
+have ended well, so that a client that sees it has seen the whole answer. All else goes out as it came.
+"""
+
+from __future__ import annotations
+
+import orjson
+
+from services.router.domain.usage import delta_size
+from tollway.chat.v1.chat_pb2 import ChatChunk, Delta, FinishReason, Usage
+
+_UNFINISHED = FinishReason.FINISH_REASON_UNSPECIFIED
+_MAX_OPENING_DELTAS = 64
+
+
+class Answer:
+    """Takes a stream's chunks in order; `choices` are how many answers were asked for."""
+
+    __slots__ = (
+        "_choices",
+        "_opening",
+        "_rest",
+        "_unfinished",
+        "begun",
+        "characters",
+        "finishes",
+        "id",
+        "model",
+        "usage",
+    )
+
+    def __init__(self, choices: int) -> None:
+        self._choices = choices
+        self._opening: ChatChunk | None = None
+        self._rest = ChatChunk()
+        self._unfinished: set[int] = set()
+        self.id = ""
+        """The provider's id for the answer."""
+        self.model = ""
+        """The model that answers, in the provider's words."""
+        self.begun = False
+        """Whether there was content, so that the client has been answered."""
+        self.characters = 0
+        """How much content there was."""
+        self.finishes: dict[int, FinishReason.ValueType] = {}
+        """Why each choice ended that did, in order of ending."""
+        self.usage: Usage | None = None
+        """What the provider said last about tokens."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether every choice that was asked for has come to its end, so that nothing can be missing any more."""
+        return len(self.finishes) >= self._choices
+
+    @property
+    def whole(self) -> bool:
+        """Whether every choice that was begun has come to its end: what is there once the provider says that is all."""
+        return bool(self.finishes) and not self._unfinished
+
+    def take(self, chunk: ChatChunk) -> ChatChunk | None:
+        """What may go out now that `chunk` is here; None where nothing may. The chunk itself is never changed."""
+        if not self.id:
+            self.id, self.model = chunk.id, chunk.model
+        content = False
+        finishing: list[int] = []
+        for place, delta in enumerate(chunk.deltas):
+            size = delta_size(delta)
+            if size or _content_without_size(delta):
+                self.characters += size
+                content = True
+                if delta.index not in self.finishes:
+                    self._unfinished.add(delta.index)
+            if delta.finish_reason:
+                finishing.append(place)
+        passed = self._withhold(chunk, finishing) if finishing or chunk.HasField("usage") else chunk
+        if self.begun or passed is None:
+            return passed
+        return self._open(passed, content)
+
+    def _open(self, chunk: ChatChunk, content: bool) -> ChatChunk | None:
+        """What has arrived up to the first content, in one chunk."""
+        self.begun = content
+        if self._opening is None:
+            if content:
+                return chunk
+            self._opening = ChatChunk()
+        if content or len(self._opening.deltas) < _MAX_OPENING_DELTAS:
+            _merge(self._opening, chunk)
+        return self._opening if content else None
+
+    def _withhold(self, chunk: ChatChunk, finishing: list[int]) -> ChatChunk | None:
+        """The chunk without its usage and, if it ends the last open choice, without that; they are kept for the end."""
+        passed = ChatChunk()
+        passed.CopyFrom(chunk)
+        if chunk.HasField("usage"):
+            self.usage = chunk.usage
+            passed.ClearField("usage")
+        emptied = [place for place in finishing if not self._pass_without_finish(passed.deltas[place])]
+        for place in reversed(emptied):
+            del passed.deltas[place]
+        if passed.deltas:
+            return passed
+        _merge(self._rest, passed)
+        return None
+
+    def _pass_without_finish(self, delta: Delta) -> bool:
+        """Takes the finish out of a delta where it must wait, or was there before. Whether something is left."""
+        repeated = delta.index in self.finishes
+        if not repeated:
+            self.finishes[delta.index] = delta.finish_reason
+            self._unfinished.discard(delta.index)
+            if not self.complete:
+                return True
+        content = bool(delta_size(delta)) or _content_without_size(delta)
+        if not repeated:
+            kept = self._rest.deltas.add()
+            if content:
+                kept.index, kept.finish_reason = delta.index, delta.finish_reason
+                kept.native_finish_reason = delta.native_finish_reason
+            else:
+                kept.CopyFrom(delta)
+        delta.ClearField("finish_reason")
+        delta.ClearField("native_finish_reason")
+        return content
+
+    def ending(self) -> ChatChunk:
+        """The last chunk: what was kept, and the usage. Of an answer without content, all there was."""
+        ending = ChatChunk()
+        if self._opening is not None and not self.begun:
+            ending.CopyFrom(self._opening)
+        _merge(ending, self._rest)
+        if self.usage is not None:
+            ending.usage.CopyFrom(self.usage)
+        return ending
+
+
+def _content_without_size(delta: Delta) -> bool:
+    # Sound has no field of its own in a delta; it comes in the dialect's own words.
+    return bool(delta.tool_calls) or b'"audio"' in delta.extra_json
+
+
+def _merge(into: ChatChunk, chunk: ChatChunk) -> None:
+    """Adds a later chunk to an earlier one, dropping nothing."""
+    extra = _merged_json(into.extra_json, chunk.extra_json)
+    into.MergeFrom(chunk)
+    into.extra_json = extra
+
+
+def _merged_json(earlier: bytes, later: bytes) -> bytes:
+    if not earlier or not later:
+        return earlier or later
+    return orjson.dumps({**orjson.loads(earlier), **orjson.loads(later)})

@@ -1,0 +1,69 @@
+"""How an attempt's row is completed when the attempt has ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from mesh.errors import Reason
+from mesh.money import cost_nanos
+from services.router.domain.usage import Counted
+from tollway.ledger.v1.ledger_pb2 import Attempt, AttemptState, AttemptStatus, Price, Provenance
+
+_MAX_UPSTREAM_ID = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How an attempt ended. `reason` is one of the error table's, empty for none; `message` is for people."""
+
+    status: AttemptStatus.ValueType
+    reason: str = ""
+    message: str = ""
+
+
+OK = Ending(AttemptStatus.ATTEMPT_STATUS_OK)
+CANCELLED = Ending(AttemptStatus.ATTEMPT_STATUS_CANCELLED, Reason.CANCELLED)
+
+
+def set_time(moment: Timestamp, unix_seconds: float) -> None:
+    """Writes a time into a message's field, in whole microseconds."""
+    micros = round(unix_seconds * 1_000_000)
+    moment.seconds = micros // 1_000_000
+    moment.nanos = micros % 1_000_000 * 1000
+
+
+def settle(row: Attempt, ending: Ending, counted: Counted, price: Price | None, *, heard: bool) -> None:
+    """Writes into the row how it ended, what that took and, where the price is known, cost.
+
+    A call whose provider was never heard of may or may not have reached it: its row says UNSETTLED, so that no row that
+    says SETTLED is without its call.
+    """
+    row.state = AttemptState.ATTEMPT_STATE_SETTLED if heard else AttemptState.ATTEMPT_STATE_UNSETTLED
+    row.status = ending.status
+    row.error_reason = ending.reason
+    row.provenance = counted.provenance
+    if counted.usage is None:
+        return
+    row.usage.CopyFrom(counted.usage)
+    cost = -1 if price is None else cost_nanos(counted.usage, price)
+    if price is not None and cost >= 0:  # counts that contradict each other may come to less than nothing: unpriced
+        row.cost_nanos = cost
+        row.price_version = price.version
+
+
+def note_upstream(row: Attempt, status: int, request_id: str) -> None:
+    """Writes into the row what the provider's answer said about the call itself."""
+    row.upstream_status = status
+    # A header can hold anything; the ledger's columns cannot.
+    row.upstream_request_id = request_id[:_MAX_UPSTREAM_ID].replace("\0", "")
+
+
+def unsettled(opened: Attempt) -> Attempt:
+    """The row of an attempt whose router was lost before it ended."""
+    row = Attempt()
+    row.CopyFrom(opened)
+    row.state = AttemptState.ATTEMPT_STATE_UNSETTLED
+    row.provenance = Provenance.PROVENANCE_UNSETTLED
+    return row

@@ -1,0 +1,75 @@
+"""How many tokens an attempt took, and how we know.
+
+What the provider counted always counts, a zero included. Where it counted nothing, text is taken at four characters a
+token, rounded up: the prompt's and the answer's, apart. Pictures, sound and files are not guessed at.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tollway.chat.v1.chat_pb2 import ChatRequest, ContentPart, Delta, Message, ToolCall, ToolCallDelta, Usage
+from tollway.ledger.v1.ledger_pb2 import AttemptStatus, Provenance
+
+_CHARACTERS_PER_TOKEN = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Tokens and where the figures come from; no usage where nothing is known."""
+
+    usage: Usage | None
+    provenance: Provenance.ValueType
+
+
+_UNKNOWN = Counted(None, Provenance.PROVENANCE_UNSETTLED)
+
+
+def count(
+    status: AttemptStatus.ValueType, reported: Usage | None, chat: ChatRequest, characters: int, *, streamed: bool
+) -> Counted:
+    """The usage of an attempt that ended with `status` after `characters` of answer.
+
+    Without a word from the provider, an attempt that brought no whole answer and no content has no usage at all: nobody
+    is charged for a prompt that may never have been read.
+    """
+    if reported is not None:
+        return Counted(reported, Provenance.PROVENANCE_PROVIDER_REPORTED)
+    if status != AttemptStatus.ATTEMPT_STATUS_OK and not characters:
+        return _UNKNOWN
+    usage = Usage(input_tokens=tokens(prompt_size(chat)), output_tokens=tokens(characters))
+    return Counted(usage, Provenance.PROVENANCE_STREAM_COUNTED if streamed else Provenance.PROVENANCE_ESTIMATED)
+
+
+def tokens(characters: int) -> int:
+    """What that much text is taken for."""
+    return -(-characters // _CHARACTERS_PER_TOKEN)
+
+
+def prompt_size(chat: ChatRequest) -> int:
+    """Characters of a question: its messages and its tools."""
+    tools = sum(len(tool.name) + len(tool.description) + len(tool.parameters_json) for tool in chat.tools)
+    return tools + sum(message_size(message) for message in chat.messages)
+
+
+def message_size(message: Message) -> int:
+    """Characters of a message: what is said, shown as thinking, or written into tool calls."""
+    return sum(_part_size(part) for part in message.content) + sum(_call_size(call) for call in message.tool_calls)
+
+
+def delta_size(delta: Delta) -> int:
+    """Characters that a delta adds to the answer; 0 for one without content."""
+    size = len(delta.text) + len(delta.refusal)
+    if delta.HasField("reasoning"):
+        size += len(delta.reasoning.text) + len(delta.reasoning.redacted)
+    for call in delta.tool_calls:
+        size += _call_size(call)
+    return size
+
+
+def _part_size(part: ContentPart) -> int:
+    return len(part.text) + len(part.refusal) + (len(part.reasoning.text) if part.HasField("reasoning") else 0)
+
+
+def _call_size(call: ToolCall | ToolCallDelta) -> int:
+    return len(call.name) + len(call.arguments)

@@ -1,0 +1,47 @@
+"""What a question must be like before anyone is asked: every problem at once, each with the path of its field."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from mesh.errors import FieldViolation
+from tollway.chat.v1.chat_pb2 import ChatRequest, Role
+
+MAX_MODEL = 256
+MAX_CHOICES = 128
+MAX_REQUEST_ID = 128
+MAX_TAGS = 64
+MAX_TAG = 128
+
+_ROLES = frozenset(Role.values()) - {Role.ROLE_UNSPECIFIED}
+
+
+def violations(chat: ChatRequest, request_id: str, tags: Sequence[str]) -> tuple[FieldViolation, ...]:
+    """Everything that is wrong with the question; empty where it can be asked."""
+    return tuple(_violations(chat, request_id, tags))
+
+
+def _violations(chat: ChatRequest, request_id: str, tags: Sequence[str]) -> Iterator[FieldViolation]:
+    model = chat.model
+    if not model:
+        yield FieldViolation("chat.model", "name a model")
+    elif len(model) > MAX_MODEL or not model.isprintable():
+        yield FieldViolation("chat.model", f"must be at most {MAX_MODEL} printable characters")
+    if not chat.messages:
+        yield FieldViolation("chat.messages", "needs at least one message")
+    for index, message in enumerate(chat.messages):
+        if message.role not in _ROLES:
+            yield FieldViolation(f"chat.messages[{index}].role", "is not a known role")
+    if chat.HasField("choice_count") and not 1 <= chat.choice_count <= MAX_CHOICES:
+        yield FieldViolation("chat.choice_count", f"must be from 1 to {MAX_CHOICES}")
+    if len(request_id) > MAX_REQUEST_ID or not request_id.isprintable():
+        yield FieldViolation("request_id", f"must be at most {MAX_REQUEST_ID} printable characters")
+    yield from _tag_violations(tags)
+
+
+def _tag_violations(tags: Sequence[str]) -> Iterator[FieldViolation]:
+    if len(tags) > MAX_TAGS:
+        yield FieldViolation("tags", f"must be at most {MAX_TAGS}")
+    for index, tag in enumerate(tags):
+        if not tag or len(tag) > MAX_TAG or not tag.isprintable() or tag.startswith(":"):
+            yield FieldViolation(f"tags[{index}]", f"must be `name` or `name:value`, of 1 to {MAX_TAG} characters")

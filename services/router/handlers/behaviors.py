@@ -1,0 +1,36 @@
+"""What is done around the router's use cases."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+from mesh.errors import Reason, TollwayError
+from mesh.mediator import Behavior, Next, NextStream
+from services.router.domain.validation import violations
+from services.router.handlers.desk import Question
+
+log = logging.getLogger(__name__)
+
+
+class Validation(Behavior):
+    """Lets no question through that cannot be asked."""
+
+    async def handle(self, message: Any, next: Next) -> Any:
+        _check(message)
+        return await next(message)
+
+    def handle_stream(self, message: Any, next: NextStream) -> AsyncIterator[Any]:
+        _check(message)
+        return next(message)
+
+
+def is_question(message: Any) -> bool:
+    return isinstance(message, Question)
+
+
+def _check(question: Question) -> None:
+    if found := violations(question.chat, question.request_id, question.tags):
+        message = "; ".join(f"{violation.field}: {violation.description}" for violation in found)
+        raise TollwayError(Reason.INVALID_REQUEST, message, question.about(), violations=found)

@@ -1,0 +1,98 @@
+"""Calling a candidate's provider, whole or streamed, as one attempt."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+from mesh.errors import Reason, TollwayError
+from services.router.domain.answer import Answer
+from services.router.handlers.attempt import AttemptRun
+from services.router.handlers.drains import Outliving
+from services.router.ports import CompletionStream, ProviderCalls
+from tollway.chat.v1.chat_pb2 import ChatChunk, ChatResponse
+from tollway.providers.v1.providers_pb2 import (
+    CreateCompletionRequest,
+    CreateCompletionResponse,
+    StreamCompletionRequest,
+)
+
+
+async def complete(providers: ProviderCalls, attempt: AttemptRun) -> ChatResponse:
+    """The provider's whole answer. Raises TollwayError."""
+    row, deployment = attempt.row, attempt.candidate.deployment
+    request = CreateCompletionRequest(
+        provider=row.provider_name,
+        model=row.model_used,
+        attempt_id=row.attempt_id,
+        chat=attempt.question.chat,
+        timeouts=deployment.timeouts,
+    )
+    with attempt:
+        call = providers.complete(request, attempt.time_allowed, attempt.place)
+        if not deployment.drain:
+            response = await call
+        else:
+            reading = asyncio.ensure_future(call)
+            try:
+                response = await asyncio.shield(reading)
+            except asyncio.CancelledError:
+                if not attempt.hand_over(_rest_of_whole(reading, attempt)):
+                    reading.cancel()
+                raise
+        attempt.hear_whole(response.upstream, response.chat)
+        return response.chat
+
+
+async def _rest_of_whole(reading: asyncio.Future[CreateCompletionResponse], attempt: AttemptRun) -> None:
+    response = await reading
+    attempt.hear_whole(response.upstream, response.chat)
+
+
+async def stream(providers: ProviderCalls, attempt: AttemptRun, answer: Answer) -> AsyncGenerator[ChatChunk, None]:
+    """What may go out of the provider's answer, as it arrives; `answer` keeps what may not. Raises TollwayError.
+
+    It ends well only where the answer did: every choice finished, whatever became of the connection after that.
+    """
+    with attempt:
+        call, handed_over = _start(providers, attempt), False
+        try:
+            async for response in call:
+                chunk = answer.take(response.chunk)
+                attempt.hear_part(response.upstream, answer)
+                if chunk is not None:
+                    yield chunk
+        except TollwayError:
+            if not answer.complete:
+                raise
+        except (asyncio.CancelledError, GeneratorExit):
+            if attempt.candidate.deployment.drain:
+                handed_over = attempt.hand_over(_rest_of_stream(call, attempt, answer))
+            raise
+        finally:
+            if not handed_over:
+                call.cancel()
+        if not (answer.complete or answer.whole):
+            raise TollwayError(Reason.UPSTREAM_CUT, f"{attempt.candidate.name} stopped before its answer was finished")
+
+
+def _start(providers: ProviderCalls, attempt: AttemptRun) -> CompletionStream:
+    row, deployment = attempt.row, attempt.candidate.deployment
+    request = StreamCompletionRequest(
+        provider=row.provider_name,
+        model=row.model_used,
+        attempt_id=row.attempt_id,
+        chat=attempt.question.chat,
+        timeouts=deployment.timeouts,
+    )
+    call = providers.stream(request, attempt.time_allowed, attempt.place)
+    return Outliving(call) if deployment.drain else call
+
+
+async def _rest_of_stream(call: CompletionStream, attempt: AttemptRun, answer: Answer) -> None:
+    try:
+        async for response in call:
+            answer.take(response.chunk)
+            attempt.hear_part(response.upstream, answer)
+    finally:
+        call.cancel()

@@ -1,0 +1,30 @@
+"""Answering a question with the whole completion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mesh.errors import TollwayError
+from mesh.mediator import Command
+from services.router.handlers import calling
+from services.router.handlers.desk import Desk, Question
+from services.router.handlers.operation import Operation
+from tollway.router.v1.router_pb2 import CreateChatCompletionResponse
+
+
+@dataclass(slots=True)
+class CreateChatCompletion(Question, Command[CreateChatCompletionResponse]):
+    """Asks for a whole completion."""
+
+
+async def create_chat_completion(command: CreateChatCompletion, *, desk: Desk) -> CreateChatCompletionResponse:
+    """Asks one candidate after the other until one answers. Raises TollwayError."""
+    with Operation(desk, command, streamed=False) as operation:
+        while True:
+            attempt = operation.open_attempt()
+            try:
+                answer = await calling.complete(desk.providers, attempt)
+            except TollwayError as failure:
+                await operation.recover(attempt, failure)
+            else:
+                return CreateChatCompletionResponse(chat=answer, receipt=operation.finish(attempt))

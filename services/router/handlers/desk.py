@@ -1,0 +1,52 @@
+"""What a question is, and what is at hand for answering it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mesh.clock import Clock
+from mesh.metrics import Metrics
+from mesh.tracing import TraceContext, Tracer
+from services.router.domain.routes import Routes
+from services.router.domain.schedule import Schedule
+from services.router.handlers.drains import Drains
+from services.router.ports import Journal, PriceSource, ProviderCalls
+from tollway.chat.v1.chat_pb2 import ChatRequest
+
+
+@dataclass(slots=True)
+class Question:
+    """A chat request with what the router knows about it.
+
+    `deadline` is on the clock's monotonic time, None where the client set none; `parent` is the client's place in its
+    trace.
+    """
+
+    chat: ChatRequest
+    request_id: str
+    tags: Sequence[str]
+    parent: TraceContext | None
+    deadline: float | None
+
+    def about(self) -> dict[str, str]:
+        """What the metadata of an error says that came before any attempt."""
+        about = {"request_id": self.request_id, "attempts": "0"}
+        if self.parent is not None:
+            about["trace_id"] = self.parent.trace_id
+        return about
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Everything an operation works with."""
+
+    routes: Routes
+    schedule: Schedule
+    providers: ProviderCalls
+    journal: Journal
+    prices: PriceSource
+    drains: Drains
+    clock: Clock
+    tracer: Tracer
+    metrics: Metrics

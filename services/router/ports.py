@@ -1,0 +1,75 @@
+"""What the router's use cases need of the world outside. Times are in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from typing import Protocol
+
+from mesh.tracing import TraceContext
+from tollway.ledger.v1.ledger_pb2 import Attempt, Price, RecordAttemptsRequest, RecordedAttempt
+from tollway.providers.v1.providers_pb2 import (
+    CreateCompletionRequest,
+    CreateCompletionResponse,
+    ProviderModel,
+    StreamCompletionRequest,
+    StreamCompletionResponse,
+)
+
+
+class CompletionStream(Protocol):
+    """A completion on its way. It is read only as fast as it is pulled. Pulling raises TollwayError."""
+
+    def __aiter__(self) -> AsyncIterator[StreamCompletionResponse]: ...
+
+    async def __anext__(self) -> StreamCompletionResponse: ...
+
+    def cancel(self) -> None:
+        """Ends the provider's call at once; does nothing to one that has ended."""
+
+
+class ProviderCalls(Protocol):
+    """Calls to providers. `timeout` bounds the whole call (None: nothing does), `trace` is the caller's place."""
+
+    async def complete(
+        self, request: CreateCompletionRequest, timeout: float | None, trace: TraceContext
+    ) -> CreateCompletionResponse:
+        """A whole completion. Cancelling the caller cancels the provider's call. Raises TollwayError."""
+
+    def stream(
+        self, request: StreamCompletionRequest, timeout: float | None, trace: TraceContext
+    ) -> CompletionStream: ...
+
+    async def known_models(self) -> Sequence[ProviderModel]:
+        """The models of all providers that are known without asking them. Raises TollwayError."""
+
+
+class Journal(Protocol):
+    """The router's own record of calls, until the ledger has them."""
+
+    def opened(self, attempt: Attempt) -> int:
+        """Writes down that a call is about to leave; gives the entry's number.
+
+        Raises TollwayError SERVICE_UNAVAILABLE where it cannot be written: the call must not leave then.
+        """
+
+    def settled(self, opened: int, attempt: Attempt) -> None:
+        """Writes down how the call of entry `opened` ended. Never raises: what cannot be written now is kept."""
+
+
+class PriceSource(Protocol):
+    """Prices as the ledger has them."""
+
+    def find(self, provider: str, model: str, at: float) -> Price | None:
+        """What a provider's model cost at that Unix time; None where that is not known (yet)."""
+
+
+class LedgerClient(Protocol):
+    """The system of record. Every method raises TollwayError."""
+
+    async def record(
+        self, request: RecordAttemptsRequest, timeout: float, trace: TraceContext
+    ) -> Sequence[RecordedAttempt]:
+        """What became of each attempt, in the order of the request."""
+
+    def watch_prices(self) -> AsyncGenerator[Sequence[Price], None]:
+        """All prices at once, and all again whenever one changes."""

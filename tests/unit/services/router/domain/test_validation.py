@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import pytest
+
+from services.router.domain.validation import violations
+from tests.unit.services.router.twins import chat
+from tollway.chat.v1.chat_pb2 import ChatRequest, Message, Role
+
+
+def fields(request: ChatRequest, request_id: str = "", tags: tuple[str, ...] = ()) -> list[str]:
+    return [violation.field for violation in violations(request, request_id, tags)]
+
+
+def test_an_ordinary_question_passes() -> None:
+    assert fields(chat(), "req-1", ("ci", "team:red", "a:b:c")) == []
+
+
+def test_every_problem_is_told_at_once() -> None:
+    request = ChatRequest(choice_count=0)
+    assert fields(request, "x" * 129, ("",)) == [
+        "chat.model",
+        "chat.messages",
+        "chat.choice_count",
+        "request_id",
+        "tags[0]",
+    ]
+
+
+@pytest.mark.parametrize("model", ["x" * 257, "gpt\0", "gpt\n4", "\ud7ff\u200b"])
+def test_a_model_must_be_a_name_that_can_be_shown(model: str) -> None:
+    assert fields(chat(model)) == ["chat.model"]
+
+
+@pytest.mark.parametrize("role", [Role.ROLE_UNSPECIFIED, 99])
+def test_a_role_that_is_not_known_is_named_by_its_place(role: int) -> None:
+    request = chat()
+    request.messages.append(Message(role=role))  # type: ignore[arg-type]  # what another version may send
+    assert fields(request) == ["chat.messages[1].role"]
+
+
+@pytest.mark.parametrize(("count", "wrong"), [(0, True), (-1, True), (129, True), (1, False), (128, False)])
+def test_the_number_of_choices_is_bounded(count: int, wrong: bool) -> None:
+    assert fields(chat(choice_count=count)) == (["chat.choice_count"] if wrong else [])
+
+
+@pytest.mark.parametrize("request_id", ["x" * 129, "a\nb", "\0"])
+def test_a_request_id_must_be_short_and_printable(request_id: str) -> None:
+    assert fields(chat(), request_id) == ["request_id"]
+
+
+@pytest.mark.parametrize("tag", ["", ":value", "x" * 129, "a\tb"])
+def test_a_tag_must_be_a_name_or_a_name_and_a_value(tag: str) -> None:
+    assert fields(chat(), "", ("fine", tag)) == ["tags[1]"]
+
+
+def test_tags_are_bounded_in_number() -> None:
+    assert fields(chat(), "", ("tag",) * 65) == ["tags"]
