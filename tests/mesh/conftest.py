@@ -11,7 +11,9 @@ import grpc
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
-from mesh.channels import InProcessChannel, InProcessServer
+from mesh.channels import InProcessChannel, InProcessServer, dial
+from mesh.metrics import NoMetrics
+from mesh.tracing import NoTracer
 
 
 class Topology(Protocol):
@@ -66,7 +68,7 @@ class UnixSockets:
         server.add_insecure_port(address)
         await server.start()
         self.servers.append(server)
-        self._channels.append(grpc.aio.insecure_channel(address))
+        self._channels.append(dial(address, tracer=NoTracer(), metrics=NoMetrics()))
         return self._channels[-1]
 
     async def close(self) -> None:

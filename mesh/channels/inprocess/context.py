@@ -98,7 +98,7 @@ class InProcessContext(grpc.aio.ServicerContext[Any, Any]):
         return self._trailing
 
     def invocation_metadata(self) -> Any:
-        return tuple(Metadatum(key, value) for key, value in self._rpc.metadata)
+        return tuple(map(Metadatum._make, self._rpc.metadata))
 
     def code(self) -> Any:
         return self._code

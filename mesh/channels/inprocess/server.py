@@ -135,7 +135,7 @@ class InProcessServer(grpc.aio.Server):
 
     async def _find(self, rpc: Rpc) -> _Method | None:
         """The method behind all interceptors; kept, where they need not see every call."""
-        details = _CallDetails(rpc.method, tuple(Metadatum(*each) for each in rpc.metadata))
+        details = _CallDetails(rpc.method, tuple(map(Metadatum._make, rpc.metadata)))
 
         async def step(remaining: int, details: grpc.HandlerCallDetails) -> Handler | None:
             if not remaining:
