@@ -1,0 +1,1 @@
+"""What every server does around every call: telemetry, errors, draining."""

@@ -1,0 +1,83 @@
+"""Doing something around calls, written once and adapted to the four shapes of a handler."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from abc import abstractmethod
+from collections.abc import Callable
+from contextlib import aclosing
+from typing import Any, Protocol
+
+import grpc
+
+from mesh.interceptors.method import Behaviour, Handler, MethodInterceptor, behaviour_of, with_behaviour
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class CallerLeft(asyncio.CancelledError):
+    """A response could not be sent, because nobody is there to take it."""
+
+
+class Started(Protocol):
+    """What was begun when a call started, and waits for its end."""
+
+    def on_end(self) -> None:
+        """The handler came to its end (under a code of its own choice, perhaps)."""
+
+    async def on_error(self, error: BaseException) -> bool:
+        """The handler, or an interceptor inside this one, raised. True: that is no error, and the call ends well.
+
+        Raising something else puts that in the error's place.
+        """
+
+
+OnStart = Callable[[Context], Started]
+
+
+class AroundCalls(MethodInterceptor):
+    """Does something at the start and at the end of each call.
+
+    A handler that yields becomes one that writes, so that the generator is closed before the call has ended, and no
+    message goes through a generator of each interceptor.
+    """
+
+    @abstractmethod
+    def around(self, method: str) -> OnStart | None:
+        """What to call when a call of the method starts. None: nothing."""
+
+    def wrap(self, method: str, handler: Handler) -> Handler:
+        on_start = self.around(method)
+        if on_start is None:
+            return handler
+        behaviour = behaviour_of(handler)
+        inner = _writing(behaviour) if inspect.isasyncgenfunction(behaviour) else behaviour
+        return with_behaviour(handler, _around(on_start, inner))
+
+
+def _around(on_start: OnStart, behaviour: Behaviour) -> Behaviour:
+    async def serve(request: Any, context: Context) -> Any:
+        started = on_start(context)
+        try:
+            response = await behaviour(request, context)
+        except BaseException as error:
+            if await started.on_error(error):
+                return None
+            raise
+        started.on_end()
+        return response
+
+    return serve
+
+
+def _writing(behaviour: Behaviour) -> Behaviour:
+    async def serve(request: Any, context: Context) -> None:
+        async with aclosing(behaviour(request, context)) as messages:
+            async for message in messages:
+                try:
+                    await context.write(message)
+                except grpc.aio.InternalError as error:
+                    raise CallerLeft from error
+
+    return serve

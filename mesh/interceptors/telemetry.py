@@ -1,0 +1,85 @@
+"""What is told of the calls that arrive: a SERVER span, and over a wire how long they took."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from time import perf_counter
+
+import grpc
+
+from mesh.channels.inprocess.context import PEER
+from mesh.interceptors.around import AroundCalls, Context, OnStart
+from mesh.metrics import Metrics
+from mesh.tracing import Kind, TraceContext, Tracer, parse_traceparent, set_current
+
+_SERVER_ERRORS = {
+    grpc.StatusCode.UNKNOWN,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.UNIMPLEMENTED,
+    grpc.StatusCode.INTERNAL,
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DATA_LOSS,
+}
+"""The codes that are a server's failure, as OpenTelemetry's conventions have it; the others are the caller's."""
+
+
+class Telemetry(AroundCalls):
+    """Joins the caller's trace, and makes its own place in it `mesh.tracing.current` for the handler.
+
+    Health and reflection, which are asked all day, are not traced.
+    """
+
+    def __init__(self, tracer: Tracer, metrics: Metrics) -> None:
+        self._tracer, self._metrics = tracer, metrics
+
+    def around(self, method: str) -> OnStart | None:
+        return None if method.startswith("/grpc.") else partial(_Observed, self._tracer, self._metrics, method[1:])
+
+
+class _Observed:
+    __slots__ = ("_context", "_method", "_metrics", "_span", "_started")
+
+    def __init__(self, tracer: Tracer, metrics: Metrics, method: str, context: Context) -> None:
+        self._metrics, self._method, self._context = metrics, method, context
+        self._started = perf_counter()
+        self._span = tracer.start(method, Kind.SERVER, _parent(context))
+        set_current(self._span.context)
+
+    def on_end(self) -> None:
+        self._tell(self._context.code() or grpc.StatusCode.OK)
+
+    async def on_error(self, error: BaseException) -> bool:
+        if isinstance(error, asyncio.CancelledError):
+            late = self._context.time_remaining() == 0
+            self._tell(grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED)
+        else:
+            self._tell(self._context.code() or grpc.StatusCode.UNKNOWN)
+        return False
+
+    def _tell(self, code: grpc.StatusCode) -> None:
+        over_a_wire = self._context.peer() != PEER
+        if not over_a_wire and not self._span.recording:
+            return
+        told = {"rpc.system.name": "grpc", "rpc.method": self._method, "rpc.response.status_code": code.name}
+        span = self._span
+        span.set(told)
+        if code is grpc.StatusCode.CANCELLED:
+            span.set({"tollway.outcome": "cancelled"})
+        elif code in _SERVER_ERRORS:
+            span.fail(code.name, self._context.details())
+            told["error.type"] = code.name
+        span.end()
+        if over_a_wire:
+            self._metrics.record("rpc.server.call.duration", perf_counter() - self._started, told)
+
+
+def _parent(context: Context) -> TraceContext | None:
+    traceparent = tracestate = None
+    for key, value in context.invocation_metadata() or ():
+        if isinstance(value, str):
+            if key == "traceparent":
+                traceparent = value
+            elif key == "tracestate":
+                tracestate = value
+    return parse_traceparent(traceparent, tracestate)
