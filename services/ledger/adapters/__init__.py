@@ -1,0 +1,1 @@
+"""How the ledger keeps what it books: SQLAlchemy over SQLite."""

@@ -1,0 +1,1 @@
+"""`vNNNN_what_it_does.py`, whose revision is NNNN; the last one's is `schema.HEAD`."""

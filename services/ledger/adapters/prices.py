@@ -1,0 +1,101 @@
+"""Prices as rows of `model_pricing`, and the word that goes round when there are new ones."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from sqlalchemy import func, insert, select
+
+from mesh.clock import Clock
+from mesh.errors import TollwayError
+from mesh.prices import PriceBook
+from services.ledger.adapters.rows import moment, price_of, row_of_price
+from services.ledger.adapters.schema import model_pricing
+from services.ledger.adapters.store import Store
+from tollway.ledger.v1.ledger_pb2 import Price
+
+_log = logging.getLogger(__name__)
+_count = select(func.count()).select_from(model_pricing)
+
+
+class SqlPrices:
+    """Implements `ports.Prices`."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._book = PriceBook()
+
+    async def book(self) -> PriceBook:
+        async with self._store.connection() as connection:
+            # Prices are added and never changed or taken away: as many as before are the same as before.
+            if (await connection.execute(_count)).scalar_one() == len(self._book.prices):
+                return self._book
+            rows = (await connection.execute(select(model_pricing))).all()
+        book = PriceBook(price_of(row) for row in rows)
+        if not self._store.in_transaction:  # which may yet be undone
+            self._book = book
+        return book
+
+    async def set_at(self, provider: str, model: str, effective: Timestamp) -> Price | None:
+        query = select(model_pricing).where(
+            model_pricing.c.provider_name == provider,
+            model_pricing.c.model_name == model,
+            model_pricing.c.effective_time == moment(effective),
+        )
+        async with self._store.connection() as connection:
+            row = (await connection.execute(query)).one_or_none()
+        return price_of(row) if row else None
+
+    async def add(self, price: Price) -> None:
+        async with self._store.connection() as connection:
+            await connection.execute(insert(model_pricing), row_of_price(price))
+
+
+class PriceBell:
+    """Implements `ports.PriceChanges`: rung by who sets a price here, and by a slow look at what others have set."""
+
+    def __init__(self) -> None:
+        self._rung = asyncio.Event()
+        self._changes = 0
+        self._closed = False
+
+    async def follow(self) -> AsyncGenerator[None]:
+        heard = -1
+        while not self._closed:
+            if heard == self._changes:
+                await self._rung.wait()
+            else:
+                heard = self._changes
+                yield
+
+    def announce(self) -> None:
+        self._changes += 1
+        self._wake()
+
+    def close(self) -> None:
+        """Ends all that follow."""
+        self._closed = True
+        self._wake()
+
+    def _wake(self) -> None:
+        # Everyone who waits now is woken, whoever comes later waits for the next time.
+        self._rung.set()
+        self._rung = asyncio.Event()
+
+
+async def look_for_changes(prices: SqlPrices, bell: PriceBell, clock: Clock, every: float) -> None:
+    """Rings the bell when another process has added prices. Runs until it is cancelled; `every` is in seconds."""
+    seen = (await prices.book()).prices
+    while True:
+        await clock.sleep(every)
+        try:
+            found = (await prices.book()).prices
+        except TollwayError as error:
+            _log.warning("could not look for new prices, trying again in %g s: %s", every, error.message)
+            continue
+        if found is not seen:
+            seen = found
+            bell.announce()

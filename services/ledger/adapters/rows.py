@@ -1,0 +1,169 @@
+"""Attempts and prices as rows, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from sqlalchemy import Dialect, Row
+
+from services.ledger.adapters.schema import model_pricing, request_logs
+from tollway.chat.v1.chat_pb2 import Usage
+from tollway.ledger.v1.ledger_pb2 import Attempt, AttemptState, AttemptStatus, Price, Provenance
+
+
+def _texts(names: Sequence[str], prefix: str) -> tuple[str, ...]:
+    """An enum's names as they are kept, by number: `PROVENANCE_PROVIDER_REPORTED` is `provider_reported`."""
+    return ("", *(name.removeprefix(prefix).lower() for name in names[1:]))
+
+
+STATES = _texts(AttemptState.keys(), "ATTEMPT_STATE_")
+STATUSES = _texts(AttemptStatus.keys(), "ATTEMPT_STATUS_")
+PROVENANCES = _texts(Provenance.keys(), "PROVENANCE_")
+_NOTHING_USED = (None,) * 12
+
+
+@lru_cache(maxsize=64)
+def _second(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+@lru_cache(maxsize=64)
+def _second_as_text(seconds: int) -> str:
+    return _second(seconds).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def moment(timestamp: Timestamp) -> datetime:
+    """In UTC, cut to whole microseconds."""
+    return _second(timestamp.seconds).replace(microsecond=timestamp.nanos // 1000)
+
+
+def _moment_as_text(timestamp: Timestamp) -> str:
+    # As UtcDateTime keeps it in SQLite. A batch's rows share their seconds, and most of the work is in those.
+    return f"{_second_as_text(timestamp.seconds)}.{timestamp.nanos // 1000:06d}"
+
+
+def timestamp(moment: datetime) -> Timestamp:
+    return Timestamp(seconds=int(moment.replace(microsecond=0).timestamp()), nanos=moment.microsecond * 1000)
+
+
+def encoder(dialect: Dialect) -> Callable[[Attempt], tuple[Any, ...]]:
+    """Makes of an attempt the driver's own parameters for a row of `request_logs`, in the order of its columns.
+
+    SQLAlchemy would find them out column by column for every row; here, all is found out once.
+    """
+    time_of = _moment_as_text if dialect.name == "sqlite" else moment
+    json_of = request_logs.c.tags.type.dialect_impl(dialect).bind_processor(dialect) or _unchanged
+    tags_of = lru_cache(maxsize=1024)(lambda tags: json_of(list(tags)))
+
+    no_tags = json_of([])
+
+    def encode(attempt: Attempt) -> tuple[Any, ...]:
+        settled = attempt.HasField("end_time")
+        return (
+            attempt.attempt_id,
+            attempt.request_id,
+            attempt.trace_id,
+            attempt.span_id,
+            STATES[attempt.state],
+            time_of(attempt.start_time),
+            time_of(attempt.end_time) if settled else None,
+            attempt.tenant,
+            attempt.project,
+            attempt.api_key_id,
+            tags_of(tuple(tags)) if (tags := attempt.tags) else no_tags,
+            attempt.model_requested,
+            attempt.model_used,
+            attempt.model_provider,
+            attempt.provider_name,
+            attempt.deployment,
+            attempt.attempt_number,
+            attempt.streamed,
+            *(_tokens(attempt.usage) if attempt.HasField("usage") else _NOTHING_USED),
+            attempt.usage.extra_json.decode(),
+            attempt.cost_nanos if attempt.HasField("cost_nanos") else None,
+            PROVENANCES[attempt.provenance],
+            attempt.price_version,
+            STATUSES[attempt.status],
+            attempt.error_reason,
+            attempt.upstream_status or None,
+            attempt.upstream_request_id,
+            attempt.response_time_ms or (0 if settled else None),
+            attempt.time_to_first_token_ms if attempt.HasField("time_to_first_token_ms") else None,
+            attempt.finish_reason,
+        )
+
+    return encode
+
+
+def _tokens(usage: Usage) -> tuple[int, ...]:
+    return (
+        usage.input_tokens,
+        usage.cached_input_tokens,
+        usage.cache_write_tokens,
+        usage.cache_write_1h_tokens,
+        usage.output_tokens,
+        usage.reasoning_tokens,
+        usage.input_audio_tokens,
+        usage.output_audio_tokens,
+        usage.input_image_tokens,
+        usage.output_image_tokens,
+        usage.accepted_prediction_tokens,
+        usage.rejected_prediction_tokens,
+    )
+
+
+_TOKEN_COLUMNS = tuple(column.name for column in request_logs.columns if column.name.endswith("_tokens"))
+_SAME_NAME = tuple(
+    column.name
+    for column in request_logs.columns
+    if column.name in Attempt.DESCRIPTOR.fields_by_name
+    and column.name not in ("state", "status", "provenance", "end_time")
+)
+
+
+def attempt_of(row: Row[*tuple[Any, ...]]) -> Attempt:
+    """The attempt a row of `request_logs` keeps."""
+    columns = row._mapping
+    attempt = Attempt(
+        **{name: columns[name] for name in _SAME_NAME},
+        state=AttemptState.ValueType(STATES.index(columns["state"])),
+        status=AttemptStatus.ValueType(STATUSES.index(columns["status"])),
+        provenance=Provenance.ValueType(PROVENANCES.index(columns["provenance"])),
+        start_time=timestamp(columns["timestamp"]),
+        end_time=timestamp(columns["end_time"]) if columns["end_time"] else None,
+    )
+    if columns["input_tokens"] is not None:
+        counts = {name: columns[name] for name in _TOKEN_COLUMNS}
+        attempt.usage.CopyFrom(Usage(**counts, extra_json=columns["usage_extra"].encode()))
+    return attempt
+
+
+_fields = Price.DESCRIPTOR.fields_by_name
+_PRICE_COLUMNS = {
+    column.name: column.name.replace("_cost_per_1m_tokens", "_nanos_per_1m") for column in model_pricing.columns
+}
+
+
+def row_of_price(price: Price) -> dict[str, Any]:
+    """A row of `model_pricing`."""
+    said = {field.name for field, _ in price.ListFields()}
+    row = {
+        # A tier without a price of its own is NULL, not zero.
+        column: getattr(price, field) if field in said or not _fields[field].has_presence else None
+        for column, field in _PRICE_COLUMNS.items()
+    }
+    return row | {"effective_time": moment(price.effective_time)}
+
+
+def price_of(row: Row[*tuple[Any, ...]]) -> Price:
+    """The price a row of `model_pricing` keeps."""
+    fields = {field: row._mapping[column] for column, field in _PRICE_COLUMNS.items()}
+    return Price(**fields | {"effective_time": timestamp(row._mapping["effective_time"])})
+
+
+def _unchanged(value: Any) -> Any:
+    return value

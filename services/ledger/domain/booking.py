@@ -1,0 +1,99 @@
+"""How attempts become rows: forward only, each at most once, priced where a price is known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from mesh.money import cost_nanos
+from mesh.prices import PriceBook, unix_seconds
+from tollway.ledger.v1.ledger_pb2 import (
+    PROVENANCE_UNSETTLED,
+    PROVENANCE_UNSPECIFIED,
+    RECORD_OUTCOME_DUPLICATE,
+    RECORD_OUTCOME_RECORDED,
+    RECORD_OUTCOME_REFUSED,
+    Attempt,
+    RecordAttemptsResponse,
+)
+
+
+def needs_price(attempt: Attempt) -> bool:
+    """Whether its tokens are known and its cost is not."""
+    return attempt.HasField("usage") and not attempt.HasField("cost_nanos")
+
+
+def book(
+    sent: Sequence[Attempt], refusals: Sequence[str], booked: Mapping[str, Attempt], prices: PriceBook
+) -> tuple[list[Attempt], RecordAttemptsResponse]:
+    """The rows to write, at most one of each id, and the answer to whoever sent the attempts.
+
+    `refusals` says of each attempt why it cannot be booked (empty: it can), `booked` which rows there are. An attempt
+    that is further than its row replaces it; any other changes nothing, whatever it says.
+    """
+    rows: dict[str, Attempt] = {}
+    answer = RecordAttemptsResponse()
+    add = answer.results.add
+    for attempt, refusal in zip(sent, refusals, strict=True):
+        identifier = attempt.attempt_id
+        if refusal:
+            add(attempt_id=identifier, outcome=RECORD_OUTCOME_REFUSED, message=refusal)
+            continue
+        row = rows.get(identifier, booked.get(identifier))
+        if row is None or attempt.state > row.state:  # the states are numbered in the order they are gone through
+            rows[identifier] = complete(attempt, prices)
+            add(attempt_id=identifier, outcome=RECORD_OUTCOME_RECORDED)
+        else:
+            add(attempt_id=identifier, outcome=RECORD_OUTCOME_DUPLICATE, message=contradiction(row, attempt))
+    return list(rows.values()), answer
+
+
+def complete(attempt: Attempt, prices: PriceBook) -> Attempt:
+    """The attempt with what its sender left to us: its provenance where nothing is known, its cost where we can tell.
+
+    The price is the one in force when the attempt started. Unknown, or when counts that contradict each other would
+    make the cost negative, it stays unpriced: never zero.
+    """
+    unsettled = attempt.provenance == PROVENANCE_UNSPECIFIED
+    price, cost = None, -1
+    if needs_price(attempt):
+        price = prices.find(attempt.provider_name, attempt.model_used, unix_seconds(attempt.start_time))
+        cost = cost_nanos(attempt.usage, price) if price else -1
+    if not unsettled and cost < 0:
+        return attempt
+    completed = Attempt()  # a message that was sent is never written to
+    completed.CopyFrom(attempt)
+    if unsettled:
+        completed.provenance = PROVENANCE_UNSETTLED
+    if price and cost >= 0:
+        completed.cost_nanos, completed.price_version = cost, price.version
+    return completed
+
+
+def contradiction(row: Attempt, sent: Attempt) -> str:
+    """What an attempt that came again says differently from its row, in words; empty where it agrees.
+
+    An attempt that is less far than its row knows less, and contradicts nothing.
+    """
+    if sent.state != row.state:
+        return ""
+    left_to_us = set()
+    if not sent.HasField("cost_nanos"):
+        left_to_us |= {"cost_nanos", "price_version"}
+    if sent.provenance == PROVENANCE_UNSPECIFIED:
+        left_to_us.add("provenance")
+    different = [
+        field.name
+        for field in Attempt.DESCRIPTOR.fields
+        if field.name not in left_to_us and _said(row, field.name) != _said(sent, field.name)
+    ]
+    return f"kept as booked first; this one differs in {', '.join(different)}" if different else ""
+
+
+def _said(attempt: Message, field: str) -> object:
+    value = getattr(attempt, field)
+    if isinstance(value, Timestamp):
+        return attempt.HasField(field), value.seconds, value.nanos // 1000  # rows keep microseconds
+    return list(value) if field == "tags" else value

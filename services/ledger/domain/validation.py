@@ -1,0 +1,204 @@
+"""What can be booked and set, and what cannot: each check names the field that is wrong."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from mesh.errors import invalid
+from mesh.prices import ANY
+from tollway.ledger.v1.ledger_pb2 import (
+    ATTEMPT_STATE_SETTLED,
+    ATTEMPT_STATUS_UNSPECIFIED,
+    PROVENANCE_UNSPECIFIED,
+    Attempt,
+    AttemptState,
+    AttemptStatus,
+    Price,
+    Provenance,
+    UsageFilter,
+)
+
+# Whatever tokens and prices within these bounds come to is within the last one, which is within an int64.
+MOST = 10**9  # of tokens and of milliseconds, per attempt
+MOST_NANOS_PER_1M = 10**14
+MOST_COST_NANOS = 10**18
+LONGEST_TEXT = 4096
+MOST_TAGS = 256
+_LAST_SECOND = 253_402_300_799  # of the year 9999
+
+_UUID7 = "[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+_uuid7 = re.compile(_UUID7).fullmatch
+_trace_id = re.compile("(?:[0-9a-f]{32})?").fullmatch
+_attempt_trace_and_span_id = re.compile(f"{_UUID7} (?:[0-9a-f]{{32}})? (?:[0-9a-f]{{16}})?").fullmatch
+
+_REQUIRED = ("request_id", "provider_name", "model_used")
+_COUNTS = (
+    "attempt_number",
+    "upstream_status",
+    "response_time_ms",
+    "time_to_first_token_ms",
+    "usage.input_tokens",
+    "usage.output_tokens",
+    "usage.cached_input_tokens",
+    "usage.cache_write_tokens",
+    "usage.cache_write_1h_tokens",
+    "usage.reasoning_tokens",
+    "usage.input_audio_tokens",
+    "usage.output_audio_tokens",
+    "usage.input_image_tokens",
+    "usage.output_image_tokens",
+    "usage.accepted_prediction_tokens",
+    "usage.rejected_prediction_tokens",
+)
+_STATES, _STATUSES, _PROVENANCES = AttemptState.keys(), AttemptStatus.keys(), Provenance.keys()
+_AMOUNTS = tuple(name for name in Price.DESCRIPTOR.fields_by_name if name.endswith("_nanos_per_1m"))
+
+
+def is_attempt_id(text: str) -> bool:
+    return _uuid7(text) is not None
+
+
+def why_not_bookable(attempt: Attempt) -> str:
+    """Why an attempt cannot be booked, beginning with the field's name; empty where it can.
+
+    What a provider reports is booked even where it contradicts itself (more cached tokens than tokens): the ledger
+    keeps what was said. What no provider could have said, or nobody could look up, is refused.
+    """
+    return _why_not_identified(attempt) or _why_not_text(attempt) or _why_not_counts(attempt) or _why_not_ended(attempt)
+
+
+def _why_not_identified(attempt: Attempt) -> str:
+    if not _attempt_trace_and_span_id(f"{attempt.attempt_id} {attempt.trace_id} {attempt.span_id}"):
+        if not _uuid7(attempt.attempt_id):
+            return "attempt_id: is not a UUID version 7 in lower case"
+        if not _trace_id(attempt.trace_id):
+            return "trace_id: is not 32 hexadecimal digits"
+        return "span_id: is not 16 hexadecimal digits"
+    if not attempt.request_id or not attempt.provider_name or not attempt.model_used:
+        return next(f"{name}: must not be empty" for name in _REQUIRED if not getattr(attempt, name))
+    if not attempt.HasField("start_time"):
+        return "start_time: must be given"
+    return why_not_time("start_time", attempt.start_time)
+
+
+def _why_not_text(attempt: Attempt) -> str:
+    tags = attempt.tags
+    everything = "".join((
+        attempt.request_id, attempt.tenant, attempt.project, attempt.api_key_id, attempt.model_requested,
+        attempt.model_used, attempt.model_provider, attempt.provider_name, attempt.deployment, attempt.price_version,
+        attempt.error_reason, attempt.upstream_request_id, attempt.finish_reason, *(tags or ()),
+    ))  # fmt: skip
+    # Looked at as a whole first: one look for the rows that are well, which are nearly all.
+    if len(everything) > LONGEST_TEXT or "\0" in everything:
+        for name, text in _texts(attempt):
+            if "\0" in text:
+                return f"{name}: holds a null character"
+            if len(text) > LONGEST_TEXT:
+                return f"{name}: is longer than {LONGEST_TEXT} characters"
+    return f"tags: are {len(tags)}, more than {MOST_TAGS}" if len(tags) > MOST_TAGS else ""
+
+
+def _texts(attempt: Attempt) -> Iterator[tuple[str, str]]:
+    for field, value in attempt.ListFields():
+        if field.name == "tags":
+            yield from ((f"tags[{index}]", tag) for index, tag in enumerate(value))
+        elif isinstance(value, str):
+            yield field.name, value
+
+
+def _why_not_counts(attempt: Attempt) -> str:
+    usage = attempt.usage
+    counts = (
+        attempt.attempt_number, attempt.upstream_status, attempt.response_time_ms, attempt.time_to_first_token_ms,
+        usage.input_tokens, usage.output_tokens, usage.cached_input_tokens, usage.cache_write_tokens,
+        usage.cache_write_1h_tokens, usage.reasoning_tokens, usage.input_audio_tokens, usage.output_audio_tokens,
+        usage.input_image_tokens, usage.output_image_tokens, usage.accepted_prediction_tokens,
+        usage.rejected_prediction_tokens,
+    )  # fmt: skip
+    if min(counts) < 0 or max(counts) > MOST:
+        return next(
+            f"{name}: {count} is not between 0 and {MOST}"
+            for name, count in zip(_COUNTS, counts, strict=True)
+            if not 0 <= count <= MOST
+        )
+    if usage.extra_json and (b"\0" in usage.extra_json or not _is_utf8(usage.extra_json)):
+        return "usage.extra_json: is not JSON in UTF-8"
+    return ""
+
+
+def _why_not_ended(attempt: Attempt) -> str:
+    if not 1 <= attempt.state < len(_STATES):
+        return _unknown("state", attempt.state, _STATES)
+    if not 0 <= attempt.status < len(_STATUSES):
+        return _unknown("status", attempt.status, _STATUSES)
+    if not 0 <= attempt.provenance < len(_PROVENANCES):
+        return _unknown("provenance", attempt.provenance, _PROVENANCES)
+    if attempt.HasField("cost_nanos"):
+        if not 0 <= attempt.cost_nanos <= MOST_COST_NANOS:
+            return f"cost_nanos: {attempt.cost_nanos} is not between 0 and {MOST_COST_NANOS}"
+        if not attempt.price_version:
+            return "price_version: must name the price that cost_nanos was computed with"
+    elif attempt.price_version:
+        return "price_version: names a price, but there is no cost_nanos"
+    if attempt.state == ATTEMPT_STATE_SETTLED:
+        if attempt.status == ATTEMPT_STATUS_UNSPECIFIED:
+            return "status: must be given with ATTEMPT_STATE_SETTLED"
+        if attempt.provenance == PROVENANCE_UNSPECIFIED:
+            return "provenance: must be given with ATTEMPT_STATE_SETTLED"
+        if not attempt.HasField("end_time"):
+            return "end_time: must be given with ATTEMPT_STATE_SETTLED"
+    return why_not_time("end_time", attempt.end_time) if attempt.HasField("end_time") else ""
+
+
+def why_not_time(field: str, moment: Timestamp) -> str:
+    """Why a moment cannot be stored, beginning with the field's name; empty where it can."""
+    if 0 <= moment.seconds <= _LAST_SECOND and 0 <= moment.nanos < 1_000_000_000:
+        return ""
+    return f"{field}: is not between 1970 and 9999"
+
+
+def why_no_price(price: Price) -> str:
+    """Why a price cannot be set, beginning with the field's name; empty where it can."""
+    provider, model = price.provider_name, price.model_name
+    if provider == ANY or any(mark in provider for mark in "/@\0") or len(provider) > LONGEST_TEXT:
+        return "provider_name: must not be '*' (leave it empty for whoever provides the model), nor contain '/' or '@'"
+    if not model or "\0" in model or len(model) > LONGEST_TEXT:
+        return f"model_name: must be between 1 and {LONGEST_TEXT} characters"
+    if model == ANY and not provider:
+        return "model_name: '*' needs a provider_name"
+    for name in _AMOUNTS:
+        if not 0 <= getattr(price, name) <= MOST_NANOS_PER_1M:
+            return f"{name}: {getattr(price, name)} is not between 0 and {MOST_NANOS_PER_1M}"
+    if not 0 <= price.max_context_tokens <= MOST:
+        return f"max_context_tokens: is not between 0 and {MOST}"
+    return why_not_time("effective_time", price.effective_time)
+
+
+def check_filter(filter: UsageFilter) -> None:
+    """Raises TollwayError INVALID_REQUEST for a filter that cannot be read."""
+    for name in ("start_time", "end_time"):
+        if filter.HasField(name) and (why := why_not_time(name, getattr(filter, name))):
+            raise invalid(f"filter.{name}", why.partition(": ")[2])
+    if filter.HasField("end_time") and filter.end_time.ToNanoseconds() < filter.start_time.ToNanoseconds():
+        raise invalid("filter.end_time", "must not be before start_time")
+    for name, names in (("state", _STATES), ("status", _STATUSES)):
+        if not 0 <= getattr(filter, name) < len(names):
+            raise invalid(f"filter.{name}", _unknown("", getattr(filter, name), names)[2:])
+    for field, value in filter.ListFields():
+        if isinstance(value, str) and "\0" in value:
+            raise invalid(f"filter.{field.name}", "holds a null character")
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _unknown(field: str, number: int, names: list[str]) -> str:
+    return f"{field}: {number} is none of {', '.join(names[1:])}"

@@ -1,0 +1,1 @@
+"""The ledger's use cases: a message and its handler each."""

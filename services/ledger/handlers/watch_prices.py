@@ -1,0 +1,24 @@
+"""Keeps whoever prices calls current."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from mesh.mediator import StreamQuery
+from services.ledger.ports import PriceChanges, Prices
+from tollway.ledger.v1.ledger_pb2 import WatchPricesResponse
+
+
+@dataclass(frozen=True, slots=True)
+class WatchPrices(StreamQuery[WatchPricesResponse]):
+    """Asks for every price, now and whenever one changes, until the ledger drains."""
+
+
+async def watch_prices(
+    query: WatchPrices, *, prices: Prices, changes: PriceChanges
+) -> AsyncIterator[WatchPricesResponse]:
+    async with aclosing(changes.follow()) as followed:
+        async for _ in followed:
+            yield WatchPricesResponse(prices=(await prices.book()).prices)

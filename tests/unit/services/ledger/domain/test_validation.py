@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mesh.errors import Reason, TollwayError
+from mesh.ids import uuid7
+from mesh.money import cost_nanos
+from services.ledger.domain.validation import (
+    LONGEST_TEXT,
+    MOST,
+    MOST_COST_NANOS,
+    MOST_NANOS_PER_1M,
+    check_filter,
+    is_attempt_id,
+    why_no_price,
+    why_not_bookable,
+)
+from tests.unit.services.ledger.samples import attempt, opened, unsettled
+from tollway.chat.v1.chat_pb2 import Usage
+from tollway.ledger.v1.ledger_pb2 import (
+    ATTEMPT_STATE_UNSPECIFIED,
+    Attempt,
+    AttemptState,
+    AttemptStatus,
+    Price,
+    UsageFilter,
+)
+
+
+def test_what_a_router_sends_is_booked_in_every_state() -> None:
+    settled = attempt()
+    for state in (settled, opened(settled), unsettled(settled)):
+        assert why_not_bookable(state) == ""
+
+
+@pytest.mark.parametrize(
+    ("field", "changes"),
+    [
+        ("attempt_id", {"attempt_id": ""}),
+        ("attempt_id", {"attempt_id": "00000000-0000-4000-8000-000000000000"}),
+        ("attempt_id", {"attempt_id": uuid7(1).upper()}),
+        ("attempt_id", {"attempt_id": uuid7(1) + " "}),
+        ("request_id", {"request_id": ""}),
+        ("provider_name", {"provider_name": ""}),
+        ("model_used", {"model_used": ""}),
+        ("trace_id", {"trace_id": "0af7651916cd43dd8448eb211c80319"}),
+        ("trace_id", {"trace_id": "0AF7651916CD43DD8448EB211C80319C"}),
+        ("span_id", {"span_id": "b7ad6b716920333"}),
+        ("span_id", {"trace_id": "", "span_id": "0af7651916cd43dd8448eb211c80319c"}),
+        ("start_time", {"start_time": None}),
+        ("start_time", {"start_time": {"seconds": -1}}),
+        ("start_time", {"start_time": {"seconds": 253_402_300_800}}),
+        ("start_time", {"start_time": {"nanos": 1_000_000_000}}),
+        ("end_time", {"end_time": None}),
+        ("end_time", {"end_time": {"nanos": -1}}),
+        ("state", {"state": ATTEMPT_STATE_UNSPECIFIED, "end_time": None}),
+        ("state", {"state": 9}),
+        ("status", {"status": 0}),
+        ("status", {"status": 9}),
+        ("provenance", {"provenance": 0}),
+        ("provenance", {"provenance": -1}),
+        ("cost_nanos", {"cost_nanos": -1}),
+        ("cost_nanos", {"cost_nanos": MOST_COST_NANOS + 1}),
+        ("price_version", {"price_version": ""}),
+        ("price_version", {"cost_nanos": None}),
+        ("usage.output_tokens", {"usage": Usage(output_tokens=-1)}),
+        ("usage.cache_write_1h_tokens", {"usage": Usage(cache_write_1h_tokens=MOST + 1)}),
+        ("usage.rejected_prediction_tokens", {"usage": Usage(rejected_prediction_tokens=-1)}),
+        ("usage.extra_json", {"usage": Usage(extra_json=b"\xff")}),
+        ("usage.extra_json", {"usage": Usage(extra_json=b"\0")}),
+        ("attempt_number", {"attempt_number": -1}),
+        ("upstream_status", {"upstream_status": -1}),
+        ("response_time_ms", {"response_time_ms": -1}),
+        ("time_to_first_token_ms", {"time_to_first_token_ms": MOST + 1}),
+        ("model_requested", {"model_requested": "m" * (LONGEST_TEXT + 1)}),
+        ("finish_reason", {"finish_reason": "st\0p"}),
+        ("tags[1]", {"tags": ["a", "b\0"]}),
+        ("tags", {"tags": ["a"] * 257}),
+    ],
+)
+def test_what_cannot_be_booked_is_refused_by_the_name_of_the_field(field: str, changes: dict[str, Any]) -> None:
+    assert why_not_bookable(attempt(**changes)).partition(":")[0] == field
+
+
+def test_contradicting_counts_are_booked_as_the_provider_reported_them() -> None:
+    assert why_not_bookable(attempt(usage=Usage(input_tokens=1, cached_input_tokens=2))) == ""
+
+
+def test_many_tags_that_are_long_together_are_no_reason_to_refuse() -> None:
+    assert why_not_bookable(attempt(tags=["t" * 100] * 100)) == ""
+
+
+@given(st.binary(max_size=60))
+def test_no_bytes_that_read_as_an_attempt_break_the_check(raw: bytes) -> None:
+    try:
+        strange = Attempt.FromString(raw)
+    except Exception:  # noqa: BLE001 - whatever protobuf says is no attempt
+        return
+    assert isinstance(why_not_bookable(strange), str)
+
+
+def test_an_attempt_id_is_a_uuid_of_version_7() -> None:
+    assert is_attempt_id(uuid7(1.0))
+    assert not is_attempt_id("x")
+
+
+@given(st.integers(0, MOST), st.integers(0, MOST), st.integers(0, MOST_NANOS_PER_1M), st.integers(0, MOST_NANOS_PER_1M))
+def test_counts_and_prices_within_their_bounds_cost_what_is_within_its_own(
+    tokens_in: int, tokens_out: int, price_in: int, price_out: int
+) -> None:
+    usage = Usage(input_tokens=tokens_in, output_tokens=tokens_out)
+    cost = cost_nanos(usage, Price(input_nanos_per_1m=price_in, output_nanos_per_1m=price_out))
+    assert why_not_bookable(attempt(usage=usage, cost_nanos=cost)) == ""
+
+
+def test_a_price_needs_a_model_and_sensible_amounts() -> None:
+    assert why_no_price(Price(provider_name="p", model_name="*", input_nanos_per_1m=1)) == ""
+    assert why_no_price(Price(model_name="m")) == ""
+    for field, wrong in {
+        "provider_name": Price(provider_name="a/b", model_name="m"),
+        "model_name": Price(provider_name="p"),
+        "input_nanos_per_1m": Price(model_name="m", input_nanos_per_1m=-1),
+        "reasoning_nanos_per_1m": Price(model_name="m", reasoning_nanos_per_1m=MOST_NANOS_PER_1M + 1),
+        "max_context_tokens": Price(model_name="m", max_context_tokens=-1),
+        "effective_time": Price(model_name="m", effective_time=Timestamp(seconds=-1)),
+    }.items():
+        assert why_no_price(wrong).partition(":")[0] == field
+    assert why_no_price(Price(provider_name="*", model_name="m")).startswith("provider_name")
+    assert why_no_price(Price(model_name="*")).startswith("model_name")
+
+
+@pytest.mark.parametrize(
+    ("field", "filter"),
+    [
+        ("filter.start_time", UsageFilter(start_time=Timestamp(seconds=-1))),
+        ("filter.end_time", UsageFilter(end_time=Timestamp(seconds=2**60))),
+        ("filter.end_time", UsageFilter(start_time=Timestamp(seconds=2), end_time=Timestamp(seconds=1))),
+        ("filter.state", UsageFilter(state=AttemptState.ValueType(7))),
+        ("filter.status", UsageFilter(status=AttemptStatus.ValueType(-1))),
+        ("filter.tag", UsageFilter(tag="\0")),
+    ],
+)
+def test_a_filter_that_cannot_be_read_is_refused_by_the_name_of_the_field(field: str, filter: UsageFilter) -> None:
+    with pytest.raises(TollwayError) as raised:
+        check_filter(filter)
+    assert raised.value.reason is Reason.INVALID_REQUEST
+    assert raised.value.violations[0].field == field
+
+
+def test_a_time_span_may_be_empty_and_may_be_open() -> None:
+    check_filter(UsageFilter())
+    check_filter(UsageFilter(start_time=Timestamp(seconds=2), end_time=Timestamp(seconds=2)))
+    check_filter(UsageFilter(start_time=Timestamp(seconds=2)))

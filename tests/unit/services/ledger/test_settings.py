@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mesh.config.schema import Config
+from mesh.errors import TollwayError
+from services.ledger.settings import LedgerSettings
+from tollway.ledger.v1.ledger_pb2 import Price
+
+
+def test_the_database_lies_in_the_data_directory_unless_told_otherwise() -> None:
+    assert LedgerSettings.from_config(Config(), Path("/data")).database == Path("/data/ledger.db")
+    elsewhere = Config.model_validate({"ledger": {"url": "sqlite:////var/lib/money.db"}})
+    assert LedgerSettings.from_config(elsewhere, Path("/data")).database == Path("/var/lib/money.db")
+
+
+def test_a_data_directory_may_hold_characters_that_mean_something_in_a_url() -> None:
+    odd = Path("/da ta/50%?mode=memory#x")
+    assert LedgerSettings.from_config(Config(), odd).database == odd / "ledger.db"
+
+
+def test_a_ledger_is_not_kept_in_memory() -> None:
+    with pytest.raises(TollwayError, match=r"ledger\.url"):
+        LedgerSettings.from_config(Config.model_validate({"ledger": {"url": "sqlite:///:memory:"}}), Path("/data"))
+
+
+def test_prices_are_read_with_only_the_tiers_they_name() -> None:
+    config = Config.model_validate(
+        {"prices": [{"provider": "local", "input": "$0.10", "output": "$0.40", "cached_input": "$0", "context": 8000}]}
+    )
+    assert LedgerSettings.from_config(config, Path()).prices == (
+        Price(
+            provider_name="local",
+            model_name="*",
+            input_nanos_per_1m=100_000_000,
+            output_nanos_per_1m=400_000_000,
+            cached_input_nanos_per_1m=0,
+            max_context_tokens=8000,
+        ),
+    )
