@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,8 +13,8 @@ import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
 from mesh.channels import InProcessChannel, InProcessServer, dial
-from mesh.metrics import NoMetrics
-from mesh.tracing import NoTracer
+from mesh.metrics import Labels
+from mesh.tracing import AttributeValue, Kind, Span, TraceContext, Unsampled, new_span_id, new_trace_id
 
 
 class Topology(Protocol):
@@ -54,8 +55,9 @@ class OneProcess:
 class UnixSockets:
     name = "unix sockets"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, recorder: Recorder) -> None:
         self.servers: list[grpc.aio.Server] = []
+        self._recorder = recorder
         self._channels: list[grpc.aio.Channel] = []
         self._folder = folder
 
@@ -68,7 +70,7 @@ class UnixSockets:
         server.add_insecure_port(address)
         await server.start()
         self.servers.append(server)
-        self._channels.append(dial(address, tracer=NoTracer(), metrics=NoMetrics()))
+        self._channels.append(dial(address, tracer=self._recorder, metrics=self._recorder))
         return self._channels[-1]
 
     async def close(self) -> None:
@@ -86,8 +88,8 @@ def socket_folder() -> Iterator[Path]:
 
 
 @pytest.fixture(params=["one process", "unix sockets"])
-async def topology(request: pytest.FixtureRequest, socket_folder: Path) -> AsyncIterator[Topology]:
-    made: Topology = OneProcess() if request.param == "one process" else UnixSockets(socket_folder)
+async def topology(request: pytest.FixtureRequest, socket_folder: Path, recorder: Recorder) -> AsyncIterator[Topology]:
+    made: Topology = OneProcess() if request.param == "one process" else UnixSockets(socket_folder, recorder)
     yield made
     await made.close()
 
@@ -138,3 +140,80 @@ def serve(topology: Topology) -> Callable[..., Awaitable[ScriptedStub]]:
         return ScriptedStub(channel, topology.name)
 
     return start
+
+
+class RecordedSpan:
+    """A span that tests look at."""
+
+    recording = True
+
+    def __init__(
+        self, name: str, kind: Kind, parent: TraceContext | None, on_end: Callable[[], None] = lambda: None
+    ) -> None:
+        trace_id = parent.trace_id if parent else new_trace_id()
+        self.name, self.kind, self.parent = name, kind, parent
+        self.context = TraceContext(trace_id, new_span_id(), sampled=True, state=parent.state if parent else "")
+        self.attributes: dict[str, AttributeValue] = {}
+        self.error: str | None = None
+        self.ended = 0
+        self._on_end = on_end
+
+    def set(self, attributes: Mapping[str, AttributeValue]) -> None:
+        self.attributes.update(attributes)
+
+    def event(self, name: str, attributes: Mapping[str, AttributeValue] | None = None) -> None: ...
+
+    def fail(self, error_type: str, message: str = "") -> None:
+        self.error = error_type
+
+    def end(self) -> None:
+        self.ended += 1
+        self._on_end()
+
+
+class Recorder:
+    """A tracer and metrics in one: keeps every span it starts, and every measurement. Honours the parent's sampling."""
+
+    def __init__(self) -> None:
+        self.spans: list[RecordedSpan] = []
+        self.measured: list[tuple[str, float, Labels]] = []
+        self._changed = asyncio.Event()
+
+    def start(
+        self,
+        name: str,
+        kind: Kind,
+        parent: TraceContext | None,
+        attributes: Mapping[str, AttributeValue] | None = None,
+        links: Sequence[TraceContext] = (),
+    ) -> Span:
+        if parent is not None and not parent.sampled:
+            return Unsampled(parent)
+        span = RecordedSpan(name, kind, parent, self._changed.set)
+        span.set(attributes or {})
+        self.spans.append(span)
+        return span
+
+    def count(self, name: str, value: int, labels: Labels) -> None: ...
+
+    def gauge(self, name: str, value: float, labels: Labels) -> None: ...
+
+    def record(self, name: str, value: float, labels: Labels) -> None:
+        self.measured.append((name, value, labels))
+        self._changed.set()
+
+    async def until(self, ended: int = 0, measured: int = 0) -> None:
+        """Waits for so many spans to have ended and so many measurements: a server's come after its answer."""
+        async with asyncio.timeout(1):
+            while sum(span.ended for span in self.spans) < ended or len(self.measured) < measured:
+                self._changed.clear()
+                await self._changed.wait()
+
+    def of(self, kind: Kind) -> list[RecordedSpan]:
+        return [span for span in self.spans if span.kind is kind]
+
+
+@pytest.fixture
+def recorder() -> Recorder:
+    """What the servers and channels of the test tell. Give it to `Telemetry`; `topology` dials with it already."""
+    return Recorder()

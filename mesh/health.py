@@ -1,0 +1,84 @@
+"""`grpc.health.v1`: whether this process serves, and whether what it depends on does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any
+
+import grpc
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthServicer, HealthStub
+
+from mesh.clock import Clock
+from mesh.service import Service
+
+SERVICE_NAME = "grpc.health.v1.Health"
+_HOP_TIMEOUT = 2.0
+"""Seconds a hop has to answer."""
+
+_HOP_INTERVAL = 5.0
+"""Seconds between two looks at a hop that is watched."""
+
+_SERVING = HealthCheckResponse.SERVING
+_NOT_SERVING = HealthCheckResponse.NOT_SERVING
+_UNKNOWN = HealthCheckResponse.SERVICE_UNKNOWN
+
+
+class Health(HealthServicer):  # type: ignore[misc]  # published without types
+    """Answers for the process as a whole (""), for its own services, and by asking for the services they depend on."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._own = {""}
+        self._hops: dict[str, grpc.aio.Channel] = {}
+        self._draining = asyncio.Event()
+
+    def add(self, service: Service) -> None:
+        """Answers for one more service and its hops."""
+        self._own.update(service.proto_services)
+        self._hops.update(service.hops)
+
+    def drain(self) -> None:
+        """Answers NOT_SERVING from here on, and tells whoever watches."""
+        self._draining.set()
+
+    async def Check(self, request: HealthCheckRequest, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        status = await self._status(request.service)
+        if status == _UNKNOWN:
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"{request.service} is neither served nor used here")
+        return HealthCheckResponse(status=status)
+
+    async def Watch(
+        self, request: HealthCheckRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[Any]:
+        told = None
+        interval = _HOP_INTERVAL if request.service not in self._own else None
+        while True:
+            status = await self._status(request.service)
+            if status != told:
+                yield HealthCheckResponse(status=status)
+                told = status
+            if self._draining.is_set():
+                return
+            with suppress(TimeoutError):
+                async with self._clock.timeout(interval):
+                    await self._draining.wait()
+
+    async def _status(self, name: str) -> Any:
+        if self._draining.is_set():
+            return _NOT_SERVING
+        if name in self._own:
+            return _SERVING
+        if name in self._hops:
+            return await self._ask(name)
+        return _UNKNOWN
+
+    async def _ask(self, name: str) -> Any:
+        stub = HealthStub(self._hops[name])
+        try:
+            answer = await stub.Check(HealthCheckRequest(service=name), timeout=_HOP_TIMEOUT)
+        except grpc.aio.AioRpcError:
+            return _NOT_SERVING  # unreachable, silent, or somebody else
+        return answer.status
