@@ -1,0 +1,240 @@
+"""What goes over the wire and when: the one script that memory and TCP both play.
+
+A script is a lazy sequence of steps: a head (status and headers), bytes, pauses, and where it does not end well, how it
+ends. So a long answer takes no more memory than a short one, and a slow reader slows the model down.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from enum import Enum, auto
+from typing import NamedTuple
+
+import orjson
+
+from mesh.config.schema import SimOptions
+from services.providers.adapters.sim import wire
+from services.providers.adapters.sim.behaviour import Behaviour, NoSuchModel, behaviour
+from services.providers.adapters.sim.question import BadQuestion, Question, read_question
+from services.providers.adapters.sim.reply import Reply, replies
+
+_MOST_KEYS = 1024
+_PING = 0.1
+_TOGETHER = 16 * 2**10
+_EMPTY_STATUSES = (304,)
+_TYPES = {
+    401: ("authentication_error", "invalid_api_key"),
+    403: ("permission_error", None),
+    404: ("not_found_error", None),
+    429: ("rate_limit_error", "rate_limit_exceeded"),
+    529: ("overloaded_error", None),
+}
+
+
+class Head(NamedTuple):
+    """Status line and headers."""
+
+    status: int
+    headers: dict[str, str]
+
+
+class Pause(NamedTuple):
+    seconds: float
+
+
+class End(Enum):
+    """How a script ends that does not just end."""
+
+    CUT = auto()
+    """The connection is closed, and what was announced does not come."""
+    RESET = auto()
+    HANG = auto()
+    """Nothing more happens, for as long as the other side likes."""
+
+
+Step = Head | bytes | Pause | End
+
+
+class Model:
+    """The model: a request's body in, a script out. It remembers nothing but how often a flaky one was asked."""
+
+    def __init__(self, options: SimOptions) -> None:
+        self._options = options
+        self._asked: OrderedDict[str, int] = OrderedDict()
+
+    def script(self, body: bytes, request_id: str = "") -> Iterator[Step]:
+        """What the model does with this request."""
+        try:
+            question = read_question(body)
+            asked = behaviour(question.model, self._options)
+            steps = self._fault(asked, question.model) or _answer(question, asked, replies(question, asked))
+        except BadQuestion as bad:
+            steps = _failure(400, str(bad), "invalid_request_error", param=bad.param)
+        except NoSuchModel as unknown:
+            steps = _failure(404, str(unknown), "invalid_request_error", "model_not_found", "model")
+        return _together(_identified(steps, request_id))
+
+    def _fault(self, asked: Behaviour, name: str) -> Iterator[Step] | None:
+        """What happens in place of an answer. None: nothing does."""
+        match asked.kind:
+            case "status":
+                return _status(asked)
+            case "flaky":
+                return _status(asked) if self._fails_now(asked, name) else None
+            case "silence":
+                return iter((End.HANG,))
+            case "reset":
+                return iter((End.RESET,))
+            case "error-body":
+                return _failure(200, "The server had an error while it worked on your request.", "server_error")
+            case "context-length":
+                return _failure(
+                    400,
+                    "This model's maximum context length is 4096 tokens, and your messages have more.",
+                    "invalid_request_error",
+                    "context_length_exceeded",
+                    "messages",
+                )
+            case "content-filter":
+                return _failure(
+                    400, "The question was refused by the content filter.", "invalid_request_error", "content_filter"
+                )
+            case "model-not-found":
+                return _failure(
+                    404, f"The model `{name}` does not exist.", "invalid_request_error", "model_not_found", "model"
+                )
+        return None
+
+    def _fails_now(self, asked: Behaviour, name: str) -> bool:
+        before = self._asked.pop(name, 0)
+        self._asked[name] = before + 1
+        if len(self._asked) > _MOST_KEYS:
+            self._asked.popitem(last=False)
+        return before % (asked.fail + 1) < asked.fail
+
+
+def _answer(question: Question, asked: Behaviour, said: tuple[Reply, ...]) -> Iterator[Step]:
+    return _stream(question, asked, said) if question.stream else _json(question, asked, said)
+
+
+def _json(question: Question, asked: Behaviour, said: tuple[Reply, ...]) -> Iterator[Step]:
+    usage = None if asked.kind == "no-usage" else wire.usage_of(question, said)
+    body = wire.completion(question, said, usage)
+    yield Pause(asked.ttft + _gap(asked) * max(len(reply.tokens) for reply in said))
+    if asked.kind == "error-event":
+        body = orjson.dumps(_broken())
+    if asked.kind == "malformed":
+        body = body[: len(body) // 2]
+    yield Head(200, {"content-type": "application/json", "content-length": str(len(body))})
+    match asked.kind:
+        case "silence-after-headers" | "silence-after-role":
+            yield End.HANG
+        case "pings":
+            yield from _for_ever(b" ")
+        case "cut" | "stall":
+            yield body[: len(body) // 2]
+            yield End.CUT if asked.kind == "cut" else End.HANG
+        case _:
+            yield body
+
+
+def _stream(question: Question, asked: Behaviour, said: tuple[Reply, ...]) -> Iterator[Step]:
+    yield Head(200, {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"})
+    if asked.kind == "silence-after-headers":
+        yield End.HANG
+    if asked.kind == "pings":
+        yield from _for_ever(b": ping\n\n")
+    yield Pause(asked.ttft)
+    yield from wire.opening(question, said)
+    if asked.kind == "silence-after-role":
+        yield End.HANG
+    fault = _mid_stream(asked.kind)
+    for position, events in enumerate(wire.rounds(question, said)):
+        if position:
+            yield Pause(_gap(asked))
+        if position == asked.after:
+            yield from fault
+            if asked.kind == "error-event":
+                return
+        yield events
+    if asked.after >= max(len(reply.tokens) for reply in said):
+        yield from fault
+    usage = None if asked.kind == "no-usage" else wire.usage_of(question, said)
+    yield from wire.closing(question, said, usage)
+    if asked.kind != "no-done":
+        yield b"data: [DONE]\n\n"
+
+
+def _mid_stream(kind: str) -> tuple[Step, ...]:
+    match kind:
+        case "cut":
+            return (End.CUT,)
+        case "stall":
+            return (End.HANG,)
+        case "malformed":
+            return (b'data: {"id": "chatcmpl-1", "choices": [{"index"\n\n',)
+        case "error-event":
+            return (wire.event(_broken()),)
+    return ()
+
+
+def _gap(asked: Behaviour) -> float:
+    return 1 / asked.rate if asked.rate else 0.0
+
+
+def _broken() -> wire.Json:
+    return wire.error("The server had an error while it worked on your request.", "server_error")
+
+
+def _for_ever(said: bytes) -> Iterator[Step]:
+    while True:
+        yield said
+        yield Pause(_PING)
+
+
+def _status(asked: Behaviour) -> Iterator[Step]:
+    kind, code = _TYPES.get(asked.status, ("server_error" if asked.status >= 500 else "invalid_request_error", None))
+    headers = {"retry-after": asked.retry_after} if asked.retry_after else {}
+    return _failure(asked.status, f"Answered {asked.status}, as asked.", kind, code, headers=headers)
+
+
+def _failure(
+    status: int,
+    message: str,
+    kind: str,
+    code: str | None = None,
+    param: str | None = None,
+    headers: dict[str, str] | None = None,
+) -> Iterator[Step]:
+    body = b"" if status in _EMPTY_STATUSES else orjson.dumps(wire.error(message, kind, code, param))
+    yield Head(status, {"content-type": "application/json", "content-length": str(len(body)), **(headers or {})})
+    yield body
+
+
+def _identified(steps: Iterator[Step], request_id: str) -> Iterator[Step]:
+    for step in steps:
+        yield step._replace(headers={**step.headers, "x-request-id": request_id}) if isinstance(step, Head) else step
+
+
+def _together(steps: Iterator[Step]) -> Iterator[Step]:
+    """The steps, with bytes that no pause comes between joined: what is ready together is sent together."""
+    ready: list[bytes] = []
+    size = 0
+    for step in steps:
+        if isinstance(step, Pause) and not step.seconds:
+            continue
+        if isinstance(step, bytes):
+            ready.append(step)
+            size += len(step)
+            if size < _TOGETHER:
+                continue
+        if ready:
+            yield b"".join(ready)
+            ready, size = [], 0
+        if not isinstance(step, bytes):
+            yield step
+            if isinstance(step, End):
+                return
+    if ready:
+        yield b"".join(ready)

@@ -1,0 +1,146 @@
+"""Plays the model's script over TCP: an OpenAI-compatible server, for other people's tests too.
+
+`POST /v1/chat/completions`, `GET /v1/models`, `GET /healthz`, and `GET /_sim/calls`, which tells the
+`x-client-request-id` of every call in order of arrival, how many were served to their end, and how many clients left
+before it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections import deque
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from mesh.config.schema import SimOptions
+from services.providers.adapters.sim import wire
+from services.providers.adapters.sim.behaviour import CATALOGUE
+from services.providers.adapters.sim.script import End, Head, Model, Pause, Step
+
+_MOST_CALLS = 100_000
+_MAX_BODY = 64 * 2**20
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+class Sim:
+    """A running server. `port` is the one it got, where any was asked for."""
+
+    def __init__(self, runner: web.AppRunner, port: int) -> None:
+        self._runner = runner
+        self.port = port
+
+    async def close(self) -> None:
+        await self._runner.cleanup()
+
+
+async def serve(host: str, port: int, options: SimOptions) -> Sim:
+    """Listens there; port 0 takes any that is free. Raises OSError where it cannot."""
+    calls = _Calls(Model(options))
+    app = web.Application(client_max_size=_MAX_BODY)
+    app.router.add_post("/v1/chat/completions", calls.answer)
+    app.router.add_get("/v1/models", _models)
+    app.router.add_get("/healthz", _healthz)
+    app.router.add_get("/_sim/calls", calls.tell)
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port, backlog=1024).start()
+    except OSError:
+        await runner.cleanup()
+        raise
+    return Sim(runner, runner.addresses[0][1])
+
+
+class _Calls:
+    """Answers calls, and remembers the last of them."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._ids: deque[str] = deque(maxlen=_MOST_CALLS)
+        self._total = self._served = self._cut = 0
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        identifier = request.headers.get("x-client-request-id", "")
+        self._ids.append(identifier)
+        self._total += 1
+        play = _Play(request)
+        try:
+            for step in self._model.script(body, f"sim-{identifier}"):
+                await play.step(step)
+            response = await play.end()
+        except (asyncio.CancelledError, ConnectionError):
+            self._cut += 1
+            raise
+        self._served += 1
+        return response
+
+    async def tell(self, request: web.Request) -> web.Response:
+        return _json({"total": self._total, "served": self._served, "cut": self._cut, "calls": list(self._ids)})
+
+
+class _Play:
+    """One script on one connection."""
+
+    def __init__(self, request: web.Request) -> None:
+        self._request = request
+        self._response: web.StreamResponse | None = None
+
+    async def step(self, step: Step) -> None:
+        match step:
+            case bytes():
+                assert self._response is not None
+                await self._response.write(step)
+            case Pause():
+                await asyncio.sleep(step.seconds)
+            case Head():
+                self._response = web.StreamResponse(status=step.status, headers=step.headers)
+                await self._response.prepare(self._request)
+            case End.HANG:
+                await asyncio.get_running_loop().create_future()
+            case End.CUT | End.RESET:
+                self._hang_up(reset=step is End.RESET)
+
+    async def end(self) -> web.StreamResponse:
+        if self._response is None:
+            return web.Response()  # for a connection that is gone
+        if self._request.transport is not None and not self._request.transport.is_closing():
+            await self._response.write_eof()
+        return self._response
+
+    def _hang_up(self, *, reset: bool) -> None:
+        transport = self._request.transport
+        if transport is None:
+            return
+        if reset:
+            connection: socket.socket = transport.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            transport.abort()
+        else:
+            transport.close()
+
+
+async def _models(request: web.Request) -> web.Response:
+    data = [
+        {
+            "id": model.name,
+            "object": "model",
+            "created": wire.CREATED,
+            "owned_by": "sim",
+            "description": model.description,
+        }
+        for model in CATALOGUE
+    ]
+    return _json({"object": "list", "data": data})
+
+
+async def _healthz(request: web.Request) -> web.Response:
+    return _json({"status": "ok"})
+
+
+def _json(data: Any) -> web.Response:
+    return web.Response(body=orjson.dumps(data), content_type="application/json")

@@ -1,0 +1,207 @@
+"""Over HTTP, with aiohttp: one pool of connections for all providers.
+
+aiohttp's own timeouts know neither our clock nor our phases, and a timeout context for each read would cost as much as
+decoding three events. So each call has one timer (`_Watch`), which is told a new deadline for every wait and looks at
+the last one only when it fires. What it interrupts is the wait itself: the task while the call is being opened, the
+body's reader afterwards, in whoever's task that is by then.
+
+Nothing here is more than one call: redirects are not followed (they would carry credentials elsewhere), cookies not
+kept, the environment's proxies and .netrc not looked at.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+
+import aiohttp
+from aiohttp.connector import Connection
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.tracing import Trace
+
+from mesh.clock import Clock, Handle
+from mesh.config.values import format_duration
+from mesh.errors import TollwayError
+from services.providers.domain.failures import cut, malformed, silent, unreachable
+from services.providers.domain.wire import Limits, Outgoing
+
+_NEAR = 0.05
+"""Seconds in which a body's end must come to count as near: it follows the last event at once, or is held back."""
+
+
+class HttpTransport:
+    """Implements `ports.Transport`. Made inside a running event loop, and closed once."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._session = aiohttp.ClientSession(
+            connector=_Connector(limit=0),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+            trust_env=False,
+        )
+
+    async def open(self, call: Outgoing, limits: Limits) -> HttpAnswer:
+        task = asyncio.current_task()
+        assert task is not None
+        watch = _Watch(self._clock, task.cancel)
+        opening = _Opening(watch, limits, self._clock)
+        cancelled_before = task.cancelling()
+        token = _current.set(opening)
+        answer: HttpAnswer | None = None
+        try:
+            response = await self._session.post(call.url, data=call.body, headers=call.headers, allow_redirects=False)
+            answer = HttpAnswer(response, watch, self._clock)
+            return answer
+        except asyncio.CancelledError:
+            if watch.fired and task.uncancel() <= cancelled_before:
+                raise opening.ran_out() from None
+            raise
+        except (aiohttp.ClientError, OSError) as error:
+            raise _failure(error) from None
+        finally:
+            _current.reset(token)
+            watch.rest() if answer else watch.stop()
+
+    async def close(self) -> None:
+        await self._session.close()
+
+
+class HttpAnswer:
+    """Implements `ports.Answer`."""
+
+    def __init__(self, response: aiohttp.ClientResponse, watch: _Watch, clock: Clock) -> None:
+        self._response, self._watch, self._clock = response, watch, clock
+        self._content = response.content
+        watch.interrupt = lambda: self._content.set_exception(TimeoutError())
+        self.status: int = response.status
+        self.headers: Mapping[str, str] = response.headers
+
+    async def read(self, deadline: float | None) -> bytes:
+        content = self._content
+        try:
+            if (data := content.read_nowait()) or content.at_eof():
+                return data
+            self._watch.expect(deadline)
+            return await content.readany()
+        except (aiohttp.ClientError, HttpProcessingError) as error:
+            # aiohttp hides what had arrived before the connection broke, and it may hold the answer's end.
+            if data := content._read_nowait(-1):
+                return data
+            raise cut(f"the provider's answer broke off: {type(error).__name__}") from None
+        finally:
+            self._watch.rest()
+
+    async def finish(self) -> None:
+        deadline = self._clock.monotonic() + _NEAR
+        try:
+            while await self.read(deadline):
+                pass
+        except (TimeoutError, TollwayError):
+            return  # the answer is whole; what is lost is the connection
+
+    def close(self) -> None:
+        self._watch.stop()
+        if not self._content.is_eof():
+            connection = self._response.connection
+            if connection is not None and connection.transport is not None:
+                # Closing would first send what the provider has not read of a large question.
+                connection.transport.abort()
+            self._response.close()
+
+
+class _Watch:
+    """One timer for one call. While deadlines only move away, moving them does not touch it."""
+
+    __slots__ = ("_clock", "_deadline", "_due", "_handle", "fired", "interrupt")
+
+    def __init__(self, clock: Clock, interrupt: Callable[[], object]) -> None:
+        self.interrupt = interrupt
+        self.fired = False
+        self._clock = clock
+        self._deadline: float | None = None
+        self._due = 0.0
+        self._handle: Handle | None = None
+
+    def expect(self, deadline: float | None) -> None:
+        """Interrupts what is going on when it is not over by the deadline."""
+        self._deadline = deadline
+        if deadline is not None and (self._handle is None or deadline < self._due):
+            self._arm(deadline)
+
+    def rest(self) -> None:
+        """Nothing is being waited for."""
+        self._deadline = None
+
+    def stop(self) -> None:
+        self._deadline = None
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+    def _arm(self, due: float) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+        self._due = due
+        self._handle = self._clock.call_later(due - self._clock.monotonic(), self._look)
+
+    def _look(self) -> None:
+        self._handle = None
+        if self._deadline is None:
+            return
+        if self._clock.monotonic() < self._deadline:
+            self._arm(self._deadline)
+            return
+        self.fired = True
+        self.interrupt()
+
+
+def _failure(error: aiohttp.ClientError | OSError) -> TollwayError:
+    """What an error says about the provider that did not answer."""
+    if isinstance(error, aiohttp.ClientConnectorError):  # DNS, refused, TLS
+        return unreachable(f"no connection to the provider: {error}", phase="connect")
+    if isinstance(error, aiohttp.ClientResponseError):
+        return malformed(f"the provider did not answer in HTTP: {error.message}")
+    said = str(error) or type(error).__name__
+    return unreachable(f"the connection to the provider was lost before it answered: {said}")
+
+
+class _Opening:
+    """A call until its headers are here: first there must be a connection, then the provider must answer."""
+
+    __slots__ = ("_clock", "_connected", "_limits", "watch")
+
+    def __init__(self, watch: _Watch, limits: Limits, clock: Clock) -> None:
+        self.watch = watch
+        self._limits, self._clock = limits, clock
+        self._connected = False
+        self._expect(limits.connect)
+
+    def connected(self) -> None:
+        self._connected = True
+        self._expect(self._limits.headers)
+
+    def ran_out(self) -> TollwayError:
+        """The error for the limit that passed."""
+        if self._connected:
+            return silent("headers", self._limits.headers or 0.0)
+        within = format_duration(self._limits.connect or 0.0)
+        return unreachable(f"no connection to the provider within {within}", phase="connect")
+
+    def _expect(self, limit: float | None) -> None:
+        self.watch.expect(None if limit is None else self._clock.monotonic() + limit)
+
+
+_current: ContextVar[_Opening] = ContextVar("tollway_opening")
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Says when a call has its connection. aiohttp's tracing hooks say so, too, and cost 20 µs a call."""
+
+    async def connect(
+        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
+    ) -> Connection:
+        connection = await super().connect(req, traces, timeout)
+        _current.get().connected()
+        return connection

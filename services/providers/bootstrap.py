@@ -1,0 +1,105 @@
+"""Puts the providers service together: for each provider a dialect, a transport and credentials."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING
+
+import grpc
+
+from mesh.clock import Clock
+from mesh.mediator import Mediator, messages_in
+from mesh.metrics import Metrics
+from mesh.telemetry.redaction import redactor
+from mesh.tracing import Tracer
+from services.providers import handlers
+from services.providers.adapters import openai
+from services.providers.adapters.sim.behaviour import CATALOGUE
+from services.providers.adapters.sim.memory import MemoryTransport
+from services.providers.adapters.sim.script import Model
+from services.providers.handlers.calling import Surroundings
+from services.providers.handlers.create_completion import CreateCompletion, create_completion
+from services.providers.handlers.list_provider_models import ListProviderModels, list_provider_models
+from services.providers.handlers.stream_completion import StreamCompletion, stream_completion
+from services.providers.ports import Dialect, Provider, Transport
+from services.providers.servicer import ProviderServicer
+from services.providers.settings import ProviderSettings, ProvidersSettings
+from tollway.providers.v1.providers_pb2_grpc import add_ProviderServiceServicer_to_server
+
+if TYPE_CHECKING:
+    from services.providers.adapters.transport import HttpTransport
+
+_SIM = "sim"
+_SIM_BASE_URL = "http://sim/v1"
+_DIALECTS: Mapping[str, Dialect] = {"openai": openai, _SIM: openai}
+"""The sim speaks OpenAI's, so that what reads it is what reads a provider."""
+_HEADERS = {
+    "content-type": "application/json",
+    "accept": "application/json, text/event-stream",
+    "accept-encoding": "identity",
+    "user-agent": "tollway",
+}
+
+
+class ProvidersRuntime:
+    """The providers service as started; implements `mesh.service.Service`."""
+
+    name = "providers"
+    proto_services = ("tollway.providers.v1.ProviderService",)
+    hops: Mapping[str, grpc.aio.Channel] = {}
+
+    def __init__(self, mediator: Mediator, http: HttpTransport | None) -> None:
+        self._servicer = ProviderServicer(mediator)
+        self._http = http
+
+    def register(self, server: grpc.aio.Server) -> None:
+        add_ProviderServiceServicer_to_server(self._servicer, server)
+
+    async def close(self) -> None:
+        if self._http is not None:
+            await self._http.close()
+
+
+async def start(settings: ProvidersSettings, *, clock: Clock, tracer: Tracer, metrics: Metrics) -> ProvidersRuntime:
+    """Nobody is called yet: a provider that cannot be reached shows when it is asked."""
+    http = _http_transport(clock) if any(_is_remote(each) for each in settings.providers) else None
+    providers = {each.name: _provider(each, http, clock) for each in settings.providers}
+    around = Surroundings(clock, tracer, metrics)
+    mediator = Mediator(
+        [
+            (CreateCompletion, partial(create_completion, providers=providers, around=around)),
+            (StreamCompletion, partial(stream_completion, providers=providers, around=around)),
+            (ListProviderModels, partial(list_provider_models, providers=providers)),
+        ],
+        expected=messages_in(handlers),
+    )
+    return ProvidersRuntime(mediator, http)
+
+
+def _provider(settings: ProviderSettings, http: HttpTransport | None, clock: Clock) -> Provider:
+    dialect = _DIALECTS[settings.dialect]
+    transport: Transport = http if http and _is_remote(settings) else MemoryTransport(Model(settings.sim), clock)
+    own = {name.lower(): value for name, value in settings.headers.items()}
+    local = _SIM_BASE_URL if settings.dialect == _SIM else dialect.default_base_url
+    return Provider(
+        name=settings.name,
+        dialect=dialect,
+        transport=transport,
+        base_url=settings.base_url or local,
+        headers={**_HEADERS, **dialect.credentials(settings.api_key), **own},
+        redact=redactor((settings.api_key, *own.values())),
+        models=CATALOGUE if settings.dialect == _SIM else (),
+    )
+
+
+def _is_remote(settings: ProviderSettings) -> bool:
+    """Whether calls leave the process. A sim with an address is one that runs elsewhere."""
+    return settings.dialect != _SIM or settings.base_url != ""
+
+
+def _http_transport(clock: Clock) -> HttpTransport:
+    # Imported late: without a provider to reach, aiohttp's import would be start-up time for nothing.
+    from services.providers.adapters.transport import HttpTransport
+
+    return HttpTransport(clock)
