@@ -79,26 +79,28 @@ def _otlp_spans(otlp: Otlp) -> SpanExporter:
 def quieten() -> None:
     """Has the SDK log at most once a minute, as a warning of ours, and not at all for each span it drops."""
     sdk = logging.getLogger(_SDK_LOGGER)
-    if not any(isinstance(handler, _Occasional) for handler in sdk.handlers):
-        sdk.addHandler(_Occasional())
+    if not any(isinstance(handler, Occasional) for handler in sdk.handlers):
+        sdk.addHandler(Occasional())
     sdk.propagate = False
     logging.getLogger(_QUEUE_LOGGER).setLevel(logging.ERROR)
 
 
-class _Occasional(logging.Handler):
+class Occasional(logging.Handler):
     """Passes one record a minute on to our own logger, and says how many it kept back."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         super().__init__(logging.WARNING)
+        self._now = now
         self._next = 0.0
         self._kept_back = 0
 
     def emit(self, record: logging.LogRecord) -> None:
-        if time.monotonic() < self._next:
+        now = self._now()
+        if now < self._next:
             self._kept_back += 1
             return
         more = f" ({self._kept_back} messages before this were not shown)" if self._kept_back else ""
-        self._next, self._kept_back = time.monotonic() + QUIET_SECONDS, 0
+        self._next, self._kept_back = now + QUIET_SECONDS, 0
         _log.warning("telemetry is not delivered: %s%s", record.getMessage(), more)
 
 

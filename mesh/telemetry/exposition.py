@@ -6,7 +6,6 @@ Names follow the OpenTelemetry rules for Prometheus: dots become underscores, th
 from __future__ import annotations
 
 import math
-import platform
 from collections.abc import Iterator, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector, generate_latest
@@ -28,8 +27,7 @@ class Page(Collector):
         self._registry = CollectorRegistry(target_info=_labels(resource))
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
-        if platform.python_implementation() == "CPython":
-            GCCollector(registry=self._registry)
+        GCCollector(registry=self._registry)
 
     def render(self) -> bytes:
         return generate_latest(self._registry)
