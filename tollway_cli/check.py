@@ -19,6 +19,6 @@ def summary(config: Config, source: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def run(config: Path | None) -> None:
+def run_check(config: Path | None) -> None:
     found = find(config)
     sys.stdout.write(summary(load_or_refuse(config), str(found) if found else "The configuration (no tollway.yaml)"))

@@ -26,3 +26,10 @@ def load_or_refuse(path: Path | None) -> Config:
     except ConfigError as error:
         sys.stderr.writelines(f"{line}\n" for line in describe(error.problems))
         raise SystemExit(1) from None
+
+
+def secrets(config: Config) -> list[str]:
+    """What must not show in any log line."""
+    keys = [provider.api_key.get_secret_value() for provider in config.providers.values()]
+    headers = [value for provider in config.providers.values() for value in provider.headers.values()]
+    return [secret for secret in (*keys, *headers) if secret]

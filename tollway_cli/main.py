@@ -36,9 +36,9 @@ def up(
     config: ConfigOption = None,
 ) -> None:
     """Run the whole mesh in one process."""
-    from tollway_cli import up
+    from tollway_cli.up import run_up
 
-    up.run(config, data_dir, port, grpc_port)
+    run_up(config, data_dir, port, grpc_port)
 
 
 @app.command()
@@ -58,17 +58,17 @@ def serve(
 
     Example: tollway serve router --listen unix:/run/r.sock --connect providers=unix:/run/p.sock,ledger=unix:/run/l.sock
     """
-    from tollway_cli import serve
+    from tollway_cli.serve import run_serve
 
-    serve.run(names, listen, connect, config, data_dir, allow_insecure=allow_insecure)
+    run_serve(names, listen, connect, config, data_dir, allow_insecure=allow_insecure)
 
 
 @app.command()
 def check(config: ConfigOption = None) -> None:
     """Check the configuration; every problem is told at once, with its path and line."""
-    from tollway_cli import check
+    from tollway_cli.check import run_check
 
-    check.run(config)
+    run_check(config)
 
 
 @app.command()
@@ -77,9 +77,9 @@ def models(
     config: ConfigOption = None,
 ) -> None:
     """List the models that may be asked."""
-    from tollway_cli import models
+    from tollway_cli.models import run_models
 
-    models.run(connect, config)
+    run_models(connect, config)
 
 
 @app.command()
@@ -103,9 +103,9 @@ def spend(
     config: ConfigOption = None,
 ) -> None:
     """Show what was spent, and on what."""
-    from tollway_cli import spend
+    from tollway_cli.spend import run_spend
 
-    spend.run(by, since, until, rows, as_json=json, connect=connect, data_dir=data_dir, config=config)
+    run_spend(by, since, until, rows, as_json=json, connect=connect, data_dir=data_dir, config=config)
 
 
 @app.command()
@@ -117,9 +117,9 @@ def sim(
     tokens: Annotated[int, typer.Option(min=0, help="Length of a generated answer.")] = 20,
 ) -> None:
     """Serve the built-in model alone, as an OpenAI-compatible HTTP server with faults on demand."""
-    from tollway_cli import sim
+    from tollway_cli.sim import run_sim
 
-    sim.run(host, port, ttft, rate, tokens)
+    run_sim(host, port, ttft, rate, tokens)
 
 
 @app.command()

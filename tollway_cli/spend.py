@@ -125,7 +125,7 @@ def _word(name: str, prefix: str) -> str:
     return name.removeprefix(prefix).lower()
 
 
-def run(
+def run_spend(
     by: str, since: str, until: str, rows: int, *, as_json: bool, connect: str, data_dir: Path, config: Path | None
 ) -> None:
     """Reads the ledger, and prints."""

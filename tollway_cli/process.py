@@ -1,0 +1,203 @@
+"""A process of the mesh: what is placed in it, put together, served, and taken apart in order.
+
+Services start back to front (ledger, providers, router, gateway), so that each finds what it needs, and end front to
+back: nobody is let in, what runs is finished, and only then does a service close that another may still need.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import grpc
+import uvloop
+
+from mesh.channels import dial
+from mesh.clock import Clock, SystemClock
+from mesh.config.schema import Config
+from mesh.errors import TollwayError
+from mesh.listening import CannotListen, channel_credentials
+from mesh.server import Server
+from mesh.service import Service
+from mesh.telemetry import Telemetry, configure
+from tollway_cli.placement import NAMES, NEEDS, Placement
+from tollway_cli.refusal import refuse
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Where a process came to listen: `url` of the gateway (empty: none here), and each service's gRPC address."""
+
+    url: str
+    grpc: Mapping[str, str]
+
+
+class Node:
+    """The services of one process. `start` puts them together, `stop` takes them apart."""
+
+    def __init__(self, config: Config, placement: Placement, data_dir: Path, *, allow_insecure: bool) -> None:
+        self._config, self._placement, self._data_dir = config, placement, data_dir
+        self._allow_insecure = allow_insecure
+        self._clock: Clock = SystemClock()
+        self._closing = AsyncExitStack()
+        self._services: dict[str, Service] = {}
+
+    async def start(self) -> Listening:
+        """Starts everything; what was started is stopped again where something cannot be. Raises CannotListen."""
+        try:
+            return await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Lets nobody in, finishes what runs, and closes everything, front to back."""
+        await self._closing.aclose()
+
+    async def _start(self) -> Listening:
+        config, closing = self._config, self._closing
+        telemetry = configure(config.telemetry, self._placement.service_name, os.environ)
+        closing.push_async_callback(telemetry.aclose)
+        self._server = Server(
+            tracer=telemetry.tracer, metrics=telemetry.metrics, clock=self._clock, max_body=config.http.max_body
+        )
+        closing.push_async_callback(self._server.close)
+        self._channels = self._reach(telemetry)
+        for name in reversed(NAMES):
+            if name in self._placement.services and name != "gateway":
+                service = self._services[name] = await self._start_service(name, telemetry)
+                closing.push_async_callback(service.close)
+                self._server.add(service)
+        closing.push_async_callback(self._server.drain, config.http.drain)
+        addresses = await self._listen()
+        url = await self._open_gateway(telemetry) if "gateway" in self._placement.services else ""
+        return Listening(url, addresses)
+
+    def _reach(self, telemetry: Telemetry) -> dict[str, grpc.aio.Channel]:
+        """A channel to every service that one of this process needs: inside the process, or to where it was placed."""
+        tls = self._config.grpc.tls
+        channels: dict[str, grpc.aio.Channel] = {}
+        for name in {need for service in self._placement.services for need in NEEDS[service]}:
+            target = self._placement.connect.get(name)
+            if target is None:
+                channels[name] = self._server.channel()
+                continue
+            channels[name] = dial(
+                target,
+                tracer=telemetry.tracer,
+                metrics=telemetry.metrics,
+                tls=channel_credentials(tls) if tls and not target.startswith("unix:") else None,
+                max_body=self._config.http.max_body,
+            )
+            self._closing.push_async_callback(channels[name].close)
+        return channels
+
+    async def _start_service(self, name: str, telemetry: Telemetry) -> Service:
+        # Imported as needed: a process that runs one service does not pay for the others' libraries.
+        config, data_dir, clock = self._config, self._data_dir, self._clock
+        tracer, metrics = telemetry.tracer, telemetry.metrics
+        if name == "ledger":
+            from services.ledger import bootstrap as ledger
+            from services.ledger.settings import LedgerSettings
+
+            booking = LedgerSettings.from_config(config, data_dir)
+            return await ledger.start(booking, clock=clock, tracer=tracer, metrics=metrics)
+        if name == "providers":
+            from services.providers import bootstrap as providers
+            from services.providers.settings import ProvidersSettings
+
+            calling = ProvidersSettings.from_config(config, data_dir)
+            return await providers.start(calling, clock=clock, tracer=tracer, metrics=metrics)
+        from services.router import bootstrap as router
+        from services.router.settings import RouterSettings
+
+        return await router.start(
+            RouterSettings.from_config(config, data_dir),
+            providers=self._channels["providers"],
+            ledger=self._channels["ledger"],
+            clock=clock,
+            tracer=tracer,
+            metrics=metrics,
+        )
+
+    async def _listen(self) -> dict[str, str]:
+        """Listens at each address once, with all the services that were placed there."""
+        together: dict[str, list[str]] = {}
+        for name, address in self._placement.listen.items():
+            if name != "gateway":
+                together.setdefault(address, []).append(name)
+        bound: dict[str, str] = {}
+        for address, names in together.items():
+            services = [self._services[name] for name in names]
+            tls = self._config.grpc.tls
+            at = await self._server.listen(address, services, tls=tls, allow_insecure=self._allow_insecure)
+            bound.update(dict.fromkeys(names, at))
+        return bound
+
+    async def _open_gateway(self, telemetry: Telemetry) -> str:
+        from gateway_http import bootstrap as gateway_http
+        from gateway_http.listening import CannotListen as EdgeCannotListen
+        from gateway_http.settings import GatewaySettings
+
+        settings = replace(
+            GatewaySettings.from_config(self._config, self._data_dir),
+            listen=self._placement.listen["gateway"],
+            allow_insecure=self._allow_insecure,
+        )
+        try:
+            gateway = await gateway_http.start(
+                settings,
+                router=self._channels["router"],
+                clock=self._clock,
+                tracer=telemetry.tracer,
+                metrics=telemetry.metrics,
+                metrics_page=telemetry.metrics_page,
+            )
+        except EdgeCannotListen as error:
+            raise CannotListen(str(error)) from error
+        self._closing.push_async_callback(gateway.close)
+        return gateway.url
+
+
+def run(node: Node, announce: Callable[[Listening], None]) -> None:
+    """Runs the node until SIGTERM or SIGINT, then drains it. A second signal ends the process at once.
+
+    What keeps it from starting is told in a sentence, and ends the process with status 2.
+    """
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        try:
+            runner.run(_run(node, announce))
+        except (CannotListen, OSError, ValueError) as error:
+            refuse(str(error))
+        except TollwayError as error:
+            refuse(error.message)
+
+
+async def _run(node: Node, announce: Callable[[Listening], None]) -> None:
+    stopped = asyncio.Event()
+
+    def stop() -> None:
+        if stopped.is_set():
+            os._exit(130)
+        stopped.set()
+
+    for each in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(each, stop)
+    starting = asyncio.create_task(node.start())
+    waiting = asyncio.create_task(stopped.wait())
+    await asyncio.wait((starting, waiting), return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():  # told to stop before it served
+        starting.cancel()
+        await asyncio.wait((starting,))
+        return
+    try:
+        announce(starting.result())
+        await waiting
+    finally:
+        waiting.cancel()
+        await node.stop()
