@@ -37,6 +37,7 @@ from services.router.handlers.stream_chat_completion import StreamChatCompletion
 from services.router.servicer import RouterServicer
 from services.router.settings import DeploymentSettings, RouterSettings
 from tollway.providers.v1.providers_pb2 import CallTimeouts
+from tollway.router.v1.router_pb2 import ListModelsResponse, Model
 from tollway.router.v1.router_pb2_grpc import add_RouterServiceServicer_to_server
 
 _PATIENCE_FOR_PRICES = 1.0
@@ -108,6 +109,21 @@ async def start(
         {"tollway.providers.v1.ProviderService": providers, "tollway.ledger.v1.LedgerService": ledger}
     )
     return RouterRuntime(servicer, hops, drains, prices, journal, shipper, adoption)
+
+
+async def offered(settings: RouterSettings, *, providers: grpc.aio.Channel, clock: Clock) -> list[Model]:
+    """The models that a router with these settings would list; nothing is started. Raises ValueError, TollwayError."""
+    routes, calls, loaded = _routes(settings), GrpcProviderCalls(providers), Timestamp()
+    set_time(loaded, clock.time())
+    models: list[Model] = []
+    page = ListModelsResponse()
+    while not models or page.next_page_token:
+        query = ListModels(0, page.next_page_token)
+        page = await list_models(query, routes=routes, providers=calls, loaded=loaded)
+        if not page.models:
+            break
+        models.extend(page.models)
+    return models
 
 
 def _mediator(desk: Desk, loaded: Timestamp) -> Mediator:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ class StreamChatCompletion(Question, StreamCommand[StreamChatCompletionResponse]
 
 async def stream_chat_completion(
     command: StreamChatCompletion, *, desk: Desk
-) -> AsyncIterator[StreamChatCompletionResponse]:
+) -> AsyncGenerator[StreamChatCompletionResponse, None]:
     """Asks one candidate after the other until one shows content, then passes its answer on.
 
     The finish, the usage and the whole receipt are in the last message. Raises TollwayError: before the first message

@@ -1,0 +1,10 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.services.router.bench import Bench
+
+
+@pytest.fixture
+async def bench() -> Bench:
+    return Bench()

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import aclosing
+from functools import partial
+from typing import Any
+
+import pytest
+
+from mesh.errors import Reason, TollwayError
+from mesh.mediator import Mediator, when
+from services.router.handlers.behaviors import Validation, is_question
+from services.router.handlers.create_chat_completion import CreateChatCompletion, create_chat_completion
+from services.router.handlers.stream_chat_completion import StreamChatCompletion, stream_chat_completion
+from tests.unit.services.router.bench import PARENT, Bench
+from tests.unit.services.router.twins import answer, chat, streamed
+from tollway.chat.v1.chat_pb2 import ChatRequest
+
+
+def mediator(bench: Bench) -> Mediator:
+    handlers: list[tuple[type, Callable[[Any], Any]]] = [
+        (CreateChatCompletion, partial(create_chat_completion, desk=bench.desk)),
+        (StreamChatCompletion, partial(stream_chat_completion, desk=bench.desk)),
+    ]
+    return Mediator(handlers, behaviors=[when(is_question, Validation())])
+
+
+async def test_a_question_that_cannot_be_asked_reaches_nobody(bench: Bench) -> None:
+    bench.deploy(a=[answer()])
+    wrong = (ChatRequest(model="gpt"), "req-1", [":tag"], PARENT, None)
+    with pytest.raises(TollwayError) as whole:
+        await mediator(bench).send(CreateChatCompletion(*wrong))
+    with pytest.raises(TollwayError) as stream:
+        async with aclosing(mediator(bench).stream(StreamChatCompletion(*wrong))) as responses:
+            await anext(responses)
+    for refused in (whole.value, stream.value):
+        assert refused.reason is Reason.INVALID_REQUEST
+        assert [violation.field for violation in refused.violations] == ["chat.messages", "tags[0]"]
+        assert refused.metadata == {"request_id": "req-1", "trace_id": "a" * 32, "attempts": "0"}
+    assert bench.providers.calls == []
+    assert bench.journal.opens == {}
+
+
+async def test_a_question_that_can_be_asked_is(bench: Bench) -> None:
+    bench.deploy(a=[streamed()])
+    right: tuple[ChatRequest, str, list[str], None, None] = (chat(), "req-1", [], None, None)
+    await mediator(bench).send(CreateChatCompletion(*right))
+    messages = [message async for message in mediator(bench).stream(StreamChatCompletion(*right))]
+    assert messages[-1].receipt.attempts == 1
