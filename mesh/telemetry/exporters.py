@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
@@ -33,10 +34,10 @@ class SpanPipeline:
     """Takes ended spans to every exporter there is."""
 
     def __init__(self, exports: Exports, metrics: Metrics) -> None:
-        exporters = [_otlp_spans(exports.otlp)] if exports.otlp else []
+        self._exporters = [_otlp_spans(exports.otlp)] if exports.otlp else []
         if exports.console:
-            exporters.append(ConsoleSpanExporter())
-        self._processors: list[SpanProcessor] = [BatchSpanProcessor(_Counted(it, metrics)) for it in exporters]
+            self._exporters.append(ConsoleSpanExporter())
+        self._processors: list[SpanProcessor] = [BatchSpanProcessor(_Counted(it, metrics)) for it in self._exporters]
 
     def on_end(self, span: ReadableSpan) -> None:
         for processor in self._processors:
@@ -45,6 +46,10 @@ class SpanPipeline:
     def close(self) -> None:
         for processor in self._processors:
             processor.shutdown()
+
+    def abandon(self) -> None:
+        for exporter in self._exporters:
+            exporter.shutdown()
 
 
 class _Counted(SpanExporter):
@@ -104,14 +109,25 @@ class Occasional(logging.Handler):
         _log.warning("telemetry is not delivered: %s%s", record.getMessage(), more)
 
 
-def run_bounded(closers: Mapping[str, Callable[[], None]], timeout: float) -> bool:
-    """Runs all of them side by side for at most that many seconds together; False if one was still at it then."""
+class Pipeline(Protocol):
+    """Something that sends."""
+
+    def close(self) -> None:
+        """Sends what is left, however long that takes, and ends."""
+
+    def abandon(self) -> None:
+        """Ends at once whatever `close` is still trying."""
+
+
+def close_within(pipelines: Sequence[Pipeline], timeout: float) -> bool:
+    """Closes all of them side by side; False if that took longer than so many seconds and they were abandoned."""
     deadline = time.monotonic() + timeout
-    threads = [
-        threading.Thread(target=close, name=f"tollway-close-{name}", daemon=True) for name, close in closers.items()
-    ]
+    threads = [threading.Thread(target=it.close, name="tollway-close-telemetry", daemon=True) for it in pipelines]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
-    return not any(thread.is_alive() for thread in threads)
+    late = [pipeline for pipeline, thread in zip(pipelines, threads, strict=True) if thread.is_alive()]
+    for pipeline in late:
+        pipeline.abandon()
+    return not late

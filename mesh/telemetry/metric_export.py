@@ -51,6 +51,10 @@ class MetricPipeline:
         for exporter in self._exporters:
             exporter.shutdown()
 
+    def abandon(self) -> None:
+        for exporter in self._exporters:
+            exporter.shutdown()
+
     def _run(self) -> None:
         while not self._closing.wait(self._interval):
             self._export()

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from mesh.telemetry.plan import Plan, make_plan
 from mesh.tracing import NoTracer, Tracer
 
 if TYPE_CHECKING:
+    from mesh.telemetry.exporters import Pipeline
     from mesh.telemetry.exposition import Page
 
 _log = logging.getLogger("tollway.telemetry")
@@ -25,19 +26,19 @@ FLUSH_SECONDS = 3.0
 
 
 class Telemetry:
-    """What a process is given to tell with: a tracer and metrics. `closers` flush and end exporters."""
+    """What a process is given to tell with: a tracer and metrics. `pipelines` are what sends them on."""
 
     def __init__(
         self,
         tracer: Tracer,
         measurements: Measurements,
         resource: Mapping[str, str],
-        closers: Mapping[str, Callable[[], None]] | None = None,
+        pipelines: Sequence[Pipeline] = (),
     ) -> None:
         self.tracer = tracer
         self.metrics: Metrics = measurements
         self._measurements, self._resource = measurements, resource
-        self._closers = dict(closers or {})
+        self._pipelines = pipelines
 
     def metrics_page(self) -> bytes:
         """Everything measured, in Prometheus' text format (version 0.0.4). May be called in a thread."""
@@ -51,12 +52,12 @@ class Telemetry:
 
     def close(self, timeout: float = FLUSH_SECONDS) -> None:
         """Sends what is left and ends the exporters, giving up after that many seconds. A second time does nothing."""
-        closers, self._closers = self._closers, {}
-        if not closers:
+        pipelines, self._pipelines = self._pipelines, ()
+        if not pipelines:
             return
-        from mesh.telemetry.exporters import run_bounded  # there is something to close only where this was imported
+        from mesh.telemetry.exporters import close_within  # there is something to close only where this was imported
 
-        if not run_bounded(closers, timeout):
+        if not close_within(pipelines, timeout):
             _log.warning("telemetry was not delivered within %g s; what was left of it is lost", timeout)
 
     async def aclose(self, timeout: float = FLUSH_SECONDS) -> None:
@@ -69,7 +70,7 @@ def configure(settings: Settings, service_name: str, environ: Mapping[str, str] 
 
     `environ` says what is exported, and where to. How exporters and queues behave (OTEL_EXPORTER_OTLP_HEADERS,
     _TIMEOUT, _CERTIFICATE, _COMPRESSION, OTEL_BSP_*, OTEL_SPAN_*_LIMIT) is for the SDK, which reads the process's own
-    environment. Raises ValueError where the SDK cannot make sense of that.
+    environment, and raises ValueError or an exception of its own where it cannot make sense of that.
     """
     plan = make_plan(settings, service_name, environ)
     for warning in plan.warnings:
@@ -87,18 +88,18 @@ def _exporting(plan: Plan, measurements: Measurements, about: Mapping[str, str])
     quieten()
     resource = make_resource(about)
     tracer: Tracer = NoTracer()
-    closers: dict[str, Callable[[], None]] = {}
+    pipelines: list[Pipeline] = []
     if plan.traces:
         from mesh.telemetry.tracer import SamplingTracer
 
         spans = SpanPipeline(plan.traces, measurements)
-        tracer, closers["spans"] = SamplingTracer(plan.sampler, resource, spans.on_end), spans.close
+        tracer = SamplingTracer(plan.sampler, resource, spans.on_end)
+        pipelines.append(spans)
     if plan.metrics:
         from mesh.telemetry.metric_export import MetricPipeline  # the SDK's part for metrics takes 140 ms to import
 
-        metrics = MetricPipeline(plan.metrics, measurements, resource, plan.metric_interval)
-        closers["metrics"] = metrics.close
-    return Telemetry(tracer, measurements, about, closers)
+        pipelines.append(MetricPipeline(plan.metrics, measurements, resource, plan.metric_interval))
+    return Telemetry(tracer, measurements, about, pipelines)
 
 
 def _version() -> str:

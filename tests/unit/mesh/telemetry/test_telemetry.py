@@ -7,6 +7,7 @@ import json
 import logging
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError
@@ -181,6 +182,18 @@ def test_a_dead_collector_holds_nothing_up_and_is_mentioned_once(
     assert len(heard) <= 2
     assert ("tollway.telemetry", "telemetry was not delivered within 0.3 s; what was left of it is lost") in heard
     assert {name for name, _ in heard} == {"tollway.telemetry"}
+
+
+def test_a_collector_that_was_given_up_on_is_not_tried_again(absent_collector: str, closing: Closing) -> None:
+    for protocol in ("grpc", "http/protobuf"):
+        environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": absent_collector, "OTEL_EXPORTER_OTLP_PROTOCOL": protocol}
+        telemetry = closing(configure(Settings(), "tollway", environ))
+        telemetry.tracer.start("x", Kind.SERVER, None).end()
+        telemetry.close(0.1)
+    names = ("OtelBatch", "tollway-")
+    for thread in [thread for thread in threading.enumerate() if thread.name.startswith(names)]:
+        thread.join(3)
+        assert not thread.is_alive()
 
 
 def test_what_could_not_be_sent_is_counted(
