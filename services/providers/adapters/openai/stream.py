@@ -53,6 +53,7 @@ class StreamDecoder:
         """What ended the stream in place of an answer. What `feed` gave out came before it."""
         self._choices = choices
         self._sse = EventDecoder(max_event)
+        self._begun: set[int] = set()
         self._open: set[int] = set()
         self._finished: set[int] = set()
         self._tools = ToolCalls()
@@ -181,7 +182,9 @@ class StreamDecoder:
                 into.choice_extra_json = orjson.dumps(extra)
 
     def _delta(self, delta: Json, choice: int, into: chat_pb2.Delta) -> None:
-        if role := delta.pop("role", None):
+        role = delta.pop("role", None)
+        if role and choice not in self._begun:  # some repeat it in every event
+            self._begun.add(choice)
             into.role = ROLES.get(role, chat_pb2.ROLE_ASSISTANT)
         if thinking := take_reasoning(delta):
             into.reasoning.text = thinking
