@@ -56,7 +56,7 @@ class Prices(Protocol):
     """Prices; they are added, never changed. Inside a transaction it sees what that has added."""
 
     async def book(self) -> PriceBook:
-        """All of them."""
+        """All of them; the same book as long as none is added."""
 
     async def set_at(self, provider: str, model: str, effective: Timestamp) -> Price | None:
         """The price set for exactly this provider, model and time."""

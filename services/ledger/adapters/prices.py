@@ -29,6 +29,7 @@ class SqlPrices:
         self._book = PriceBook()
 
     async def book(self) -> PriceBook:
+        """All of them; the same book as long as none is added."""
         async with self._store.connection() as connection:
             # Prices are added and never changed or taken away: as many as before are the same as before.
             if (await connection.execute(_count)).scalar_one() == len(self._book.prices):
@@ -88,14 +89,14 @@ class PriceBell:
 
 async def look_for_changes(prices: SqlPrices, bell: PriceBell, clock: Clock, every: float) -> None:
     """Rings the bell when another process has added prices. Runs until it is cancelled; `every` is in seconds."""
-    seen = (await prices.book()).prices
+    seen = None
     while True:
-        await clock.sleep(every)
         try:
-            found = (await prices.book()).prices
+            book = await prices.book()
         except TollwayError as error:
             _log.warning("could not look for new prices, trying again in %g s: %s", every, error.message)
-            continue
-        if found is not seen:
-            seen = found
-            bell.announce()
+        else:
+            if seen is not None and book is not seen:
+                bell.announce()
+            seen = book
+        await clock.sleep(every)

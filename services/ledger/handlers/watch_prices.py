@@ -19,6 +19,11 @@ class WatchPrices(StreamQuery[WatchPricesResponse]):
 async def watch_prices(
     query: WatchPrices, *, prices: Prices, changes: PriceChanges
 ) -> AsyncIterator[WatchPricesResponse]:
+    """Who reads slowly is spared the steps in between."""
+    sent = None
     async with aclosing(changes.follow()) as followed:
         async for _ in followed:
-            yield WatchPricesResponse(prices=(await prices.book()).prices)
+            book = await prices.book()
+            if book is not sent:
+                yield WatchPricesResponse(prices=book.prices)
+                sent = book
