@@ -24,6 +24,7 @@ CREATE TABLE dead_letters (attempt BLOB NOT NULL PRIMARY KEY, message TEXT NOT N
 PRAGMA user_version = 1;
 COMMIT;
 """
+_BURY = "INSERT INTO dead_letters VALUES (?, ?, ?) ON CONFLICT (attempt) DO NOTHING"
 _CORRUPT = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 SUFFIX = ".db"
 BATCH = 500
@@ -109,7 +110,7 @@ class JournalFile:
         self._execute("BEGIN IMMEDIATE")
         with self._database:  # commits, or rolls back
             for entry, message in dead:
-                self._execute("INSERT OR IGNORE INTO dead_letters VALUES (?, ?, ?)", (entry.attempt, message, now))
+                self._execute(_BURY, (entry.attempt, message, now))
                 gone.append(entry)
             numbers = [(entry.number,) for entry in gone]
             numbers += [(entry.opening,) for entry in gone if entry.opening is not None]
@@ -120,7 +121,7 @@ class JournalFile:
     def move_dead_letters(self, to: JournalFile) -> None:
         """Hands the dead letters over. Lost in between, it leaves them in both, and they are handed over again."""
         letters = self._execute("SELECT * FROM dead_letters").fetchall()
-        to._database.executemany("INSERT OR IGNORE INTO dead_letters VALUES (?, ?, ?)", letters)
+        to._database.executemany(_BURY, letters)
         self._execute("DELETE FROM dead_letters")
 
     def dead_letters(self) -> int:

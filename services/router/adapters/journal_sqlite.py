@@ -54,8 +54,13 @@ class SqliteJournal:
         while True:
             path = directory / f"{uuid7(clock.time())}{SUFFIX}"
             lock = JournalLock.take(lock_path(path))
-            if lock is not None:  # else somebody is sweeping it away, who takes it for left behind
+            if lock is None:  # somebody is sweeping it away, who takes it for left behind
+                continue
+            try:
                 return cls(JournalFile.create(path, every_write_to_disk=fsync == 0), lock, clock, fsync)
+            except sqlite3.Error:
+                lock.release(path)
+                raise
 
     def opened(self, attempt: Attempt) -> int:
         number = next(self._numbers)

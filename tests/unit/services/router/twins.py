@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from mesh.clock import Clock
 from mesh.errors import Reason, TollwayError
+from mesh.ids import uuid7
 from mesh.tracing import AttributeValue, Kind, TraceContext, new_span_id, new_trace_id
 from tollway.chat.v1.chat_pb2 import (
     ChatChunk,
@@ -21,7 +23,15 @@ from tollway.chat.v1.chat_pb2 import (
     Role,
     Usage,
 )
-from tollway.ledger.v1.ledger_pb2 import Attempt, Price
+from tollway.ledger.v1.ledger_pb2 import (
+    Attempt,
+    AttemptState,
+    AttemptStatus,
+    Price,
+    RecordAttemptsRequest,
+    RecordedAttempt,
+    RecordOutcome,
+)
 from tollway.providers.v1.providers_pb2 import (
     CreateCompletionRequest,
     CreateCompletionResponse,
@@ -324,3 +334,66 @@ def chat(model: str = "gpt", words: str = "Say hello", **fields: object) -> Chat
     for name, value in fields.items():
         setattr(request, name, value)
     return request
+
+
+class FakeLedger:
+    """Implements `LedgerClient` as the contract says: rows only move forward, and each attempt is answered for."""
+
+    def __init__(self) -> None:
+        self.gone = False
+        self.refused: set[str] = set()
+        self.rows: dict[str, Attempt] = {}
+        self.moves: dict[str, list[int]] = {}
+        """The states each row has been in."""
+        self.requests: list[RecordAttemptsRequest] = []
+        self.traces: list[TraceContext] = []
+        self.prices: asyncio.Queue[Sequence[Price] | TollwayError | None] = asyncio.Queue()
+
+    async def record(
+        self, request: RecordAttemptsRequest, timeout: float, trace: TraceContext
+    ) -> Sequence[RecordedAttempt]:
+        await asyncio.sleep(0)
+        if self.gone:
+            raise error(Reason.SERVICE_UNAVAILABLE, message="nobody listens")
+        self.requests.append(request)
+        self.traces.append(trace)
+        return [RecordedAttempt(attempt_id=each.attempt_id, **self._book(each)) for each in request.attempts]
+
+    def _book(self, attempt: Attempt) -> dict[str, Any]:
+        if attempt.attempt_id in self.refused:
+            return {"outcome": RecordOutcome.RECORD_OUTCOME_REFUSED, "message": "tags: are too many"}
+        row = self.rows.get(attempt.attempt_id)
+        if row is not None and attempt.state <= row.state:
+            return {"outcome": RecordOutcome.RECORD_OUTCOME_DUPLICATE}
+        self.rows[attempt.attempt_id] = attempt
+        self.moves.setdefault(attempt.attempt_id, []).append(attempt.state)
+        return {"outcome": RecordOutcome.RECORD_OUTCOME_RECORDED}
+
+    async def watch_prices(self) -> AsyncGenerator[Sequence[Price], None]:
+        """Sends what is put into `prices`; None ends the stream."""
+        while (item := await self.prices.get()) is not None:
+            if isinstance(item, TollwayError):
+                raise item
+            yield item
+
+
+def attempt(number: int = 0, **fields: Any) -> Attempt:
+    """An attempt that has been opened."""
+    values: dict[str, Any] = {
+        "attempt_id": uuid7(1_700_000_000 + number),
+        "request_id": f"req-{number}",
+        "trace_id": f"{number + 1:032x}",
+        "span_id": f"{number + 1:016x}",
+        "state": AttemptState.ATTEMPT_STATE_OPENED,
+        "provider_name": "a",
+        "model_used": "m",
+    }
+    return Attempt(**{**values, **fields})
+
+
+def ended(opened: Attempt) -> Attempt:
+    """The same attempt once it has ended."""
+    row = _copy(opened)
+    row.state = AttemptState.ATTEMPT_STATE_SETTLED
+    row.status = AttemptStatus.ATTEMPT_STATUS_OK
+    return row
