@@ -55,13 +55,13 @@ class Health(HealthServicer):  # type: ignore[misc]  # published without types
     ) -> AsyncIterator[Any]:
         told = None
         interval = _HOP_INTERVAL if request.service not in self._own else None
-        while True:
+        draining = False
+        while not draining:
+            draining = self._draining.is_set()  # before the status, so that a drain meanwhile is told in another round
             status = await self._status(request.service)
             if status != told:
                 yield HealthCheckResponse(status=status)
                 told = status
-            if self._draining.is_set():
-                return
             with suppress(TimeoutError):
                 async with self._clock.timeout(interval):
                     await self._draining.wait()

@@ -74,17 +74,19 @@ class Server:
         return bound
 
     async def drain(self, grace: float) -> None:
-        """Ends serving: health says NOT_SERVING, watches end, nothing new is taken, and what runs has `grace` seconds.
+        """Takes nothing new over sockets: health says NOT_SERVING, watches end, and what runs has `grace` seconds.
 
-        What still runs then is cancelled. Returns once every handler has come to its end, or would not.
+        What still runs then is cancelled. Returns once every handler has come to its end, or would not. Services of
+        this process still reach each other: one that closes may have something left to tell another.
         """
-        loop = asyncio.get_running_loop()
-        end = loop.time() + grace
         self._health.drain()
         self._draining.begin()
         await asyncio.gather(*(server.stop(grace) for server in self._listening))
-        await self._inprocess.stop(max(end - loop.time(), 0))
         await self._draining.settled(_CLEAN_UP)
+
+    async def close(self) -> None:
+        """Ends serving inside the process too: what still runs is cancelled. For when the services have closed."""
+        await self._inprocess.stop(0)
 
 
 def _reflect(names: Iterable[str], server: grpc.aio.Server) -> None:

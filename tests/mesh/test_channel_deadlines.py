@@ -76,7 +76,7 @@ async def test_the_deadline_ends_the_call_and_stops_the_handler(serve: Serve, sh
     stub = await sleeper.serve(serve)
     async with asyncio.timeout(2):
         with pytest.raises(grpc.aio.AioRpcError) as raised:
-            await CALLS[shape](stub, 0.05)
+            await CALLS[shape](stub, 0.3)
         assert raised.value.code() is EXCEEDED
         await sleeper.ended.wait()
     assert sleeper.by is asyncio.CancelledError
@@ -124,7 +124,7 @@ async def test_a_caller_does_not_wait_for_a_handler_that_is_slow_to_stop(serve: 
     stub = await serve(unary=stubborn)
     async with asyncio.timeout(1):
         with pytest.raises(grpc.aio.AioRpcError) as raised:
-            await stub.unary(StringValue(), timeout=0.05)
+            await stub.unary(StringValue(), timeout=0.3)
     assert raised.value.code() is EXCEEDED
     released.set()
 
@@ -132,7 +132,7 @@ async def test_a_caller_does_not_wait_for_a_handler_that_is_slow_to_stop(serve: 
 async def test_messages_before_the_deadline_arrive(serve: Serve) -> None:
     sleeper = Sleeper()
     stub = await sleeper.serve(serve)
-    call = stub.down(StringValue(value="a"), timeout=0.1)
+    call = stub.down(StringValue(value="a"), timeout=0.3)
     arrived = [(await call.read()).value]
     with pytest.raises(grpc.aio.AioRpcError):
         await call.read()
@@ -144,7 +144,7 @@ async def test_a_call_that_ends_in_time_is_not_touched_by_its_deadline(serve: Se
         return request
 
     stub = await serve(unary=quick)
-    call = stub.unary(StringValue(value="a"), timeout=0.05)
+    call = stub.unary(StringValue(value="a"), timeout=0.3)
     assert (await call).value == "a"
-    await asyncio.sleep(0.08)
+    await asyncio.sleep(0.35)
     assert await call.code() is grpc.StatusCode.OK

@@ -176,10 +176,10 @@ async def test_the_first_ending_counts(serve: Serve) -> None:
         return request
 
     stub = await serve(unary=unary)
-    call = stub.unary(StringValue(), timeout=0.05)
+    call = stub.unary(StringValue(), timeout=0.3)
     await failure(call)
     assert not call.cancel()
-    await asyncio.sleep(0.08)
+    await asyncio.sleep(0.35)
     assert await call.code() is NOT_FOUND
 
 

@@ -161,7 +161,7 @@ async def test_a_caller_who_leaves_is_no_error(serve: Serve, leave: str, caplog:
             closed.set()
 
     stub = await serve(down=down, interceptors=[Errors()])
-    call = stub.down(StringValue(), timeout=0.05 if leave == "deadline" else None)
+    call = stub.down(StringValue(), timeout=0.3 if leave == "deadline" else None)
     await started.wait()
     await asyncio.sleep(0.02)
     if leave == "cancel":

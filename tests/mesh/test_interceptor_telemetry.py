@@ -191,7 +191,7 @@ async def test_a_call_past_its_deadline_ends_its_spans_as_a_failure(serve: Serve
 
     stub = await serve(unary=unary, interceptors=[Telemetry(recorder, recorder), Errors()])
     with pytest.raises(grpc.aio.AioRpcError):
-        await stub.unary(StringValue(), metadata=SAMPLED, timeout=0.05)
+        await stub.unary(StringValue(), metadata=SAMPLED, timeout=0.3)
     await recorder.until(2 if stub.topology == "unix sockets" else 1)
     assert {span.error for span in recorder.spans} == {"DEADLINE_EXCEEDED"}
 
