@@ -79,9 +79,12 @@ class Connection(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """Answers what could not be read as HTTP. That is the client's doing, so nothing is logged."""
+        if isinstance(exc, ConnectionError):
+            raise exc  # the client left while it was being written to
+        error = _unreadable(exc)
         if request.writer.output_size > 0:
             raise ConnectionError("an answer is under way, and no other can be given")
-        return _closing_response(_unreadable(exc))
+        return _closing_response(error)
 
     def _start_timer(self) -> None:
         self._head_timer = self._clock.call_later(self._head_timeout, self._give_up)

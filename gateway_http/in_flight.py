@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 from mesh.clock import Clock
 
@@ -29,20 +30,17 @@ class InFlight:
         self._tasks.discard(task)
 
     async def drain(self, seconds: float) -> None:
-        """Waits that long for the requests to end, and then cancels those that have not."""
-        if await self._wait(seconds):
-            return
-        self.ended = True
-        for task in tuple(self._tasks):
-            task.cancel()
-        await self._wait(_LAST_WORDS)
-
-    async def _wait(self, seconds: float) -> bool:
-        if not self._tasks:
-            return True
+        """Waits that long for the requests to end, cancels those that have not, and waits for them a little longer."""
+        timer = self._clock.call_later(seconds, self._end)
         try:
-            async with self._clock.timeout(seconds):
-                await asyncio.wait(tuple(self._tasks))
-        except TimeoutError:
-            return False
-        return True
+            with suppress(TimeoutError):  # of a client that does not read; its connection will be cut
+                async with self._clock.timeout(seconds + _LAST_WORDS):
+                    if self._tasks:
+                        await asyncio.wait(tuple(self._tasks))
+        finally:
+            timer.cancel()
+
+    def _end(self) -> None:
+        self.ended = True
+        for task in self._tasks:
+            task.cancel()

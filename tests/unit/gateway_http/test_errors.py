@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+
+from gateway_http.errors import error_body, error_event, error_headers, error_response, explain
+from mesh.errors import FieldViolation, Reason, TollwayError
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
+def test_an_error_has_openai_s_shape_and_the_trace_id() -> None:
+    error = TollwayError(Reason.MODEL_NOT_FOUND, "there is no model 'x'")
+
+    assert json.loads(error_body(error, TRACE)) == {
+        "error": {
+            "message": "there is no model 'x'",
+            "type": "invalid_request_error",
+            "param": None,
+            "code": "model_not_found",
+            "trace_id": TRACE,
+        }
+    }
+
+
+def test_of_several_fields_at_fault_the_first_is_the_param() -> None:
+    error = TollwayError(
+        Reason.INVALID_REQUEST, "two things", violations=(FieldViolation("n", "a"), FieldViolation("stop", "b"))
+    )
+
+    assert json.loads(error_body(error, TRACE))["error"]["param"] == "n"
+
+
+def test_an_error_event_is_one_line_of_data() -> None:
+    event = error_event(TollwayError(Reason.UPSTREAM_CUT, "cut\n\nshort"), TRACE)
+
+    assert event.startswith(b'data: {"error":{')
+    assert event.count(b"\n") == 2
+    assert event.endswith(b"\n\n")
+
+
+@pytest.mark.parametrize("reason", list(Reason))
+def test_clients_are_told_not_to_repeat_what_cannot_succeed(reason: Reason) -> None:
+    error = TollwayError(reason, "no")
+
+    assert error_headers(error).get("x-should-retry") == (None if error.row.repeatable else "false")
+
+
+def test_when_to_try_again_is_said_in_seconds_and_milliseconds() -> None:
+    headers = error_headers(TollwayError(Reason.RATE_LIMITED, "slow down", retry_after=1.2345))
+
+    assert (headers["retry-after"], headers["retry-after-ms"]) == ("2", "1235")
+
+
+def test_without_a_time_none_is_made_up() -> None:
+    assert "retry-after" not in error_headers(TollwayError(Reason.RATE_LIMITED, "slow down"))
+
+
+def test_how_far_the_request_came_is_shown() -> None:
+    error = TollwayError(
+        Reason.UPSTREAM_FAILED, "no", {"deployment": "openai/gpt-4o", "attempts": "3", "upstream_code": "x"}
+    )
+
+    headers = error_headers(error)
+
+    assert (headers["x-tollway-deployment"], headers["x-tollway-attempts"]) == ("openai/gpt-4o", "3")
+    assert "x" not in headers.values()
+
+
+@pytest.mark.parametrize("reason", [Reason.BODY_TOO_LARGE, Reason.BODY_TOO_SLOW])
+def test_a_connection_with_an_unread_body_is_not_used_again(reason: Reason) -> None:
+    assert error_response(TollwayError(reason, "no"), TRACE).keep_alive is False
+
+
+def test_an_unforeseen_exception_is_logged_and_tells_the_client_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.ERROR):
+        error = explain(ValueError("the password is 1234"), TRACE)
+
+    assert error.reason is Reason.INTERNAL
+    assert "1234" not in error.message
+    assert TRACE in caplog.text
+    assert "the password is 1234" in caplog.text
+
+
+def test_an_error_with_a_reason_is_nothing_to_log(caplog: pytest.LogCaptureFixture) -> None:
+    error = TollwayError(Reason.UPSTREAM_FAILED, "no")
+
+    assert explain(error, TRACE) is error
+    assert caplog.text == ""

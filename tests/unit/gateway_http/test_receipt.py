@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import json
+
+from gateway_http.receipt import receipt_headers, receipt_json
+from tollway.router.v1.router_pb2 import Receipt
+
+
+def test_a_cost_is_exact_to_the_nano_dollar() -> None:
+    receipt = Receipt(deployment="sim/echo", attempts=2, cost_nanos=123_456_789_012_345_678)
+
+    assert receipt_headers(receipt) == {
+        "x-tollway-deployment": "sim/echo",
+        "x-tollway-attempts": "2",
+        "x-tollway-cost-usd": "123456789.012345678",
+    }
+    assert b'"cost_usd":123456789.012345678,' in receipt_json(receipt, "t")
+
+
+def test_nothing_is_a_cost_like_any_other() -> None:
+    receipt = Receipt(cost_nanos=0)
+
+    assert receipt_headers(receipt)["x-tollway-cost-usd"] == "0.00"
+    assert json.loads(receipt_json(receipt, "t"))["cost_usd"] == 0
+
+
+def test_a_cost_that_is_not_known_is_null() -> None:
+    assert json.loads(receipt_json(Receipt(deployment='a"b', attempts=1), "t")) == {
+        "cost_usd": None,
+        "attempts": 1,
+        "deployment": 'a"b',
+        "trace_id": "t",
+    }

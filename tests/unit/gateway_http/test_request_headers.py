@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from gateway_http import request_headers as headers
+from mesh.errors import TollwayError
+from mesh.tracing import TraceContext
+
+TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+PARENT = f"00-{TRACE}-{SPAN}-01"
+HERE = TraceContext("1" * 32, "2" * 16, True)
+
+
+def given(*pairs: tuple[str, str]) -> headers.Headers:
+    return CIMultiDictProxy(CIMultiDict(pairs))
+
+
+@pytest.mark.parametrize("name", ["a", "a" * 128, "2f9c:user@host/1+2=3.4_5-6"])
+def test_a_caller_may_name_its_request(name: str) -> None:
+    assert headers.request_id(given(("X-Request-Id", name))) == name
+
+
+@pytest.mark.parametrize("name", ["", "a" * 129, "a b", "a\tb", "é", "a,b", '"'])
+def test_a_name_that_could_not_stand_in_a_log_is_replaced(name: str) -> None:
+    assert re.fullmatch(r"req_[0-9a-f]{32}", headers.request_id(given(("x-request-id", name))))
+
+
+def test_every_request_without_a_name_gets_its_own() -> None:
+    assert headers.request_id(given()) != headers.request_id(given())
+
+
+def test_the_caller_s_trace_is_joined() -> None:
+    place = headers.trace_parent(given(("traceparent", PARENT), ("tracestate", "a=1"), ("tracestate", "b=2")))
+
+    assert place == TraceContext(TRACE, SPAN, True, "a=1,b=2")
+
+
+@pytest.mark.parametrize("state", ["a=" + "1" * 512, "a=é", "a=\x7f"])
+def test_a_trace_state_that_cannot_travel_is_left_behind(state: str) -> None:
+    place = headers.trace_parent(given(("traceparent", PARENT), ("tracestate", state)))
+
+    assert place == TraceContext(TRACE, SPAN, True)
+
+
+def test_without_a_parent_there_is_no_state_either() -> None:
+    assert headers.trace_parent(given(("tracestate", "a=1"))) is None
+    assert headers.trace_parent(given(("traceparent", "nonsense"), ("tracestate", "a=1"))) is None
+
+
+def test_a_call_carries_where_it_came_from_and_whose_it_is() -> None:
+    place = TraceContext(TRACE, SPAN, True, "a=1")
+
+    assert headers.call_metadata(given(("Authorization", "Bearer sk")), place) == (
+        ("traceparent", PARENT),
+        ("tracestate", "a=1"),
+        ("authorization", "Bearer sk"),
+    )
+
+
+@pytest.mark.parametrize("value", ["Bearer " + "a" * 4096, "Bearer é", "Bearer \udcff", "Bearer \x01"])
+def test_an_authorization_that_cannot_travel_is_refused(value: str) -> None:
+    with pytest.raises(TollwayError) as raised:
+        headers.call_metadata(given(("authorization", value)), HERE)
+
+    assert raised.value.violations[0].field == "authorization"
+    assert value not in raised.value.message
+
+
+def test_labels_are_names_or_names_with_values() -> None:
+    assert headers.tags(given(("x-tollway-tags", "nightly , team:search,v1.2"))) == ["nightly", "team:search", "v1.2"]
+    assert headers.tags(given()) == []
+
+
+@pytest.mark.parametrize("value", ["", "a,,b", "a b", "a:b:c", "a:", "é", "a" * 65, ",".join(["a"] * 17)])
+def test_what_is_no_label_is_refused(value: str) -> None:
+    with pytest.raises(TollwayError) as raised:
+        headers.tags(given(("x-tollway-tags", value)))
+
+    assert raised.value.violations[0].field == "x-tollway-tags"
+
+
+def test_a_timeout_is_a_duration() -> None:
+    assert headers.timeout(given(("x-tollway-timeout", "1500ms"))) == 1.5
+    assert headers.timeout(given()) is None
+
+
+@pytest.mark.parametrize("value", ["5", "soon", "0s", "25h", "9" * 400 + "s", "-1s"])
+def test_what_is_no_duration_of_a_request_is_refused(value: str) -> None:
+    with pytest.raises(TollwayError) as raised:
+        headers.timeout(given(("x-tollway-timeout", value)))
+
+    assert raised.value.violations[0].field == "x-tollway-timeout"
