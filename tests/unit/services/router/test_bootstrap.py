@@ -1,0 +1,319 @@
+"""The router put together, between a provider service and a ledger that the test plays, over in-process channels."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from mesh.channels import InProcessChannel, InProcessServer
+from mesh.clock import SystemClock
+from mesh.config.schema import Config
+from mesh.errors import Reason, TollwayError
+from mesh.interceptors.errors import Errors
+from mesh.interceptors.telemetry import Telemetry
+from mesh.metrics import NoMetrics
+from mesh.status import from_rpc_error
+from mesh.tracing import parse_traceparent
+from services.router import bootstrap
+from services.router.bootstrap import RouterRuntime
+from services.router.settings import RouterSettings
+from tests.unit.services.router.twins import (
+    STOP,
+    UPSTREAM,
+    USAGE,
+    SeeingTracer,
+    answer,
+    chat,
+    finish,
+    role,
+    text,
+    usage,
+)
+from tollway.chat.v1.chat_pb2 import ChatRequest
+from tollway.ledger.v1 import ledger_pb2, ledger_pb2_grpc
+from tollway.providers.v1 import providers_pb2, providers_pb2_grpc
+from tollway.router.v1 import router_pb2, router_pb2_grpc
+
+CONFIG = {
+    "providers": {"sim": {"dialect": "sim"}},
+    "models": {
+        "gpt": {"deployments": [{"provider": "sim", "model": "echo"}]},
+        "sim/*": {"deployments": [{"provider": "sim"}]},
+    },
+    "journal": {"ship_every": "10ms"},
+}
+TRACEPARENT = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
+
+
+class Provider(providers_pb2_grpc.ProviderServiceServicer):
+    """Answers `echo`, hangs in `hang`, and fails in `busy`."""
+
+    def __init__(self) -> None:
+        self.left: float = 0.0
+        self.seen: list[tuple[str, float | None, str]] = []
+        self.hanging = asyncio.Event()
+
+    def _see(self, request: Any, context: Any) -> None:
+        metadata = dict(context.invocation_metadata())
+        self.seen.append((request.attempt_id, context.time_remaining(), str(metadata["traceparent"])))
+
+    async def _hang(self) -> None:
+        self.hanging.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.left = time.monotonic()
+
+    async def CreateCompletion(self, request: providers_pb2.CreateCompletionRequest, context: Any) -> Any:
+        self._see(request, context)
+        if request.model == "hang":
+            await self._hang()
+        if request.model == "busy":
+            raise TollwayError(Reason.UPSTREAM_RATE_LIMITED, "slow down", {"upstream_status": "429"}, 60.0)
+        return providers_pb2.CreateCompletionResponse(chat=answer(), upstream=UPSTREAM)
+
+    async def StreamCompletion(self, request: providers_pb2.StreamCompletionRequest, context: Any) -> Any:
+        self._see(request, context)
+        yield providers_pb2.StreamCompletionResponse(chunk=role(), upstream=UPSTREAM)
+        yield providers_pb2.StreamCompletionResponse(chunk=text("Hello"))
+        if request.model == "hang":
+            await self._hang()
+        yield providers_pb2.StreamCompletionResponse(chunk=finish())
+        yield providers_pb2.StreamCompletionResponse(chunk=usage())
+
+    async def ListProviderModels(self, request: providers_pb2.ListProviderModelsRequest, context: Any) -> Any:
+        return providers_pb2.ListProviderModelsResponse(
+            models=[providers_pb2.ProviderModel(provider="sim", model="echo")]
+        )
+
+
+class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
+    """Keeps rows, has one price, and refuses whatever bears the tag `bad`. Nobody asks it anything else."""
+
+    GetSpend = ListPrices = ListUsage = SetPrice = None  # type: ignore[assignment]  # not what a router calls
+
+    def __init__(self) -> None:
+        self.rows: dict[str, ledger_pb2.Attempt] = {}
+
+    async def RecordAttempts(self, request: ledger_pb2.RecordAttemptsRequest, context: Any) -> Any:
+        response = ledger_pb2.RecordAttemptsResponse()
+        for attempt in request.attempts:
+            bad = "bad" in attempt.tags
+            if not bad:
+                self.rows[attempt.attempt_id] = attempt
+            outcome = ledger_pb2.RECORD_OUTCOME_REFUSED if bad else ledger_pb2.RECORD_OUTCOME_RECORDED
+            response.results.add(attempt_id=attempt.attempt_id, outcome=outcome)
+        return response
+
+    async def WatchPrices(self, request: ledger_pb2.WatchPricesRequest, context: Any) -> Any:
+        price = ledger_pb2.Price(version="v1", provider_name="sim", model_name="*", output_nanos_per_1m=2_000_000_000)
+        yield ledger_pb2.WatchPricesResponse(prices=[price])
+        await asyncio.Event().wait()
+
+
+class Mesh:
+    """A router and its neighbours."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.provider, self.ledger, self.tracer = Provider(), Ledger(), SeeingTracer()
+        self._servers: list[InProcessServer] = []
+
+    def _channel(self, register: Callable[[grpc.aio.Server], None]) -> grpc.aio.Channel:
+        server = InProcessServer((Telemetry(self.tracer, NoMetrics()), Errors()))
+        register(server)
+        self._servers.append(server)
+        return InProcessChannel(server)
+
+    async def start(self) -> None:
+        self.router = await bootstrap.start(
+            RouterSettings.from_config(Config.model_validate(CONFIG), self.directory),
+            providers=self._channel(
+                lambda server: providers_pb2_grpc.add_ProviderServiceServicer_to_server(self.provider, server)
+            ),
+            ledger=self._channel(
+                lambda server: ledger_pb2_grpc.add_LedgerServiceServicer_to_server(self.ledger, server)
+            ),
+            clock=SystemClock(),
+            tracer=self.tracer,
+            metrics=NoMetrics(),
+        )
+        self.stub = router_pb2_grpc.RouterServiceStub(self._channel(self.router.register))
+
+    async def close(self) -> None:
+        await self.router.close()
+        for server in self._servers:
+            await server.stop(None)
+
+    async def booked(self, count: int = 1) -> list[ledger_pb2.Attempt]:
+        for _ in range(500):
+            rows = [row for row in self.ledger.rows.values() if row.state != ledger_pb2.ATTEMPT_STATE_OPENED]
+            if len(rows) >= count:
+                return rows
+            await asyncio.sleep(0.01)
+        raise AssertionError(f"{len(self.ledger.rows)} rows")
+
+    def journals(self) -> list[str]:
+        return os.listdir(self.directory / "journal")
+
+
+@pytest.fixture
+async def mesh(tmp_path: Path) -> AsyncIterator[Mesh]:
+    made = Mesh(tmp_path)
+    await made.start()
+    yield made
+    await made.close()
+
+
+def asked(model: str, **fields: Any) -> router_pb2.CreateChatCompletionRequest:
+    return router_pb2.CreateChatCompletionRequest(chat=chat(model), **fields)
+
+
+def streamed(model: str) -> router_pb2.StreamChatCompletionRequest:
+    return router_pb2.StreamChatCompletionRequest(chat=chat(model))
+
+
+async def refusal(call: Any) -> TollwayError:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await call
+    return from_rpc_error(refused.value)
+
+
+async def test_a_question_is_answered_priced_and_booked(mesh: Mesh) -> None:
+    response = await mesh.stub.CreateChatCompletion(asked("gpt", request_id="mine", tags=["ci"]))
+    assert response.chat == answer()
+    assert response.receipt.request_id == "mine"
+    assert response.receipt.cost_nanos == 5 * 2000
+    (row,) = await mesh.booked()
+    assert (row.request_id, list(row.tags), row.deployment) == ("mine", ["ci"], "sim/echo")
+    assert (row.cost_nanos, row.price_version, row.usage) == (10_000, "v1", USAGE)
+    assert row.model_provider == "sim"
+
+
+async def test_a_question_without_an_id_is_given_one(mesh: Mesh) -> None:
+    receipt = (await mesh.stub.CreateChatCompletion(asked("gpt"))).receipt
+    assert receipt.request_id.startswith("req_")
+    assert len(receipt.request_id) == 36
+
+
+async def test_a_question_is_answered_as_the_answer_comes(mesh: Mesh) -> None:
+    messages = [message async for message in mesh.stub.StreamChatCompletion(streamed("sim/echo"))]
+    assert [delta.text for delta in messages[0].chunk.deltas] == ["", "Hello"]
+    assert [delta.finish_reason for delta in messages[-1].chunk.deltas] == [STOP]
+    assert messages[-1].receipt.cost_nanos == 10_000
+    (row,) = await mesh.booked()
+    assert row.streamed
+
+
+async def test_what_cannot_be_asked_is_refused_with_every_field(mesh: Mesh) -> None:
+    empty = router_pb2.CreateChatCompletionRequest(chat=ChatRequest(), request_id="mine")
+    told = await refusal(mesh.stub.CreateChatCompletion(empty))
+    assert told.reason is Reason.INVALID_REQUEST
+    assert [violation.field for violation in told.violations] == ["chat.model", "chat.messages"]
+    assert told.metadata["request_id"] == "mine"
+    assert mesh.provider.seen == []
+
+
+async def test_an_unknown_model_is_not_found(mesh: Mesh) -> None:
+    call = mesh.stub.StreamChatCompletion(streamed("nope"))
+    told = await refusal(anext(aiter(call)))
+    assert told.reason is Reason.MODEL_NOT_FOUND
+    assert await call.code() is grpc.StatusCode.NOT_FOUND
+
+
+async def test_what_the_upstream_showed_reaches_the_caller(mesh: Mesh) -> None:
+    told = await refusal(mesh.stub.CreateChatCompletion(asked("sim/busy")))
+    assert (told.reason, told.retry_after) == (Reason.UPSTREAM_RATE_LIMITED, 60.0)
+    assert (told.metadata["attempts"], told.metadata["deployment"]) == ("1", "sim/busy")
+    (row,) = await mesh.booked()
+    assert (row.state, row.upstream_status) == (ledger_pb2.ATTEMPT_STATE_SETTLED, 429)
+
+
+async def test_models_are_listed(mesh: Mesh) -> None:
+    response = await mesh.stub.ListModels(router_pb2.ListModelsRequest())
+    assert [model.name for model in response.models] == ["gpt", "sim/echo"]
+
+
+async def test_the_provider_is_called_under_the_attempts_span_and_id_within_the_deadline(mesh: Mesh) -> None:
+    metadata = (("traceparent", TRACEPARENT),)
+    response = await mesh.stub.CreateChatCompletion(asked("gpt"), timeout=5.0, metadata=metadata)
+    ((attempt_id, left, traceparent),) = mesh.provider.seen
+    (row,) = await mesh.booked()
+    (span,) = mesh.tracer.named("attempt 1 sim/echo")
+    assert attempt_id == row.attempt_id
+    assert left is not None
+    assert 4 < left <= 5
+    assert parse_traceparent(traceparent) == span.context
+    assert response.receipt.trace_id == row.trace_id == "a" * 32
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_caller_that_leaves_stops_the_provider_within_a_tenth_of_a_second(mesh: Mesh, stream: bool) -> None:
+    call: Any
+    if stream:
+        call = mesh.stub.StreamChatCompletion(streamed("sim/hang"))
+        await anext(aiter(call))
+    else:
+        call = mesh.stub.CreateChatCompletion(asked("sim/hang"))
+    await mesh.provider.hanging.wait()
+    left = time.monotonic()
+    call.cancel()
+    (row,) = await mesh.booked()
+    assert 0 < mesh.provider.left - left < 0.1
+    assert row.status == ledger_pb2.ATTEMPT_STATUS_CANCELLED
+    spans = [span for span in mesh.tracer.spans if "LedgerService" not in span.name]
+    assert [(span.ended, span.error) for span in spans] == [(1, "")] * 4
+
+
+async def test_a_deadline_that_passes_stops_the_provider(mesh: Mesh) -> None:
+    told = await refusal(mesh.stub.CreateChatCompletion(asked("sim/hang"), timeout=0.05))
+    assert told.reason is Reason.DEADLINE_EXCEEDED
+    (row,) = await mesh.booked()
+    assert mesh.provider.left
+    assert row.status == ledger_pb2.ATTEMPT_STATUS_CANCELLED
+
+
+async def test_refused_rows_are_counted_where_operators_can_see_them(mesh: Mesh) -> None:
+    await mesh.stub.CreateChatCompletion(asked("gpt", tags=["bad"]))
+    await mesh.stub.CreateChatCompletion(asked("gpt"))
+    await mesh.booked()
+    assert mesh.router.dead_letters == 1
+
+
+async def test_a_closed_router_leaves_nothing_behind(tmp_path: Path) -> None:
+    mesh = Mesh(tmp_path)
+    await mesh.start()
+    assert mesh.journals()
+    await mesh.stub.CreateChatCompletion(asked("gpt"))
+    await mesh.close()
+    assert len(mesh.ledger.rows) == 1
+    assert mesh.journals() == []
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_the_router_says_what_it_is_and_what_it_needs(mesh: Mesh) -> None:
+    router: RouterRuntime = mesh.router
+    assert (router.name, router.proto_services) == ("router", ("tollway.router.v1.RouterService",))
+    assert set(router.hops) == {"tollway.providers.v1.ProviderService", "tollway.ledger.v1.LedgerService"}
+
+
+async def test_a_fallback_that_names_nothing_is_told_at_the_start(tmp_path: Path) -> None:
+    wrong = {**CONFIG, "models": {"gpt": {"deployments": [{"provider": "sim"}], "fallbacks": ["nope"]}}}
+    channel = InProcessChannel(InProcessServer())
+    with pytest.raises(ValueError, match="nope"):
+        await bootstrap.start(
+            RouterSettings.from_config(Config.model_validate(wrong), tmp_path),
+            providers=channel,
+            ledger=channel,
+            clock=SystemClock(),
+            tracer=SeeingTracer(),
+            metrics=NoMetrics(),
+        )
+    assert os.listdir(tmp_path) == []
