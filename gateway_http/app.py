@@ -20,7 +20,11 @@ from mesh.tracing import AttributeValue, Kind, NoTracer, Tracer
 _CLIENT_LEFT = 499
 """The status by which a request is counted that ended with nobody to answer."""
 
+_OTHER = "_OTHER"
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"))
+_ACTIVE = {method: {"http.request.method": method} for method in (*_METHODS, _OTHER)}
+"""The labels of a request while it is being answered."""
+
 _UNTRACED = NoTracer()
 
 
@@ -39,6 +43,8 @@ class App:
         task = self._in_flight.enter()
         route = self._routes.find(request.path)
         exchange = self._open(request, route)
+        active = _ACTIVE[_known(request.method)]
+        self._metrics.count("http.server.active_requests", 1, active)
         status = _CLIENT_LEFT
         try:
             response = await self._answer(exchange, route, task)
@@ -47,6 +53,7 @@ class App:
         finally:
             self._in_flight.leave(task)
             connection.end()
+            self._metrics.count("http.server.active_requests", -1, active)
             self._close(exchange, route, status, self._clock.monotonic() - began)
 
     def _open(self, request: web.BaseRequest, route: Route | None) -> Exchange:
@@ -104,7 +111,7 @@ async def _fail(exchange: Exchange, error: TollwayError) -> web.StreamResponse:
 
 
 def _known(method: str) -> str:
-    return method if method in _METHODS else "_OTHER"
+    return method if method in _METHODS else _OTHER
 
 
 def _attributes(request: web.BaseRequest, route: Route | None, method: str, status: int) -> dict[str, AttributeValue]:

@@ -53,7 +53,7 @@ async def start(
     metrics: Metrics,
     metrics_page: Callable[[], bytes] | None,
 ) -> Gateway:
-    """Opens the edge in front of a router. Raises `listening.CannotListen`."""
+    """Opens the edge in front of a router. Raises `mesh.listening.CannotListen`."""
     address = check_address(settings.listen, allow_insecure=settings.allow_insecure)
     in_flight = InFlight(clock)
     app = App(_routes(settings, router, clock, metrics_page), in_flight, clock=clock, tracer=tracer, metrics=metrics)

@@ -9,12 +9,9 @@ from contextlib import suppress
 
 from gateway_http.connection import Server
 from mesh.config.addresses import TcpAddress, UnixAddress, parse_address
+from mesh.listening import SOCKET_MODE, CannotListen, clear_socket
 
 _BACKLOG = 1024
-
-
-class CannotListen(Exception):
-    """The edge cannot, or must not, listen there. The message is a sentence that says what to do."""
 
 
 def check_address(listen: str, *, allow_insecure: bool) -> TcpAddress | UnixAddress:
@@ -51,7 +48,9 @@ async def listen(server: Server, address: TcpAddress | UnixAddress) -> Listener:
     loop = asyncio.get_running_loop()
     try:
         if isinstance(address, UnixAddress):
+            clear_socket(address)
             unix = await loop.create_unix_server(server, address.path, backlog=_BACKLOG)
+            os.chmod(address.path, SOCKET_MODE)
             return Listener(unix, address, str(address))
         tcp = await loop.create_server(server, address.host, address.port, backlog=_BACKLOG)
     except OSError as error:

@@ -12,7 +12,7 @@ import grpc
 
 from mesh.config.addresses import TcpAddress, UnixAddress, parse_address
 
-_SOCKET_MODE = 0o660
+SOCKET_MODE = 0o660
 """Whoever may connect to a unix socket: its owner and group."""
 
 
@@ -50,7 +50,7 @@ def bind(server: grpc.aio.Server, address: str, tls: Tls | None) -> str:
     """
     place = parse_address(address)
     if isinstance(place, UnixAddress):
-        _clear(Path(place.path), address)
+        clear_socket(place)
     elif place.port:
         _check_free(place)
     credentials = server_credentials(tls) if tls else None
@@ -60,7 +60,7 @@ def bind(server: grpc.aio.Server, address: str, tls: Tls | None) -> str:
         raise CannotListen(f"cannot listen on {address}: {error}") from error
     if isinstance(place, TcpAddress):
         return str(TcpAddress(place.host, port))
-    os.chmod(place.path, _SOCKET_MODE)
+    os.chmod(place.path, SOCKET_MODE)
     return str(place)
 
 
@@ -87,7 +87,9 @@ def _read(path: str) -> bytes:
         raise CannotListen(f"the TLS file {path} cannot be read: {error.strerror}") from error
 
 
-def _clear(path: Path, address: str) -> None:
+def clear_socket(address: UnixAddress) -> None:
+    """Makes way for a new socket: removes a file that nobody listens on any more. Raises CannotListen."""
+    path = Path(address.path)
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:

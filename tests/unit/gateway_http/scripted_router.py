@@ -187,12 +187,14 @@ class RecordingTracer:
 
 
 class RecordingMetrics:
-    """Keeps every value that was recorded, with its name and labels."""
+    """Keeps every value that was recorded or counted, with its name and labels."""
 
     def __init__(self) -> None:
         self.recorded: list[tuple[str, float, dict[str, str | int | bool]]] = []
+        self.counted: list[tuple[str, int, dict[str, str | int | bool]]] = []
 
-    def count(self, name: str, value: int, labels: Mapping[str, str | int | bool]) -> None: ...
+    def count(self, name: str, value: int, labels: Mapping[str, str | int | bool]) -> None:
+        self.counted.append((name, value, dict(labels)))
 
     def record(self, name: str, value: float, labels: Mapping[str, str | int | bool]) -> None:
         self.recorded.append((name, value, dict(labels)))

@@ -107,6 +107,19 @@ async def test_every_request_is_measured(edge: Edge) -> None:
     ]
 
 
+async def test_requests_count_as_active_while_they_are_being_answered(edge: Edge) -> None:
+    answer = edge.router.completion = asyncio.Event()
+    labels = {"http.request.method": "POST"}
+
+    asking = asyncio.create_task(edge.post())
+    await edge.router.reached.wait()
+    assert edge.metrics.counted == [("http.server.active_requests", 1, labels)]
+    answer.set()
+    await asking
+
+    assert edge.metrics.counted[1:] == [("http.server.active_requests", -1, labels)]
+
+
 async def test_a_request_is_known_by_the_name_its_caller_gave_it(edge: Edge) -> None:
     named = await edge.post(headers={"x-request-id": "mine-1"})
     failed = await edge.post(raw=b"{", headers={"x-request-id": "mine-2"})

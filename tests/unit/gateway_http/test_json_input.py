@@ -4,7 +4,7 @@ import json
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway_http.json_input import MAX_DEPTH, read_object
@@ -24,6 +24,7 @@ def refusal(body: bytes) -> TollwayError:
     return raised.value
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.dictionaries(st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=5), JSON))
 def test_every_json_object_is_read_as_it_was_written(value: dict[str, object]) -> None:
     assert read_object(json.dumps(value).encode()) == value

@@ -5,7 +5,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from gateway_http.listening import CannotListen, check_address
+from gateway_http.listening import check_address
+from mesh.listening import CannotListen
 from tests.unit.gateway_http.conftest import OpenEdge
 
 
@@ -56,6 +57,13 @@ async def test_a_port_left_open_is_told_in_the_url(open_edge: OpenEdge) -> None:
     host, port = edge.address
     assert host == "127.0.0.1"
     assert port > 0
+
+
+async def test_a_socket_that_is_listened_on_is_not_taken_away(open_edge: OpenEdge, short_path: Path) -> None:
+    await open_edge(listen=f"unix:{short_path}/edge.sock")
+
+    with pytest.raises(CannotListen, match="another process already does"):
+        await open_edge(listen=f"unix:{short_path}/edge.sock")
 
 
 async def test_the_edge_may_listen_on_a_unix_socket(open_edge: OpenEdge, short_path: Path) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from openai.types.chat import ChatCompletionChunk
 
@@ -303,6 +303,7 @@ def test_a_line_break_is_no_end_of_an_event() -> None:
     assert deltas_of(pb.Delta(text="a\n\ndata: b"))[1] == {"content": "a\n\ndata: b"}
 
 
+@settings(max_examples=50, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 2), st.text('ab\n\u2028é😀"\\', max_size=3)), max_size=12),
     st.data(),
