@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from decimal import Decimal
 
 from tollway.chat.v1.chat_pb2 import Usage
 from tollway.ledger.v1.ledger_pb2 import Price
@@ -54,13 +53,13 @@ def parse_usd(text: str) -> int:
 
     Raises ValueError for anything else, and for more than nine decimal places.
     """
-    match = re.fullmatch(r"\$?(\d+(?:\.\d+)?)", text.strip())
+    match = re.fullmatch(r"\$?([0-9]{1,40})(?:\.([0-9]+))?", text.strip())
     if match is None:
         raise ValueError(f"{text!r} is not an amount such as $5.00")
-    nanos = Decimal(match[1]) * NANOS_PER_USD
-    if nanos != nanos.to_integral_value():
+    decimals = (match[2] or "").rstrip("0")
+    if len(decimals) > 9:
         raise ValueError(f"{text!r} has more than nine decimal places")
-    return int(nanos)
+    return int(match[1]) * NANOS_PER_USD + int(decimals.ljust(9, "0"))
 
 
 def format_usd(nanos: int) -> str:
