@@ -75,9 +75,9 @@ def test_readiness_names_the_hop_that_does_not_answer(tmp_path: Path) -> None:
         mesh.processes["providers"].kill()
         answer = httpx2.get(f"{mesh.http}/readyz", timeout=20)
         assert answer.status_code == 503
-        hops = answer.json()["hops"]
-        assert hops["tollway.providers.v1.ProviderService"] != "ok"
-        assert hops["tollway.router.v1.RouterService"] == hops["tollway.ledger.v1.LedgerService"] == "ok"
+        hops = answer.json()["services"]
+        assert hops["tollway.providers.v1.ProviderService"] == "NOT_SERVING"
+        assert hops["tollway.router.v1.RouterService"] == hops["tollway.ledger.v1.LedgerService"] == "SERVING"
         assert httpx2.get(f"{mesh.http}/healthz", timeout=20).status_code == 200
     finally:
         mesh.stop()
