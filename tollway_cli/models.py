@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import grpc
-from rich.console import Console
 from rich.table import Table
 
 from mesh.clock import SystemClock
@@ -18,6 +17,7 @@ from tollway.router.v1 import router_pb2
 from tollway.router.v1.router_pb2_grpc import RouterServiceStub
 from tollway_cli.configuration import load_or_refuse
 from tollway_cli.refusal import refuse
+from tollway_cli.terminal import console
 
 _TIMEOUT = 30.0
 
@@ -26,16 +26,16 @@ def models_table(models: Sequence[router_pb2.Model]) -> Table:
     """Models, one a row."""
     table = Table(box=None, header_style="bold")
     table.add_column("model", no_wrap=True)
-    table.add_column("asks, in order", overflow="fold")
     table.add_column("", overflow="fold")
     for model in models:
-        table.add_row(model.name, ", ".join(model.deployments), model.description)
+        behind = "" if list(model.deployments) == [model.name] else "→ " + ", ".join(model.deployments)
+        table.add_row(model.name, " ".join(filter(None, (model.description, behind))))
     return table
 
 
 def run_models(connect: str, config_file: Path | None) -> None:
     models = asyncio.run(_asked(connect) if connect else _configured(config_file))
-    Console().print(models_table(models))
+    console().print(models_table(models))
 
 
 async def _asked(target: str) -> list[router_pb2.Model]:

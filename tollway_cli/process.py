@@ -21,7 +21,7 @@ from mesh.channels import dial
 from mesh.clock import Clock, SystemClock
 from mesh.config.schema import Config
 from mesh.errors import TollwayError
-from mesh.listening import CannotListen, channel_credentials
+from mesh.listening import CannotListen, channel_credentials, refuse_exposed
 from mesh.server import Server
 from mesh.service import Service
 from mesh.telemetry import Telemetry, configure
@@ -60,6 +60,7 @@ class Node:
         await self._closing.aclose()
 
     async def _start(self) -> Listening:
+        self._refuse_exposed()
         config, closing = self._config, self._closing
         telemetry = configure(config.telemetry, self._placement.service_name, os.environ)
         closing.push_async_callback(telemetry.aclose)
@@ -141,7 +142,6 @@ class Node:
 
     async def _open_gateway(self, telemetry: Telemetry) -> str:
         from gateway_http import bootstrap as gateway_http
-        from gateway_http.listening import CannotListen as EdgeCannotListen
         from gateway_http.settings import GatewaySettings
 
         settings = replace(
@@ -149,19 +149,26 @@ class Node:
             listen=self._placement.listen["gateway"],
             allow_insecure=self._allow_insecure,
         )
-        try:
-            gateway = await gateway_http.start(
-                settings,
-                router=self._channels["router"],
-                clock=self._clock,
-                tracer=telemetry.tracer,
-                metrics=telemetry.metrics,
-                metrics_page=telemetry.metrics_page,
-            )
-        except EdgeCannotListen as error:
-            raise CannotListen(str(error)) from error
+        gateway = await gateway_http.start(
+            settings,
+            router=self._channels["router"],
+            clock=self._clock,
+            tracer=telemetry.tracer,
+            metrics=telemetry.metrics,
+            metrics_page=telemetry.metrics_page,
+        )
         self._closing.push_async_callback(gateway.close)
         return gateway.url
+
+    def _refuse_exposed(self) -> None:
+        """Before anything is started or written. Raises CannotListen."""
+        for name, address in self._placement.listen.items():
+            if name == "gateway":
+                from gateway_http.listening import check_address
+
+                check_address(address, allow_insecure=self._allow_insecure)
+            else:
+                refuse_exposed(address, self._config.grpc.tls, self._allow_insecure)
 
 
 def run(node: Node, announce: Callable[[Listening], None]) -> None:

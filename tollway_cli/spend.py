@@ -11,12 +11,12 @@ from typing import Any, Protocol
 
 import orjson
 from google.protobuf.json_format import MessageToDict
-from rich.console import Console
 from rich.table import Table
 
 from mesh.money import format_usd
 from tollway.ledger.v1 import ledger_pb2
 from tollway_cli.refusal import refuse
+from tollway_cli.terminal import console
 from tollway_cli.times import parse_time
 
 DIMENSIONS = {
@@ -91,27 +91,38 @@ def _notes(group: ledger_pb2.SpendGroup) -> str:
 
 def attempts_table(attempts: Iterable[ledger_pb2.Attempt]) -> Table:
     """Attempts, one a row."""
-    table = Table(box=None, header_style="bold")
+    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
     for name in ("time (UTC)", "model", "deployment", "status"):
-        table.add_column(name, overflow="fold")
-    for name in ("input", "output", "USD", "ms"):
+        table.add_column(name, no_wrap=True, overflow="ellipsis")
+    for name in ("tokens", "USD", "ms"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("from")
-    table.add_column("trace", no_wrap=True)
+    table.add_column("trace", no_wrap=True, overflow="ellipsis")
     for attempt in attempts:
         table.add_row(
             attempt.start_time.ToDatetime().isoformat(" ", "seconds"),
             attempt.model_requested,
             attempt.deployment,
             _status(attempt),
-            f"{attempt.usage.input_tokens:,}" if attempt.HasField("usage") else "",
-            f"{attempt.usage.output_tokens:,}" if attempt.HasField("usage") else "",
-            format_usd(attempt.cost_nanos) if attempt.HasField("cost_nanos") else "unpriced",
+            _tokens(attempt),
+            _cost(attempt),
             f"{attempt.response_time_ms:,}",
-            _word(ledger_pb2.Provenance.Name(attempt.provenance), "PROVENANCE_"),
             attempt.trace_id,
         )
     return table
+
+
+def _cost(attempt: ledger_pb2.Attempt) -> str:
+    if attempt.HasField("cost_nanos"):
+        return format_usd(attempt.cost_nanos)
+    return "unpriced" if attempt.HasField("usage") else ""
+
+
+def _tokens(attempt: ledger_pb2.Attempt) -> str:
+    """Input and output; a tilde where the provider did not say and they were counted or estimated here."""
+    if not attempt.HasField("usage"):
+        return ""
+    reported = attempt.provenance == ledger_pb2.PROVENANCE_PROVIDER_REPORTED
+    return f"{'' if reported else '~'}{attempt.usage.input_tokens:,} + {attempt.usage.output_tokens:,}"
 
 
 def _status(attempt: ledger_pb2.Attempt) -> str:
@@ -141,9 +152,9 @@ def run_spend(
         return
     names = [name.strip() for name in by.split(",") if name.strip()]
     table = attempts_table(response.attempts) if rows else spend_table(names, response)
-    Console().print(table)
+    console().print(table)
     if not (response.attempts if rows else response.groups):
-        Console().print("Nothing was spent in that time." if since or until else "Nothing was spent yet.")
+        console().print("Nothing was spent in that time." if since or until else "Nothing was spent yet.")
 
 
 def _json(message: Any) -> str:

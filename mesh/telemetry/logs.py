@@ -19,7 +19,12 @@ from structlog.stdlib import ProcessorFormatter
 from mesh.telemetry.redaction import redactor
 from mesh.tracing import current
 
-_QUIET = {"aiohttp.access": logging.WARNING, "asyncio": logging.WARNING, "sqlalchemy": logging.WARNING}
+_QUIET = {
+    "aiohttp.access": logging.WARNING,
+    "alembic": logging.WARNING,
+    "asyncio": logging.WARNING,
+    "sqlalchemy": logging.WARNING,
+}
 """Loggers that say less than the others: they have a line for each request or statement."""
 
 _HANDLER = "tollway"
