@@ -67,8 +67,11 @@ async def start(settings: LedgerSettings, *, clock: Clock, tracer: Tracer, metri
     Raises TollwayError: SERVICE_UNAVAILABLE for a database that cannot be opened or is of a newer version,
     INVALID_REQUEST for a price that cannot be.
     """
-    settings.database.parent.mkdir(parents=True, exist_ok=True)
-    store = Store(settings.database)
+    try:
+        settings.database.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TollwayError(Reason.SERVICE_UNAVAILABLE, f"the ledger's folder cannot be made: {error}") from error
+    store = Store(settings.database, settings.busy_timeout)
     try:
         await migrate(store)
         prices, bell = SqlPrices(store), PriceBell()
@@ -146,7 +149,7 @@ async def open_reader(settings: LedgerSettings) -> LedgerReader:
         raise TollwayError(
             Reason.SERVICE_UNAVAILABLE, f"there is no ledger at {settings.database}: nothing has been booked there yet"
         )
-    store = Store(settings.database, read_only=True)
+    store = Store(settings.database, settings.busy_timeout, read_only=True)
     try:
         if (found := await version(store)) != HEAD:
             raise TollwayError(

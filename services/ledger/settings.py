@@ -16,6 +16,8 @@ class LedgerSettings:
 
     database: Path
     prices: tuple[Price, ...] = ()
+    busy_timeout: float = 5.0
+    """Seconds for which a write waits for another process to end its own."""
 
     @classmethod
     def from_config(cls, config: Config, data_dir: Path) -> LedgerSettings:

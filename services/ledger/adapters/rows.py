@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -50,16 +51,17 @@ def timestamp(moment: datetime) -> Timestamp:
     return Timestamp(seconds=int(moment.replace(microsecond=0).timestamp()), nanos=moment.microsecond * 1000)
 
 
+@lru_cache(maxsize=1024)
+def _tags_as_text(tags: tuple[str, ...]) -> str:
+    return json.dumps(tags, ensure_ascii=False)
+
+
 def encoder(dialect: Dialect) -> Callable[[Attempt], tuple[Any, ...]]:
     """Makes of an attempt the driver's own parameters for a row of `request_logs`, in the order of its columns.
 
     SQLAlchemy would find them out column by column for every row; here, all is found out once.
     """
     time_of = _moment_as_text if dialect.name == "sqlite" else moment
-    json_of = request_logs.c.tags.type.dialect_impl(dialect).bind_processor(dialect) or _unchanged
-    tags_of = lru_cache(maxsize=1024)(lambda tags: json_of(list(tags)))
-
-    no_tags = json_of([])
 
     def encode(attempt: Attempt) -> tuple[Any, ...]:
         settled = attempt.HasField("end_time")
@@ -74,7 +76,7 @@ def encoder(dialect: Dialect) -> Callable[[Attempt], tuple[Any, ...]]:
             attempt.tenant,
             attempt.project,
             attempt.api_key_id,
-            tags_of(tuple(tags)) if (tags := attempt.tags) else no_tags,
+            _tags_as_text(tuple(tags)) if (tags := attempt.tags) else "[]",
             attempt.model_requested,
             attempt.model_used,
             attempt.model_provider,
@@ -163,7 +165,3 @@ def price_of(row: Row[*tuple[Any, ...]]) -> Price:
     """The price a row of `model_pricing` keeps."""
     fields = {field: row._mapping[column] for column, field in _PRICE_COLUMNS.items()}
     return Price(**fields | {"effective_time": timestamp(row._mapping["effective_time"])})
-
-
-def _unchanged(value: Any) -> Any:
-    return value

@@ -7,7 +7,9 @@ process having written in between) and would have to start over. Readers see the
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
@@ -21,9 +23,6 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from mesh.errors import Reason, TollwayError
-
-BUSY_TIMEOUT = 5.0
-"""Seconds for which a transaction waits for another process to end its own."""
 
 _WRITER = (
     "PRAGMA journal_mode = WAL",
@@ -41,9 +40,9 @@ _MISTAKES = (
 
 
 class Store:
-    """The ledger's database. `busy_timeout` is in seconds."""
+    """The ledger's database. For `busy_timeout` seconds a transaction waits for another process to end its own."""
 
-    def __init__(self, database: Path, *, busy_timeout: float = BUSY_TIMEOUT, read_only: bool = False) -> None:
+    def __init__(self, database: Path, busy_timeout: float, *, read_only: bool = False) -> None:
         self.database = database
         file = f"file:{quote(str(database.absolute()))}?mode={'ro' if read_only else 'rwc'}"
         self._reader = _engine(file, _READER, "BEGIN", busy_timeout, connections=2)
@@ -116,19 +115,30 @@ class Store:
         except (DBAPIError, sqlite3.Error) as error:
             words = str(error.orig if isinstance(error, DBAPIError) else error)
             if "integer overflow" in words:
-                raise too_large() from error
+                short = "a sum is beyond 2^63 - 1; ask for a shorter time span in filter"
+                raise TollwayError(Reason.INVALID_REQUEST, short) from error
             raise _unavailable(f"{self.database}: {words}") from error
         except PoolTimeoutError as error:
             raise _unavailable(f"{self.database}: too many are waiting for it") from error
 
 
-def too_large() -> TollwayError:
-    """The error for a sum that no int64 can say."""
-    return TollwayError(Reason.INVALID_REQUEST, "a sum is beyond 2^63 - 1; ask for a shorter time span in filter")
-
-
 def _unavailable(message: str) -> TollwayError:
     return TollwayError(Reason.SERVICE_UNAVAILABLE, f"the ledger's store cannot be used: {message}")
+
+
+async def prepare(driver: Any, pragmas: Sequence[str], busy_timeout: float) -> None:
+    """Sets a new connection of the driver up."""
+    deadline = time.monotonic() + busy_timeout
+    for pragma in pragmas:
+        while True:
+            try:
+                await driver.execute_fetchall(pragma)
+                break
+            except sqlite3.OperationalError:
+                # Two that turn on the write-ahead log at once are not made to wait for each other, as others are.
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(0.01)
 
 
 def _engine(file: str, pragmas: tuple[str, ...], begin: str, busy_timeout: float, connections: int) -> AsyncEngine:
@@ -136,17 +146,13 @@ def _engine(file: str, pragmas: tuple[str, ...], begin: str, busy_timeout: float
         URL.create("sqlite+aiosqlite", database=file, query={"uri": "true"}),
         pool_size=connections,
         max_overflow=0,
-        pool_reset_on_return=None,  # every connection comes back committed or rolled back
         # The driver begins no transactions of its own accord, so that ours begin as they should.
         connect_args={"isolation_level": None, "timeout": busy_timeout},
     )
 
     @event.listens_for(engine.sync_engine, "connect")
-    def _prepare(connection: Any, record: Any) -> None:
-        cursor = connection.cursor()
-        for pragma in pragmas:
-            cursor.execute(pragma)
-        cursor.close()
+    def _prepare(connection: AdaptedConnection, record: Any) -> None:
+        connection.run_async(lambda driver: prepare(driver, pragmas, busy_timeout))
 
     @event.listens_for(engine.sync_engine, "begin")
     def _begin(connection: Connection) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Row, and_, case, func, select, tuple_
 
 from services.ledger.adapters.rows import STATES, STATUSES, attempt_of, moment
 from services.ledger.adapters.schema import request_logs, tagged, utc_day
-from services.ledger.adapters.store import Store, too_large
+from services.ledger.adapters.store import Store
 from services.ledger.ports import Place
 from tollway.ledger.v1.ledger_pb2 import (
     SPEND_DIMENSION_API_KEY,
@@ -30,7 +30,6 @@ from tollway.ledger.v1.ledger_pb2 import (
 
 _columns = request_logs.c
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LARGEST = 2**63 - 1
 _TEXT_FILTERS = (
     "request_id", "trace_id", "model_requested", "model_used", "provider_name", "tenant", "project", "api_key_id",
 )  # fmt: skip
@@ -99,8 +98,6 @@ class SqlUsage:
 
 def _group(row: Row[*tuple[Any, ...]], keys: int) -> SpendGroup:
     sums = {name: int(value or 0) for name, value in zip(_SUMS, row[keys:], strict=True)}
-    if max(sums.values()) > _LARGEST:
-        raise too_large()
     return SpendGroup(keys=row[:keys], **sums)
 
 

@@ -5,7 +5,6 @@ import logging
 import grpc
 import pytest
 
-from mesh.ids import uuid7
 from mesh.status import from_rpc_error
 from tests.unit.services.ledger.conftest import Ledger, StartLedger
 from tests.unit.services.ledger.samples import NOW, attempt, opened, unsettled
@@ -140,21 +139,19 @@ async def test_usage_without_a_known_price_is_booked_as_unpriced(ledger: Ledger)
     assert ledger.sql("SELECT cost_nanos, price_version FROM request_logs") == [(None, "")]
 
 
-async def test_a_batch_of_ten_thousand_is_booked_and_of_one_more_is_refused(ledger: Ledger) -> None:
-    first = attempt()
-    many = []
-    for number in range(10_000):
-        one = Attempt()
-        one.CopyFrom(first)
-        one.attempt_id = uuid7(NOW + number / 1000)
-        many.append(one)
+async def test_a_batch_larger_than_ten_thousand_is_refused_whole(ledger: Ledger) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as raised:
-        await ledger.stub.RecordAttempts(RecordAttemptsRequest(attempts=[*many, first]))
+        await ledger.stub.RecordAttempts(RecordAttemptsRequest(attempts=[attempt()] * 10_001))
     assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert from_rpc_error(raised.value).violations[0].field == "attempts"
+    assert {result.outcome for result in await ledger.record(*[attempt(attempt_id="x")] * 10_000)} == {REFUSED}
+
+
+async def test_a_large_batch_is_told_apart_from_itself(ledger: Ledger) -> None:
+    many = [attempt(NOW + number) for number in range(1500)]
     assert {result.outcome for result in await ledger.record(*many)} == {RECORDED}
     assert {result.outcome for result in await ledger.record(*many)} == {DUPLICATE}
-    assert ledger.sql("SELECT count(*) FROM request_logs") == [(10_000,)]
+    assert ledger.sql("SELECT count(*) FROM request_logs") == [(1500,)]
 
 
 async def test_an_empty_batch_is_answered_emptily(ledger: Ledger) -> None:
