@@ -37,7 +37,7 @@ from services.router.handlers.stream_chat_completion import StreamChatCompletion
 from services.router.servicer import RouterServicer
 from services.router.settings import DeploymentSettings, RouterSettings
 from tollway.providers.v1.providers_pb2 import CallTimeouts
-from tollway.router.v1.router_pb2 import ListModelsResponse, Model
+from tollway.router.v1.router_pb2 import Model
 from tollway.router.v1.router_pb2_grpc import add_RouterServiceServicer_to_server
 
 _PATIENCE_FOR_PRICES = 1.0
@@ -116,14 +116,13 @@ async def offered(settings: RouterSettings, *, providers: grpc.aio.Channel, cloc
     routes, calls, loaded = _routes(settings), GrpcProviderCalls(providers), Timestamp()
     set_time(loaded, clock.time())
     models: list[Model] = []
-    page = ListModelsResponse()
-    while not models or page.next_page_token:
-        query = ListModels(0, page.next_page_token)
-        page = await list_models(query, routes=routes, providers=calls, loaded=loaded)
-        if not page.models:
-            break
+    token = ""
+    while True:
+        page = await list_models(ListModels(0, token), routes=routes, providers=calls, loaded=loaded)
         models.extend(page.models)
-    return models
+        token = page.next_page_token
+        if not token:
+            return models
 
 
 def _mediator(desk: Desk, loaded: Timestamp) -> Mediator:

@@ -14,41 +14,45 @@ from tollway.chat.v1.chat_pb2 import ChatChunk, Delta, FinishReason, Usage
 
 _UNFINISHED = FinishReason.FINISH_REASON_UNSPECIFIED
 _MAX_OPENING_DELTAS = 64
+_MOST_UNCOUNTED = 64
+"""Chunks kept until they are counted, because most never have to be: their provider says how many tokens they were."""
 
 
 class Answer:
     """Takes a stream's chunks in order; `choices` are how many answers were asked for."""
 
     __slots__ = (
-        "_choices",
-        "_opening",
-        "_rest",
-        "_unfinished",
-        "begun",
-        "characters",
-        "finishes",
-        "id",
-        "model",
+        "_characters", "_choices", "_opening", "_rest", "_uncounted", "_unfinished", "begun", "finishes", "id", "model",
         "usage",
-    )
+    )  # fmt: skip
 
     def __init__(self, choices: int) -> None:
         self._choices = choices
         self._opening: ChatChunk | None = None
         self._rest = ChatChunk()
         self._unfinished: set[int] = set()
+        self._characters = 0
+        self._uncounted: list[ChatChunk] = []
         self.id = ""
         """The provider's id for the answer."""
         self.model = ""
         """The model that answers, in the provider's words."""
         self.begun = False
         """Whether there was content, so that the client has been answered."""
-        self.characters = 0
-        """How much content there was."""
         self.finishes: dict[int, FinishReason.ValueType] = {}
         """Why each choice ended that did, in order of ending."""
         self.usage: Usage | None = None
         """What the provider said last about tokens."""
+
+    @property
+    def characters(self) -> int:
+        """How much content there was."""
+        self._count()
+        return self._characters
+
+    def _count(self) -> None:
+        self._characters += sum(delta_size(delta) for chunk in self._uncounted for delta in chunk.deltas)
+        self._uncounted.clear()
 
     @property
     def complete(self) -> bool:
@@ -64,17 +68,16 @@ class Answer:
         """What may go out now that `chunk` is here; None where nothing may. The chunk itself is never changed."""
         if not self.id:
             self.id, self.model = chunk.id, chunk.model
-        content = False
-        finishing: list[int] = []
-        for place, delta in enumerate(chunk.deltas):
-            size = delta_size(delta)
-            if size or _content_without_size(delta):
-                self.characters += size
-                content = True
-                if delta.index not in self.finishes:
-                    self._unfinished.add(delta.index)
-            if delta.finish_reason:
-                finishing.append(place)
+        deltas = chunk.deltas
+        content = self.begun or any(is_content(delta) for delta in deltas)
+        if content:
+            self._uncounted.append(chunk)
+            if len(self._uncounted) >= _MOST_UNCOUNTED:
+                self._count()
+            if self._choices > 1:
+                self._unfinished.update(delta.index for delta in deltas if is_content(delta))
+                self._unfinished.difference_update(self.finishes)
+        finishing = [place for place, delta in enumerate(deltas) if delta.finish_reason]
         passed = self._withhold(chunk, finishing) if finishing or chunk.HasField("usage") else chunk
         if self.begun or passed is None:
             return passed
@@ -114,7 +117,7 @@ class Answer:
             self._unfinished.discard(delta.index)
             if not self.complete:
                 return True
-        content = bool(delta_size(delta)) or _content_without_size(delta)
+        content = is_content(delta)
         if not repeated:
             kept = self._rest.deltas.add()
             if content:
@@ -137,9 +140,12 @@ class Answer:
         return ending
 
 
-def _content_without_size(delta: Delta) -> bool:
+def is_content(delta: Delta) -> bool:
+    """Whether the delta adds anything to the answer: text, a refusal, thinking, a tool call, sound."""
+    if delta.text or delta_size(delta) or delta.tool_calls:
+        return True
     # Sound has no field of its own in a delta; it comes in the dialect's own words.
-    return bool(delta.tool_calls) or b'"audio"' in delta.extra_json
+    return b'"audio"' in delta.extra_json
 
 
 def _merge(into: ChatChunk, chunk: ChatChunk) -> None:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -49,7 +49,7 @@ class Candidate:
     """A deployment that may answer one question, with its model's name filled in.
 
     `stands_for` is the name it was found under: the model asked for, or a fallback. `columns` holds what is the same in
-    the ledger's row of every attempt on it.
+    the ledger's row of every attempt on it, `labels` what it is measured under.
     """
 
     stands_for: str
@@ -58,6 +58,7 @@ class Candidate:
     name: str
     """`provider/model`"""
     columns: Attempt
+    labels: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,4 +124,10 @@ def _deployed(route: Route, name: str, requested: str) -> Iterator[Candidate]:
             provider_name=deployment.provider,
             deployment=deployed,
         )
-        yield Candidate(name, deployment, model, deployed, columns)
+        labels = {
+            "gen_ai.operation.name": "chat",
+            "gen_ai.provider.name": deployment.model_provider,
+            "gen_ai.request.model": requested,
+            "tollway.provider": deployment.provider,
+        }
+        yield Candidate(name, deployment, model, deployed, columns, labels)

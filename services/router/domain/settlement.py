@@ -9,7 +9,16 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from mesh.errors import Reason
 from mesh.money import cost_nanos
 from services.router.domain.usage import Counted
-from tollway.ledger.v1.ledger_pb2 import Attempt, AttemptState, AttemptStatus, Price, Provenance
+from tollway.ledger.v1.ledger_pb2 import (
+    ATTEMPT_STATE_SETTLED,
+    ATTEMPT_STATE_UNSETTLED,
+    ATTEMPT_STATUS_CANCELLED,
+    ATTEMPT_STATUS_OK,
+    PROVENANCE_UNSETTLED,
+    Attempt,
+    AttemptStatus,
+    Price,
+)
 
 _MAX_UPSTREAM_ID = 256
 
@@ -23,8 +32,8 @@ class Ending:
     message: str = ""
 
 
-OK = Ending(AttemptStatus.ATTEMPT_STATUS_OK)
-CANCELLED = Ending(AttemptStatus.ATTEMPT_STATUS_CANCELLED, Reason.CANCELLED)
+OK = Ending(ATTEMPT_STATUS_OK)
+CANCELLED = Ending(ATTEMPT_STATUS_CANCELLED, Reason.CANCELLED)
 
 
 def set_time(moment: Timestamp, unix_seconds: float) -> None:
@@ -40,7 +49,7 @@ def settle(row: Attempt, ending: Ending, counted: Counted, price: Price | None, 
     A call whose provider was never heard of may or may not have reached it: its row says UNSETTLED, so that no row that
     says SETTLED is without its call.
     """
-    row.state = AttemptState.ATTEMPT_STATE_SETTLED if heard else AttemptState.ATTEMPT_STATE_UNSETTLED
+    row.state = ATTEMPT_STATE_SETTLED if heard else ATTEMPT_STATE_UNSETTLED
     row.status = ending.status
     row.error_reason = ending.reason
     row.provenance = counted.provenance
@@ -64,6 +73,6 @@ def unsettled(opened: Attempt) -> Attempt:
     """The row of an attempt whose router was lost before it ended."""
     row = Attempt()
     row.CopyFrom(opened)
-    row.state = AttemptState.ATTEMPT_STATE_UNSETTLED
-    row.provenance = Provenance.PROVENANCE_UNSETTLED
+    row.state = ATTEMPT_STATE_UNSETTLED
+    row.provenance = PROVENANCE_UNSETTLED
     return row

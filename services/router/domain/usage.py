@@ -9,7 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tollway.chat.v1.chat_pb2 import ChatRequest, ContentPart, Delta, Message, ToolCall, ToolCallDelta, Usage
-from tollway.ledger.v1.ledger_pb2 import AttemptStatus, Provenance
+from tollway.ledger.v1.ledger_pb2 import (
+    ATTEMPT_STATUS_OK,
+    PROVENANCE_ESTIMATED,
+    PROVENANCE_PROVIDER_REPORTED,
+    PROVENANCE_STREAM_COUNTED,
+    PROVENANCE_UNSETTLED,
+    AttemptStatus,
+    Provenance,
+)
 
 _CHARACTERS_PER_TOKEN = 4
 
@@ -22,7 +30,7 @@ class Counted:
     provenance: Provenance.ValueType
 
 
-_UNKNOWN = Counted(None, Provenance.PROVENANCE_UNSETTLED)
+_UNKNOWN = Counted(None, PROVENANCE_UNSETTLED)
 
 
 def count(
@@ -34,11 +42,11 @@ def count(
     is charged for a prompt that may never have been read.
     """
     if reported is not None:
-        return Counted(reported, Provenance.PROVENANCE_PROVIDER_REPORTED)
-    if status != AttemptStatus.ATTEMPT_STATUS_OK and not characters:
+        return Counted(reported, PROVENANCE_PROVIDER_REPORTED)
+    if status != ATTEMPT_STATUS_OK and not characters:
         return _UNKNOWN
     usage = Usage(input_tokens=tokens(prompt_size(chat)), output_tokens=tokens(characters))
-    return Counted(usage, Provenance.PROVENANCE_STREAM_COUNTED if streamed else Provenance.PROVENANCE_ESTIMATED)
+    return Counted(usage, PROVENANCE_STREAM_COUNTED if streamed else PROVENANCE_ESTIMATED)
 
 
 def tokens(characters: int) -> int:

@@ -23,16 +23,24 @@ from services.router.domain.settlement import CANCELLED, OK, Ending
 from services.router.domain.usage import Counted, count, message_size
 from services.router.handlers.desk import Desk, Question
 from tollway.chat.v1.chat_pb2 import ChatResponse, FinishReason, Usage
-from tollway.ledger.v1.ledger_pb2 import Attempt, AttemptState, AttemptStatus
+from tollway.ledger.v1.ledger_pb2 import (
+    ATTEMPT_STATE_OPENED,
+    ATTEMPT_STATUS_CANCELLED,
+    ATTEMPT_STATUS_FAILED,
+    ATTEMPT_STATUS_INTERRUPTED,
+    ATTEMPT_STATUS_OK,
+    Attempt,
+)
 from tollway.providers.v1.providers_pb2 import UpstreamCall
 
 _OUTCOMES = {
-    AttemptStatus.ATTEMPT_STATUS_OK: "ok",
-    AttemptStatus.ATTEMPT_STATUS_FAILED: "failed",
-    AttemptStatus.ATTEMPT_STATUS_INTERRUPTED: "interrupted",
-    AttemptStatus.ATTEMPT_STATUS_CANCELLED: "cancelled",
+    ATTEMPT_STATUS_OK: "ok",
+    ATTEMPT_STATUS_FAILED: "failed",
+    ATTEMPT_STATUS_INTERRUPTED: "interrupted",
+    ATTEMPT_STATUS_CANCELLED: "cancelled",
 }
-_FINISHES = dict(zip(FinishReason.values(), FinishReason.keys(), strict=True))
+_FINISHES = {number: name for name, number in FinishReason.items() if number}
+_NOTHING = ChatResponse()
 
 
 class AttemptRun:
@@ -48,7 +56,7 @@ class AttemptRun:
         self._heard = False
         self._handed_over = False
         self._answer: Answer | None = None
-        self._response: ChatResponse | None = None
+        self._response = _NOTHING
         self._span = desk.tracer.start(f"attempt {number} {candidate.name}", Kind.INTERNAL, parent)
         self.place = self._span.context
         """In the trace."""
@@ -70,7 +78,7 @@ class AttemptRun:
         row.trace_id = self.place.trace_id
         if self.place.sampled:
             row.span_id = self.place.span_id
-        row.state = AttemptState.ATTEMPT_STATE_OPENED
+        row.state = ATTEMPT_STATE_OPENED
         settlement.set_time(row.start_time, now)
         row.tags.extend(self.question.tags)
         row.attempt_number = number
@@ -114,13 +122,8 @@ class AttemptRun:
 
     def said(self) -> dict[str, AttributeValue]:
         """The answer, as its span tells it."""
-        if self._response is not None:
-            return genai.response_attributes(
-                self._response.id, self._response.model, [choice.finish_reason for choice in self._response.choices]
-            )
-        if self._answer is not None:
-            return genai.response_attributes(self._answer.id, self._answer.model, self._answer.finishes.values())
-        return {}
+        answer = self._answer or self._response
+        return genai.response_attributes(answer.id, answer.model, self._finishes())
 
     # -- how it ends -----------------------------------------------------------------------------------------------
 
@@ -136,9 +139,9 @@ class AttemptRun:
             return OK
         if isinstance(error, (asyncio.CancelledError, GeneratorExit)):
             return CANCELLED
-        status = AttemptStatus.ATTEMPT_STATUS_FAILED
+        status = ATTEMPT_STATUS_FAILED
         if self._answer is not None and self._answer.begun:
-            status = AttemptStatus.ATTEMPT_STATUS_INTERRUPTED
+            status = ATTEMPT_STATUS_INTERRUPTED
         if not isinstance(error, TollwayError):
             return Ending(status, Reason.INTERNAL, str(error))
         if heard_upstream(error):
@@ -146,7 +149,7 @@ class AttemptRun:
             known = error.metadata
             settlement.note_upstream(self.row, int(known["upstream_status"]), known.get("upstream_request_id", ""))
         if error.reason is Reason.DEADLINE_EXCEEDED and self._is_over_time():
-            status = AttemptStatus.ATTEMPT_STATUS_CANCELLED
+            status = ATTEMPT_STATUS_CANCELLED
         return Ending(status, error.reason, error.message)
 
     def _is_over_time(self) -> bool:
@@ -164,7 +167,8 @@ class AttemptRun:
         row.response_time_ms = round((clock.monotonic() - self._began) * 1000)
         if self._content_at is not None:
             row.time_to_first_token_ms = round((self._content_at - self._began) * 1000)
-        row.finish_reason = self._finish_reason()
+        if finishes := self._finishes():
+            row.finish_reason = _FINISHES.get(finishes[0], "")
         self._desk.journal.settled(self._entry, row)
         self._tell(ending)
 
@@ -173,29 +177,22 @@ class AttemptRun:
         usage: Usage | None = None
         characters = 0
         if answer is not None:
-            usage, characters = answer.usage, answer.characters
-        elif response is not None:
-            if response.HasField("usage"):
-                usage = response.usage
-            else:
-                characters = sum(message_size(choice.message) for choice in response.choices)
+            usage = answer.usage
+            characters = 0 if usage is not None else answer.characters
+        elif response.HasField("usage"):
+            usage = response.usage
+        else:
+            characters = sum(message_size(choice.message) for choice in response.choices)
         return count(ending.status, usage, self.question.chat, characters, streamed=self.row.streamed)
 
-    def _finish_reason(self) -> str:
+    def _finishes(self) -> list[FinishReason.ValueType]:
         if self._answer is not None:
-            reasons = list(self._answer.finishes.values())
-        else:
-            reasons = [choice.finish_reason for choice in self._response.choices] if self._response else []
-        return _FINISHES.get(reasons[0], "") if reasons and reasons[0] else ""
+            return list(self._answer.finishes.values())
+        return [choice.finish_reason for choice in self._response.choices]
 
     def _tell(self, ending: Ending) -> None:
         """Ends the span and counts the attempt."""
-        row, outcome = self.row, _OUTCOMES[ending.status]
-        labels = {
-            "gen_ai.provider.name": row.model_provider,
-            "gen_ai.request.model": row.model_requested,
-            "tollway.provider": row.provider_name,
-        }
+        row, outcome, labels = self.row, _OUTCOMES[ending.status], self.candidate.labels
         if row.cost_nanos:
             self._desk.metrics.count("tollway.cost.nanos", row.cost_nanos, labels)
         self._desk.metrics.count("tollway.attempts", 1, {**labels, "tollway.outcome": outcome})
@@ -204,6 +201,6 @@ class AttemptRun:
             span.set(
                 {"tollway.attempt_id": row.attempt_id, "tollway.deployment": row.deployment, "tollway.outcome": outcome}
             )
-            if ending.status in (AttemptStatus.ATTEMPT_STATUS_FAILED, AttemptStatus.ATTEMPT_STATUS_INTERRUPTED):
+            if ending.status in (ATTEMPT_STATUS_FAILED, ATTEMPT_STATUS_INTERRUPTED):
                 span.fail(ending.reason, ending.message)
         span.end()

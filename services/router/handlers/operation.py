@@ -76,7 +76,9 @@ class Operation:
     def opening_receipt(self) -> Receipt:
         """For the first message of a stream: all but the cost. The first content goes out with it."""
         self._desk.metrics.record(
-            "gen_ai.client.operation.time_to_first_chunk", self._desk.clock.monotonic() - self._began, self._labels()
+            "gen_ai.client.operation.time_to_first_chunk",
+            self._desk.clock.monotonic() - self._began,
+            self._candidate.labels,
         )
         return self._receipt()
 
@@ -140,25 +142,18 @@ class Operation:
             attributes["tollway.cost_nanos"] = receipt.cost_nanos
         return attributes
 
-    def _labels(self) -> dict[str, str | int | bool]:
-        return {
-            "gen_ai.operation.name": "chat",
-            "gen_ai.provider.name": self._candidate.deployment.model_provider,
-            "gen_ai.request.model": self._question.chat.model,
-        }
-
     def _count_tokens(self, row: Attempt) -> None:
         if not row.HasField("usage"):
             return
-        record, labels = self._desk.metrics.record, self._labels()
+        record, labels = self._desk.metrics.record, self._candidate.labels
         record("gen_ai.client.token.usage", row.usage.input_tokens, {**labels, "gen_ai.token.type": "input"})
         record("gen_ai.client.token.usage", row.usage.output_tokens, {**labels, "gen_ai.token.type": "output"})
 
     def _end(self, outcome: str, error_type: str) -> None:
         self._ended = True
-        labels = self._labels()
+        labels = self._candidate.labels
         if error_type:
-            labels["error.type"] = error_type
+            labels = {**labels, "error.type": error_type}
         took = self._desk.clock.monotonic() - self._began
         self._desk.metrics.record("gen_ai.client.operation.duration", took, labels)
         if self._span.recording:
