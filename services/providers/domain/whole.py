@@ -29,7 +29,8 @@ def _delta(choice: chat_pb2.Choice, into: chat_pb2.Delta) -> None:
     for part in choice.message.content:
         into.text += part.text
         into.refusal += part.refusal
-        into.reasoning.text += part.reasoning.text
+        if part.reasoning.text:
+            into.reasoning.text += part.reasoning.text
     for i, call in enumerate(choice.message.tool_calls):
         into.tool_calls.add(
             index=i, id=call.id, type=call.type, name=call.name, arguments=call.arguments, extra_json=call.extra_json

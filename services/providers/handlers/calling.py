@@ -136,12 +136,13 @@ async def read_whole(answer: Answer, limits: Limits, clock: Clock, limit: int = 
     size = 0
     try:
         while piece := await answer.read(patience.deadline):
+            if not pieces and piece.isspace():
+                continue
             pieces.append(piece)
             size += len(piece)
             if size > limit:
                 raise malformed(f"the provider's answer is longer than {limit} bytes")
-            if len(pieces) > 1 or not piece.isspace():
-                patience.renew()
+            patience.renew()
     except TimeoutError:
         raise patience.ran_out() from None
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from mesh.errors import Reason, TollwayError
+from services.providers.adapters.openai import encode_request
+from tollway.chat.v1 import chat_pb2
+
+
+def asking(**fields: Any) -> chat_pb2.ChatRequest:
+    messages = fields.pop("messages", [chat_pb2.Message(role=chat_pb2.ROLE_USER, content=[part(text="Hi")])])
+    return chat_pb2.ChatRequest(messages=messages, **fields)
+
+
+def part(**fields: Any) -> chat_pb2.ContentPart:
+    return chat_pb2.ContentPart(**fields)
+
+
+def saying(*parts: chat_pb2.ContentPart, **fields: Any) -> chat_pb2.ChatRequest:
+    return asking(messages=[chat_pb2.Message(role=chat_pb2.ROLE_USER, content=parts, **fields)])
+
+
+def body_of(chat: chat_pb2.ChatRequest, stream: bool = False) -> dict[str, Any]:
+    body: dict[str, Any] = json.loads(encode_request(chat, "m", stream).body)
+    return body
+
+
+DEEP = b'{"a":' * 500 + b"1" + b"}" * 500
+
+
+@pytest.mark.parametrize(
+    ("chat", "field"),
+    [
+        (chat_pb2.ChatRequest(), "chat.messages"),
+        (asking(messages=[chat_pb2.Message()]), "chat.messages[0].role"),
+        (asking(extra_json=b"{"), "chat.extra_json"),
+        (asking(extra_json=b"[1]"), "chat.extra_json"),
+        (asking(extra_json=DEEP), "chat"),
+        (asking(tools=[chat_pb2.ToolDefinition(name="f", parameters_json=b"x")]), "chat.tools[0].parameters_json"),
+        (asking(tools=[chat_pb2.ToolDefinition(extra_json=b"1")]), "chat.tools[0].extra_json"),
+        (asking(tool_choice=chat_pb2.ToolChoice()), "chat.tool_choice.mode"),
+        (asking(tool_choice=chat_pb2.ToolChoice(extra_json=b"]")), "chat.tool_choice.extra_json"),
+        (asking(response_format=chat_pb2.ResponseFormat()), "chat.response_format.kind"),
+        (
+            asking(
+                response_format=chat_pb2.ResponseFormat(
+                    kind=chat_pb2.RESPONSE_FORMAT_KIND_JSON_SCHEMA, schema_json=b'"x"'
+                )
+            ),
+            "chat.response_format.schema_json",
+        ),
+        (saying(part()), "chat.messages[0].content[0]"),
+        (saying(part(image=chat_pb2.ImagePart())), "chat.messages[0].content[0].image"),
+        (saying(part(text="a"), part(file=chat_pb2.FilePart())), "chat.messages[0].content[1].file"),
+        (saying(part(text="a", extra_json=b"null")), "chat.messages[0].content[0].extra_json"),
+        (saying(tool_calls=[chat_pb2.ToolCall(extra_json=b"-")]), "chat.messages[0].tool_calls[0].extra_json"),
+    ],
+)
+def test_what_cannot_be_sent_is_named_by_its_path(chat: chat_pb2.ChatRequest, field: str) -> None:
+    with pytest.raises(TollwayError) as caught:
+        encode_request(chat, "m", stream=False)
+    assert caught.value.reason is Reason.INVALID_REQUEST
+    assert [violation.field for violation in caught.value.violations] == [field]
+
+
+def test_a_picture_known_only_by_its_file_id_cannot_be_said_in_this_dialect() -> None:
+    with pytest.raises(TollwayError, match=r"content\[0\]\.image\.file_id") as caught:
+        encode_request(saying(part(image=chat_pb2.ImagePart(file_id="f"))), "m", stream=False)
+    assert caught.value.reason is Reason.UNSUPPORTED_FEATURE
+
+
+def test_the_model_asked_is_the_provider_s_own_name_for_it_whatever_the_client_said() -> None:
+    chat = asking(model="alias", extra_json=b'{"model": "other", "messages": []}')
+    assert body_of(chat)["model"] == "m"
+    assert len(body_of(chat)["messages"]) == 1
+
+
+def test_usage_is_asked_for_even_where_the_client_declined_it() -> None:
+    chat = asking(extra_json=b'{"stream_options": {"include_usage": false, "include_obfuscation": false}}')
+    assert body_of(chat, stream=True)["stream_options"] == {"include_usage": True, "include_obfuscation": False}
+
+
+def test_stream_options_stay_away_from_a_call_that_is_not_streamed() -> None:
+    chat = asking(extra_json=b'{"stream": true, "stream_options": {"include_usage": true}}')
+    assert body_of(chat).keys() == {"model", "messages"}
+
+
+def test_encoding_leaves_the_question_as_it_was() -> None:
+    chat = asking(extra_json=b'{"stream_options": {"x": 1}}', tools=[chat_pb2.ToolDefinition(name="f")])
+    before = chat.SerializeToString(deterministic=True)
+    encode_request(chat, "m", stream=True)
+    assert chat.SerializeToString(deterministic=True) == before
+
+
+def test_thinking_that_another_provider_signed_travels_as_text_alone() -> None:
+    thinking = chat_pb2.ReasoningPart(text="Hm.", signature="s", redacted=b"r")
+    chat = asking(
+        messages=[chat_pb2.Message(role=chat_pb2.ROLE_ASSISTANT, content=[part(reasoning=thinking), part(text="Hi")])]
+    )
+    assert body_of(chat)["messages"] == [{"role": "assistant", "reasoning_content": "Hm.", "content": "Hi"}]
+
+
+def test_an_unknown_role_travels_as_it_was_given() -> None:
+    chat = asking(messages=[chat_pb2.Message(content=[part(text="Hi")], extra_json=b'{"role": "critic"}')])
+    assert body_of(chat)["messages"] == [{"role": "critic", "content": "Hi"}]

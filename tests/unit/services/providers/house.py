@@ -1,0 +1,111 @@
+"""The providers service, started for a test, and a caller that asks it through its stub."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+
+from mesh.channels import InProcessChannel, InProcessServer
+from mesh.clock import Clock, SystemClock
+from mesh.config.schema import Config
+from mesh.errors import TollwayError
+from mesh.interceptors.errors import Errors
+from mesh.interceptors.telemetry import Telemetry
+from mesh.status import from_rpc_error
+from mesh.telemetry.in_memory import InMemoryTelemetry
+from services.providers import bootstrap
+from services.providers.settings import ProvidersSettings
+from tollway.chat.v1 import chat_pb2
+from tollway.providers.v1 import providers_pb2, providers_pb2_grpc
+
+ATTEMPT = "018c2a5e-0000-7000-8000-000000000001"
+TRACEPARENT = f"00-{'a' * 32}-{'b' * 16}-01"
+
+Responses = list[providers_pb2.StreamCompletionResponse]
+
+
+class House:
+    """The service behind a channel. `telemetry` is what it told."""
+
+    def __init__(self, channel: InProcessChannel, telemetry: InMemoryTelemetry) -> None:
+        self.stub = providers_pb2_grpc.ProviderServiceStub(channel)
+        self.telemetry = telemetry
+
+    async def create(self, model: str, provider: str = "sim", **fields: Any) -> providers_pb2.CreateCompletionResponse:
+        """Raises TollwayError for whatever the service answers."""
+        request = providers_pb2.CreateCompletionRequest(**asking(model, provider, **fields))
+        try:
+            return await self.stub.CreateCompletion(request, metadata=(("traceparent", TRACEPARENT),))
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error) from None
+
+    def call(self, model: str, provider: str = "sim", **fields: Any) -> Any:
+        """A stream that has been asked for, and is not read yet."""
+        request = providers_pb2.StreamCompletionRequest(**asking(model, provider, **fields))
+        return self.stub.StreamCompletion(request, metadata=(("traceparent", TRACEPARENT),))
+
+    async def stream(self, model: str, provider: str = "sim", **fields: Any) -> Responses:
+        """A stream that ends well. Raises TollwayError for any other."""
+        responses, error = await self.stream_to_its_end(model, provider, **fields)
+        if error is not None:
+            raise error
+        return responses
+
+    async def stream_to_its_end(
+        self, model: str, provider: str = "sim", **fields: Any
+    ) -> tuple[Responses, TollwayError | None]:
+        """What came, and the error that came after it."""
+        responses: Responses = []
+        try:
+            async for response in self.call(model, provider, **fields):
+                responses.append(response)
+        except grpc.aio.AioRpcError as error:
+            return responses, from_rpc_error(error)
+        return responses, None
+
+    async def error(self, model: str, provider: str = "sim", **fields: Any) -> TollwayError:
+        """The error that a stream ends with."""
+        _, error = await self.stream_to_its_end(model, provider, **fields)
+        assert error is not None, "the stream ended well"
+        return error
+
+
+def asking(model: str, provider: str, **fields: Any) -> dict[str, Any]:
+    """A request's fields. Limits are in seconds; what is left is the ChatRequest's."""
+    timeouts = providers_pb2.CallTimeouts()
+    for name in ("connect", "headers", "first_token", "gap"):
+        if (seconds := fields.pop(name, None)) is not None:
+            getattr(timeouts, name).FromNanoseconds(round(seconds * 1e9))
+    said = chat_pb2.Message(role=chat_pb2.ROLE_USER, content=[chat_pb2.ContentPart(text=fields.pop("text", "Hi"))])
+    attempt = fields.pop("attempt_id", ATTEMPT)
+    chat = chat_pb2.ChatRequest(messages=[said], **fields)
+    return {"provider": provider, "model": model, "attempt_id": attempt, "chat": chat, "timeouts": timeouts}
+
+
+@asynccontextmanager
+async def open_house(
+    providers: dict[str, Any] | None = None, clock: Clock | None = None, sample: float = 1.0
+) -> AsyncIterator[House]:
+    """Starts the service with these providers, by default the sim alone."""
+    config = Config.model_validate({"providers": providers or {"sim": {"dialect": "sim"}}})
+    telemetry = InMemoryTelemetry(sample=sample)
+    runtime = await bootstrap.start(
+        ProvidersSettings.from_config(config, data_dir=None),  # type: ignore[arg-type]  # it keeps nothing
+        clock=clock or SystemClock(),
+        tracer=telemetry.tracer,
+        metrics=telemetry.metrics,
+    )
+    server = InProcessServer((Telemetry(telemetry.tracer, telemetry.metrics), Errors()))
+    runtime.register(server)
+    try:
+        yield House(InProcessChannel(server), telemetry)
+    finally:
+        await server.stop(None)
+        await runtime.close()
+
+
+def text_of(responses: Responses) -> str:
+    return "".join(delta.text for response in responses for delta in response.chunk.deltas)
