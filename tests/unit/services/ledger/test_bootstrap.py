@@ -137,6 +137,8 @@ async def test_what_was_acknowledged_is_there_after_a_kill(settings: LedgerSetti
     rest = (await process.stdout.read()).decode()
     acknowledged += [line for line in rest.splitlines(keepends=False) if len(line) == 36]
     await process.wait()
+    async with await open_reader(settings) as reader:
+        assert (await reader.send(GetSpend(UsageFilter()))).total.attempts >= len(acknowledged)
     ledger = await start_on(settings)
     await ledger.close()
     with sqlite3.connect(settings.database) as connection:
