@@ -77,10 +77,11 @@ async def start(settings: LedgerSettings, *, clock: Clock, tracer: Tracer, metri
         prices, bell = SqlPrices(store), PriceBell()
         mediator = _compose(store, prices, bell, clock, metrics)
         await mediator.send(AdoptPrices(settings.prices))
+        seen = await prices.book()
     except BaseException:
         await store.close()  # its threads would keep the process alive
         raise
-    look = asyncio.create_task(look_for_changes(prices, bell, clock, _LOOK_EVERY), name="ledger: look for new prices")
+    look = asyncio.create_task(look_for_changes(prices, seen, bell, clock, _LOOK_EVERY))
     return LedgerRuntime(mediator, store, bell, look)
 
 

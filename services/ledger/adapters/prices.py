@@ -87,16 +87,18 @@ class PriceBell:
         self._rung = asyncio.Event()
 
 
-async def look_for_changes(prices: SqlPrices, bell: PriceBell, clock: Clock, every: float) -> None:
-    """Rings the bell when another process has added prices. Runs until it is cancelled; `every` is in seconds."""
-    seen = None
+async def look_for_changes(prices: SqlPrices, seen: PriceBook, bell: PriceBell, clock: Clock, every: float) -> None:
+    """Rings the bell when another process has added prices to those seen before.
+
+    Looks every so many seconds, until it is cancelled.
+    """
     while True:
+        await clock.sleep(every)
         try:
             book = await prices.book()
         except TollwayError as error:
             _log.warning("could not look for new prices, trying again in %g s: %s", every, error.message)
         else:
-            if seen is not None and book is not seen:
+            if book is not seen:
                 bell.announce()
             seen = book
-        await clock.sleep(every)
