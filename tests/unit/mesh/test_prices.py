@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import timeit
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mesh.prices import PriceBook, unix_seconds
@@ -59,6 +59,7 @@ names = st.sampled_from(["", "a", "b"])
 prices = st.lists(st.builds(price, names, st.sampled_from(["m", "n", "*"]), st.integers(0, 9)), max_size=12)
 
 
+@settings(deadline=None)
 @given(prices, names, st.sampled_from(["m", "n", "x"]), st.integers(0, 9))
 def test_the_price_found_is_the_one_a_search_through_all_of_them_finds(
     prices: list[Price], provider: str, model: str, at: int

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mesh.prices import PriceBook
@@ -108,6 +108,7 @@ def test_where_nothing_is_known_of_the_usage_the_row_says_so() -> None:
     assert complete(opened(attempt()), NO_PRICES).provenance == PROVENANCE_UNSETTLED
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from([opened, unsettled, lambda settled: settled]), min_size=1), st.data())
 def test_any_order_and_repetition_of_deliveries_ends_in_the_same_row(
     stages: list[Callable[[Attempt], Attempt]], data: st.DataObject

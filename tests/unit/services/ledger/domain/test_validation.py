@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mesh.errors import Reason, TollwayError
@@ -95,6 +95,7 @@ def test_many_tags_that_are_long_together_are_no_reason_to_refuse() -> None:
     assert why_not_bookable(attempt(tags=["t" * 100] * 100)) == ""
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60))
 def test_no_bytes_that_read_as_an_attempt_break_the_check(raw: bytes) -> None:
     try:
@@ -109,6 +110,7 @@ def test_an_attempt_id_is_a_uuid_of_version_7() -> None:
     assert not is_attempt_id("x")
 
 
+@settings(deadline=None)
 @given(st.integers(0, MOST), st.integers(0, MOST), st.integers(0, MOST_NANOS_PER_1M), st.integers(0, MOST_NANOS_PER_1M))
 def test_counts_and_prices_within_their_bounds_cost_what_is_within_its_own(
     tokens_in: int, tokens_out: int, price_in: int, price_out: int
