@@ -16,6 +16,7 @@ from mesh.channels.inprocess.server import InProcessServer
 from mesh.clock import Clock
 from mesh.interceptors.draining import Draining
 from mesh.interceptors.errors import Errors
+from mesh.interceptors.registration import Registration
 from mesh.interceptors.telemetry import Telemetry
 from mesh.listening import Tls, bind, refuse_exposed
 from mesh.metrics import Metrics
@@ -63,7 +64,7 @@ class Server:
         Answers with the address as it became: port 0 is replaced. Raises mesh.listening.CannotListen.
         """
         refuse_exposed(address, tls, allow_insecure)
-        server = grpc.aio.server(interceptors=self._interceptors, options=self._options)
+        server = Registration(grpc.aio.server(options=self._options), self._interceptors)
         for service in services:
             service.register(server)
         add_HealthServicer_to_server(self._health, server)

@@ -34,16 +34,37 @@ class Telemetry(AroundCalls):
         self._tracer, self._metrics = tracer, metrics
 
     def around(self, method: str) -> OnStart | None:
-        return None if method.startswith("/grpc.") else partial(_Observed, self._tracer, self._metrics, method[1:])
+        return (
+            None
+            if method.startswith("/grpc.")
+            else partial(_Observed, _Method(method[1:]), self._tracer, self._metrics)
+        )
+
+
+class _Method:
+    """What is told of a method's calls, by how they ended."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._told: dict[grpc.StatusCode, dict[str, str]] = {}
+
+    def told(self, code: grpc.StatusCode) -> dict[str, str]:
+        told = self._told.get(code)
+        if told is None:
+            told = {"rpc.system.name": "grpc", "rpc.method": self.name, "rpc.response.status_code": code.name}
+            if code in _SERVER_ERRORS:
+                told["error.type"] = code.name
+            self._told[code] = told
+        return told
 
 
 class _Observed:
     __slots__ = ("_context", "_method", "_metrics", "_span", "_started")
 
-    def __init__(self, tracer: Tracer, metrics: Metrics, method: str, context: Context) -> None:
+    def __init__(self, method: _Method, tracer: Tracer, metrics: Metrics, context: Context) -> None:
         self._metrics, self._method, self._context = metrics, method, context
         self._started = perf_counter()
-        self._span = tracer.start(method, Kind.SERVER, _parent(context))
+        self._span = tracer.start(method.name, Kind.SERVER, _parent(context))
         set_current(self._span.context)
 
     def on_end(self) -> None:
@@ -58,20 +79,17 @@ class _Observed:
         return False
 
     def _tell(self, code: grpc.StatusCode) -> None:
-        over_a_wire = self._context.peer() != PEER
-        if not over_a_wire and not self._span.recording:
-            return
-        told = {"rpc.system.name": "grpc", "rpc.method": self._method, "rpc.response.status_code": code.name}
+        if self._context.peer() != PEER:
+            seconds = perf_counter() - self._started
+            self._metrics.record("rpc.server.call.duration", seconds, self._method.told(code))
         span = self._span
-        span.set(told)
-        if code is grpc.StatusCode.CANCELLED:
-            span.set({"tollway.outcome": "cancelled"})
-        elif code in _SERVER_ERRORS:
-            span.fail(code.name, self._context.details())
-            told["error.type"] = code.name
+        if span.recording:
+            span.set(self._method.told(code))
+            if code is grpc.StatusCode.CANCELLED:
+                span.set({"tollway.outcome": "cancelled"})
+            elif code in _SERVER_ERRORS:
+                span.fail(code.name, self._context.details())
         span.end()
-        if over_a_wire:
-            self._metrics.record("rpc.server.call.duration", perf_counter() - self._started, told)
 
 
 def _parent(context: Context) -> TraceContext | None:
