@@ -39,8 +39,7 @@ class App:
         began = self._clock.monotonic()
         connection = request.protocol
         assert isinstance(connection, Connection)
-        connection.begin()
-        task = self._in_flight.enter()
+        task = self._in_flight.enter(connection)
         route = self._routes.find(request.path)
         exchange = self._open(request, route)
         active = _ACTIVE[_known(request.method)]
@@ -49,10 +48,10 @@ class App:
         try:
             response = await self._answer(exchange, route, task)
             status = response.status
+            if self._in_flight.draining:
+                response.force_close()
             return response
         finally:
-            self._in_flight.leave(task)
-            connection.end()
             self._metrics.count("http.server.active_requests", -1, active)
             self._close(exchange, route, status, self._clock.monotonic() - began)
 

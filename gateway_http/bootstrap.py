@@ -39,7 +39,7 @@ class Gateway:
     async def close(self) -> None:
         """Lets nobody else in, waits for running requests to end (`http.drain`), and ends those that have not."""
         self._listener.close()
-        self._server.turn_away()
+        self._server.close_idle()
         await self._in_flight.drain(self._drain)
         await self._server.shutdown(_CUT_OFF_AFTER)
 

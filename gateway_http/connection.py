@@ -30,9 +30,9 @@ meets a connection that is just being closed."""
 
 
 class Connection(web.RequestHandler):
-    """`begin` and `end` mark the time in which a request is being answered."""
+    """`begin` and `end` mark the time in which a request is being answered, by which task."""
 
-    __slots__ = ("_clock", "_head_timeout", "_head_timer", "_heard", "busy")
+    __slots__ = ("_clock", "_head_timeout", "_head_timer", "_heard", "_task")
 
     def __init__(
         self, server: web.Server, loop: asyncio.AbstractEventLoop, *, clock: Clock, head_timeout: float
@@ -48,14 +48,19 @@ class Connection(web.RequestHandler):
         self._clock, self._head_timeout = clock, head_timeout
         self._head_timer: Timer | None = None
         self._heard = False
-        self.busy = False
+        self._task: asyncio.Task[object] | None = None
 
-    def begin(self) -> None:
-        self.busy = True
+    @property
+    def busy(self) -> bool:
+        return self._task is not None
+
+    def begin(self, task: asyncio.Task[object]) -> None:
+        self._task = task
         self._stop_timer()
 
-    def end(self) -> None:
-        self.busy = False
+    def end(self, task: asyncio.Task[object]) -> None:
+        if self._task is task:  # the next request may have begun already
+            self._task = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -64,7 +69,7 @@ class Connection(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         self._heard = True
-        if self._head_timer is None and not self.busy:
+        if self._head_timer is None and self._task is None:
             self._start_timer()
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -110,12 +115,10 @@ class Server(web.Server):
     def __call__(self) -> Connection:
         return Connection(self, asyncio.get_running_loop(), clock=self._clock, head_timeout=self._head_timeout)
 
-    def turn_away(self) -> None:
-        """Closes each connection: now where it is idle, else after the request that is being answered."""
+    def close_idle(self) -> None:
+        """Closes the connections on which no request is being answered."""
         for connection in self.connections:
-            if isinstance(connection, Connection) and connection.busy:
-                connection.close()
-            else:
+            if isinstance(connection, Connection) and not connection.busy:
                 connection.force_close()
 
 

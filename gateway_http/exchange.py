@@ -48,7 +48,7 @@ class Exchange:
 
     def identity(self) -> dict[str, str]:
         """The headers of every answer."""
-        return {"x-request-id": self.request_id, "x-tollway-trace-id": self.trace_id}
+        return {"server": "tollway", "x-request-id": self.request_id, "x-tollway-trace-id": self.trace_id}
 
     async def open_stream(self, headers: Mapping[str, str]) -> EventStream:
         """Sets the status and headers; from here on an error can only be an event."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mesh.config.schema import Config
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mesh.config.schema import Config
 
 
 @dataclass(frozen=True, slots=True)

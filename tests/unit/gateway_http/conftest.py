@@ -33,13 +33,14 @@ def short_path() -> Iterator[Path]:
 
 @asynccontextmanager
 async def over_a_wire(router: ScriptedRouter, health: ScriptedHealth) -> AsyncIterator[grpc.aio.Channel]:
-    server = grpc.aio.server()
+    any_size = (("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1))
+    server = grpc.aio.server(options=any_size)
     add_RouterServiceServicer_to_server(router, server)
     add_HealthServicer_to_server(health, server)
     with tempfile.TemporaryDirectory() as folder:
         server.add_insecure_port(f"unix:{folder}/router.sock")
         await server.start()
-        async with grpc.aio.insecure_channel(f"unix:{folder}/router.sock") as channel:
+        async with grpc.aio.insecure_channel(f"unix:{folder}/router.sock", options=any_size) as channel:
             yield channel
         await server.stop(None)
 

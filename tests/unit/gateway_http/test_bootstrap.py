@@ -12,8 +12,8 @@ from gateway_http.settings import GatewaySettings
 from mesh.clock import VirtualClock
 from mesh.config.schema import Config, Http
 from tests.unit.gateway_http.conftest import OpenEdge
-from tests.unit.gateway_http.edge import QUESTION, Edge
-from tests.unit.gateway_http.scripted_router import pieces
+from tests.unit.gateway_http.edge import QUESTION, Edge, eventually
+from tests.unit.gateway_http.scripted_router import pieces, whole
 
 BODY = json.dumps(QUESTION).encode()
 STREAM_BODY = json.dumps({**QUESTION, "stream": True}).encode()
@@ -60,6 +60,39 @@ async def test_a_closing_edge_lets_a_running_request_end(open_edge: OpenEdge) ->
         async with asyncio.timeout(1):
             await closing
         assert await client.closed()
+
+
+async def test_a_closing_edge_reads_a_body_to_its_end(open_edge: OpenEdge) -> None:
+    edge = await open_edge(drain=30.0)
+
+    async with edge.socket() as client:
+        client.send_request(BODY[:10], f"Content-Length: {len(BODY)}")
+        await eventually(lambda: edge.tracer.spans)
+        closing = asyncio.create_task(edge.gateway.close())
+        await asyncio.sleep(0.02)
+        client.send(BODY[10:])
+        reply = await client.reply()
+        await closing
+
+    assert (reply.status, reply.headers["connection"]) == (200, "close")
+
+
+async def test_a_closing_edge_waits_until_an_answer_has_left(open_edge: OpenEdge) -> None:
+    edge = await open_edge(drain=30.0)
+    text = "x" * 20_000_000
+    edge.router.completion = whole(text)
+
+    async with edge.socket() as client:
+        client.send_request(BODY)
+        await client.reader.readuntil(b"xxx")
+        closing = asyncio.create_task(edge.gateway.close())
+        await asyncio.sleep(0.1)
+        assert not closing.done()
+        rest = await client.reader.read(-1)
+        await closing
+
+    assert len(rest) > len(text) - 10
+    assert rest.endswith(b"}")
 
 
 async def test_a_closing_edge_does_not_begin_what_was_sent_ahead(open_edge: OpenEdge) -> None:

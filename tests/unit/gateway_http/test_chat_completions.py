@@ -153,6 +153,18 @@ async def test_the_openai_sdk_raises_the_class_that_fits_the_error(
     assert raised.value.request_id == edge.router.requests[0].request_id
 
 
+@pytest.mark.parametrize(("reason", "asked"), [(Reason.RATE_LIMITED, 3), (Reason.BUDGET_EXCEEDED, 1)])
+async def test_the_openai_sdk_repeats_what_may_be_repeated_and_nothing_else(
+    edge: Edge, reason: Reason, asked: int
+) -> None:
+    edge.router.completion = TollwayError(reason, "not now", retry_after=0.01)
+
+    with pytest.raises(openai.RateLimitError):
+        await edge.openai(max_retries=2).chat.completions.create(model="gpt-4o", messages=MESSAGES)
+
+    assert len(edge.router.requests) == asked
+
+
 async def test_an_error_names_the_field_that_the_router_found_at_fault(edge: Edge) -> None:
     edge.router.completion = invalid("chat.messages[0].content", "is empty")
 
@@ -231,6 +243,20 @@ async def test_tool_calls_are_streamed_piece_by_piece(edge: Edge) -> None:
     (tool_call,) = completion.choices[0].message.tool_calls or []
     assert tool_call.function.name == "get_weather"
     assert tool_call.function.arguments == '{"city": "Oslo"}'
+
+
+async def test_a_client_of_http_1_0_has_its_stream_ended_by_the_connection(edge: Edge) -> None:
+    body = b'{"model": "m", "messages": [{"role": "user"}], "stream": true}'
+    async with edge.socket() as client:
+        client.send(
+            b"POST /v1/chat/completions HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
+            % (len(body), body)
+        )
+        head, _, stream = (await client.reader.read(-1)).partition(b"\r\n\r\n")
+
+    assert head.startswith(b"HTTP/1.0 200 OK")
+    assert b"chunked" not in head.lower()
+    assert events(stream)[-1] == "[DONE]"
 
 
 async def test_several_choices_are_told_apart_in_a_stream(edge: Edge) -> None:
