@@ -28,7 +28,8 @@ class GrpcLedger:
             raise from_rpc_error(error) from error
 
     async def watch_prices(self) -> AsyncGenerator[Sequence[Price], None]:
-        call = self._stub.WatchPrices(WatchPricesRequest())
+        # Waits for a ledger that is only starting, so that prices are here as soon as it is.
+        call = self._stub.WatchPrices(WatchPricesRequest(), wait_for_ready=True)
         try:
             async for response in call:
                 yield response.prices

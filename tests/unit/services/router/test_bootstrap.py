@@ -241,6 +241,16 @@ async def test_models_are_listed(mesh: Mesh) -> None:
     assert [model.name for model in response.models] == ["gpt", "sim/echo"]
 
 
+async def test_models_can_be_listed_without_starting_a_router(mesh: Mesh, tmp_path: Path) -> None:
+    settings = RouterSettings.from_config(Config.model_validate(CONFIG), tmp_path / "nowhere")
+    provider = mesh._channel(
+        lambda server: providers_pb2_grpc.add_ProviderServiceServicer_to_server(mesh.provider, server)
+    )
+    models = await bootstrap.offered(settings, providers=provider, clock=SystemClock())
+    assert [model.name for model in models] == ["gpt", "sim/echo"]
+    assert "nowhere" not in os.listdir(tmp_path)
+
+
 async def test_the_provider_is_called_under_the_attempts_span_and_id_within_the_deadline(mesh: Mesh) -> None:
     metadata = (("traceparent", TRACEPARENT),)
     response = await mesh.stub.CreateChatCompletion(asked("gpt"), timeout=5.0, metadata=metadata)

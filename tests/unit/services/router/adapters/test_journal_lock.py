@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import fcntl
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from services.router.adapters.journal_lock import JournalLock
 
@@ -31,16 +34,19 @@ def test_a_lock_file_goes_with_its_journal_and_stays_with_it(tmp_path: Path) -> 
     assert not path.exists()
 
 
-def test_a_hold_on_a_file_that_was_removed_is_none(tmp_path: Path, monkeypatch: object) -> None:
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_hold_on_a_file_that_was_removed_meanwhile_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, replaced: bool
+) -> None:
     path = tmp_path / "j.lock"
-    first = JournalLock.take(path)
-    assert first is not None
-    path.unlink()  # as the holder would, before it lets go
-    second = JournalLock.take(path)
-    assert second is not None, "it is on a file of its own"
-    first.release(tmp_path / "j.db")
-    assert not path.exists()
-    assert JournalLock.take(path) is not None
+
+    def flock_late(descriptor: int, how: int) -> None:
+        path.unlink()  # whoever had the lock goes just before we get it
+        if replaced:
+            path.touch()
+
+    monkeypatch.setattr(fcntl, "flock", flock_late)
+    assert JournalLock.take(path) is None
 
 
 def test_a_lock_ends_with_the_process_that_holds_it_however_that_ends(tmp_path: Path) -> None:
