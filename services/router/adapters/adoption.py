@@ -7,13 +7,13 @@ it at the same time: each journal has one lock.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sqlite3
 from pathlib import Path
 
 from mesh.clock import Clock
 from mesh.errors import TollwayError
+from services.router.adapters import background
 from services.router.adapters.journal_file import SUFFIX, JournalFile, is_corrupt, is_there, lock_path, set_aside
 from services.router.adapters.journal_lock import JournalLock
 from services.router.adapters.recording import Recorder, parse
@@ -32,11 +32,10 @@ class Adoption:
         self._own, self._recorder, self._clock = own, recorder, clock
         self._directory = own.path.parent
         self._complained: set[Path] = set()
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        self._task = background.start("Adopting journals", self._run())
 
     async def close(self) -> None:
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await background.end(self._task)
 
     async def sweep(self) -> None:
         """Adopts every journal that nobody holds, and removes locks without a journal."""

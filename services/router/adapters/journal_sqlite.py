@@ -18,6 +18,7 @@ from pathlib import Path
 from mesh.clock import Clock
 from mesh.errors import Reason, TollwayError
 from mesh.ids import uuid7
+from services.router.adapters import background
 from services.router.adapters.journal_file import BATCH, SUFFIX, Entry, JournalFile, lock_path
 from services.router.adapters.journal_lock import JournalLock
 from tollway.ledger.v1.ledger_pb2 import Attempt
@@ -45,11 +46,12 @@ class SqliteJournal:
         self._numbers = itertools.count(1)
         self._unwritten: list[Entry] = []
         self._upkeep = _Upkeep(file, fsync)
-        self._upkeep_task = asyncio.get_running_loop().create_task(self._keep_up(min(fsync or 1.0, _LONGEST_TICK)))
+        tick = min(fsync or _LONGEST_TICK, _LONGEST_TICK)
+        self._upkeep_task = background.start("Upkeep of the attempt journal", self._keep_up(tick))
 
     @classmethod
     def create(cls, directory: Path, clock: Clock, fsync: float) -> SqliteJournal:
-        """A new journal in the directory. Raises OSError or sqlite3.Error where there cannot be one."""
+        """A new journal in the directory. Raises OSError where there cannot be one."""
         directory.mkdir(parents=True, exist_ok=True)
         while True:
             path = directory / f"{uuid7(clock.time())}{SUFFIX}"
@@ -57,10 +59,12 @@ class SqliteJournal:
             if lock is None:  # somebody is sweeping it away, who takes it for left behind
                 continue
             try:
-                return cls(JournalFile.create(path, every_write_to_disk=fsync == 0), lock, clock, fsync)
-            except sqlite3.Error:
+                file = JournalFile.create(path, every_write_to_disk=fsync == 0)
+                _sync(directory)
+            except sqlite3.Error as error:
                 lock.release(path)
-                raise
+                raise OSError(f"There cannot be an attempt journal at {path}: {error}") from error
+            return cls(file, lock, clock, fsync)
 
     def opened(self, attempt: Attempt) -> int:
         number = next(self._numbers)
@@ -102,8 +106,7 @@ class SqliteJournal:
 
     async def close(self) -> None:
         """Ends the journal; its file stays where something in it is not shipped."""
-        self._upkeep_task.cancel()
-        await asyncio.gather(self._upkeep_task, return_exceptions=True)
+        await background.end(self._upkeep_task)
         await asyncio.to_thread(self._upkeep.close)
         self.write_what_was_kept()
         if self._unwritten:
@@ -118,6 +121,15 @@ class SqliteJournal:
             await self._clock.sleep(tick)
             self.write_what_was_kept()
             await self._upkeep.run(self._clock.monotonic())
+
+
+def _sync(directory: Path) -> None:
+    """Brings to the disk which files there are, so that a power loss does not take a new one with all that is in it."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 class _Upkeep:

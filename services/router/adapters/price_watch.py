@@ -9,6 +9,7 @@ from contextlib import aclosing
 from mesh.clock import Clock
 from mesh.errors import TollwayError
 from mesh.prices import PriceBook
+from services.router.adapters import background
 from services.router.adapters.backoff import wait_after
 from services.router.ports import LedgerClient
 from tollway.ledger.v1.ledger_pb2 import Price
@@ -30,7 +31,7 @@ class PriceWatch:
 
     async def start(self, patience: float) -> None:
         """Begins to watch; waits for the first prices, but not longer than `patience` seconds."""
-        self._task = asyncio.get_running_loop().create_task(self._watch())
+        self._task = background.start("Watching prices", self._watch())
         try:
             async with self._clock.timeout(patience):
                 await self._seen.wait()
@@ -39,8 +40,7 @@ class PriceWatch:
 
     async def close(self) -> None:
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await background.end(self._task)
 
     async def _watch(self) -> None:
         failures = 0

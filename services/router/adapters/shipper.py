@@ -6,7 +6,6 @@ knows of calls whose router never comes back. While the ledger is gone, everythi
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sqlite3
 from itertools import takewhile
@@ -14,6 +13,7 @@ from itertools import takewhile
 from mesh.clock import Clock
 from mesh.errors import TollwayError
 from mesh.metrics import Metrics
+from services.router.adapters import background
 from services.router.adapters.backoff import wait_after
 from services.router.adapters.journal_file import BATCH
 from services.router.adapters.journal_sqlite import SqliteJournal
@@ -34,12 +34,11 @@ class Shipper:
         self._journal, self._recorder, self._clock, self._metrics = journal, recorder, clock, metrics
         self._every = every
         self._announced: set[int] = set()
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        self._task = background.start("Shipping attempts", self._run())
 
     async def close(self, within: float) -> None:
         """Ships what is left, but not for longer than that many seconds."""
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await background.end(self._task)
         try:
             async with self._clock.timeout(within):
                 await self.ship()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -10,8 +9,6 @@ from mesh.errors import Reason, TollwayError
 from mesh.mediator import Behavior, Next, NextStream
 from services.router.domain.validation import violations
 from services.router.handlers.desk import Question
-
-log = logging.getLogger(__name__)
 
 
 class Validation(Behavior):

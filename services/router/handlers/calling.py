@@ -21,14 +21,14 @@ from tollway.providers.v1.providers_pb2 import (
 async def complete(providers: ProviderCalls, attempt: AttemptRun) -> ChatResponse:
     """The provider's whole answer. Raises TollwayError."""
     row, deployment = attempt.row, attempt.candidate.deployment
-    request = CreateCompletionRequest(
-        provider=row.provider_name,
-        model=row.model_used,
-        attempt_id=row.attempt_id,
-        chat=attempt.question.chat,
-        timeouts=deployment.timeouts,
-    )
     with attempt:
+        request = CreateCompletionRequest(
+            provider=row.provider_name,
+            model=row.model_used,
+            attempt_id=row.attempt_id,
+            chat=attempt.question.chat,
+            timeouts=deployment.timeouts,
+        )
         call = providers.complete(request, attempt.time_allowed, attempt.place)
         if not deployment.drain:
             response = await call

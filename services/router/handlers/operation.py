@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from types import TracebackType
 
 from mesh.errors import Reason, TollwayError
@@ -13,8 +14,10 @@ from services.router.domain.schedule import GiveUp, NextCandidate, RetryAfter, T
 from services.router.domain.verdict import Showed, verdict
 from services.router.handlers.attempt import AttemptRun
 from services.router.handlers.desk import Desk, Question
-from tollway.ledger.v1.ledger_pb2 import Attempt
+from tollway.ledger.v1.ledger_pb2 import ATTEMPT_STATUS_CANCELLED, Attempt
 from tollway.router.v1.router_pb2 import Receipt
+
+log = logging.getLogger(__name__)
 
 
 class Operation:
@@ -60,7 +63,9 @@ class Operation:
         self._spent += attempt.row.cost_nanos
         self._shown.append(Showed(self._candidate, failure))
         self._tried.note(self._plan, failure)
-        decision = self._desk.schedule.decide(self._plan, self._tried, failure, self._time_left())
+        # Timers do not agree to the millisecond: a call that the client's deadline ended is the last.
+        left = 0.0 if attempt.row.status == ATTEMPT_STATUS_CANCELLED else self._time_left()
+        decision = self._desk.schedule.decide(self._plan, self._tried, failure, left)
         match decision:
             case RetryAfter(delay):
                 await self._desk.clock.sleep(delay)
@@ -75,11 +80,10 @@ class Operation:
 
     def opening_receipt(self) -> Receipt:
         """For the first message of a stream: all but the cost. The first content goes out with it."""
-        self._desk.metrics.record(
-            "gen_ai.client.operation.time_to_first_chunk",
-            self._desk.clock.monotonic() - self._began,
-            self._candidate.labels,
-        )
+        took = self._desk.clock.monotonic() - self._began
+        self._desk.metrics.record("gen_ai.client.operation.time_to_first_chunk", took, self._candidate.labels)
+        if self._span.recording:
+            self._span.set({"gen_ai.response.time_to_first_chunk": took})
         return self._receipt()
 
     def finish(self, attempt: AttemptRun) -> Receipt:
@@ -156,6 +160,9 @@ class Operation:
             labels = {**labels, "error.type": error_type}
         took = self._desk.clock.monotonic() - self._began
         self._desk.metrics.record("gen_ai.client.operation.duration", took, labels)
+        log.debug(
+            "%s: %s in %d attempts, %s", self._question.request_id, outcome, self._attempts, error_type or "no error"
+        )
         if self._span.recording:
             self._span.set({"tollway.outcome": outcome, "tollway.attempts": self._attempts})
         self._span.end()

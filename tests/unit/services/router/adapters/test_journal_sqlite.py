@@ -223,6 +223,6 @@ async def test_a_failed_start_leaves_no_lock_behind(
         raise sqlite3.OperationalError("disk I/O error")
 
     monkeypatch.setattr(JournalFile, "create", fail)
-    with pytest.raises(sqlite3.OperationalError):
+    with pytest.raises(OSError, match="There cannot be an attempt journal"):
         SqliteJournal.create(tmp_path, clock, 1.0)
     assert os.listdir(tmp_path) == []

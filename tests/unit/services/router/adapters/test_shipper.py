@@ -295,3 +295,17 @@ async def test_at_the_end_nothing_waits_long_for_a_ledger_that_does_not_answer(t
     await ships.close()
     assert ships.clock.monotonic() - start <= 6
     assert ships.path.exists()
+
+
+async def test_a_shipper_that_dies_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    ships = Ships(tmp_path)
+
+    async def record(request: RecordAttemptsRequest, timeout: float, trace: TraceContext) -> Sequence[RecordedAttempt]:
+        raise AttributeError("a bug")
+
+    ships.ledger.record = record  # type: ignore[method-assign]  # the twin, made worse
+    ships.make(1)
+    await ships.clock.advance(1)
+    assert "Shipping attempts ended" in caplog.text
+    del ships.ledger.record
+    await ships.close()

@@ -215,6 +215,15 @@ async def test_the_clients_deadline_ends_everything(bench: Bench, stream: bool) 
     assert bench.journal.rows[0].status == AttemptStatus.ATTEMPT_STATUS_CANCELLED
 
 
+async def test_a_call_ended_by_the_clients_deadline_is_the_last_even_if_clocks_disagree(
+    bench: Bench, stream: bool
+) -> None:
+    bench.deploy(a=[[Pause(4.99), error(Reason.DEADLINE_EXCEEDED)]], b=[streamed()])
+    told = await bench.failure(bench.ask(stream, timeout=5.0))
+    assert told.reason is Reason.DEADLINE_EXCEEDED
+    assert bench.providers.asked() == ["a/m"]
+
+
 async def test_nobody_is_asked_once_the_deadline_has_passed(bench: Bench, stream: bool) -> None:
     bench.deploy(a=[streamed()])
     told = await bench.failure(bench.ask(stream, timeout=0.0))
