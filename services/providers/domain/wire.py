@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from tollway.providers.v1 import providers_pb2
@@ -35,19 +36,15 @@ class Limits(NamedTuple):
 
 def limits_of(timeouts: providers_pb2.CallTimeouts) -> Limits:
     """The limits a caller set."""
-    return Limits(
-        _seconds(timeouts, "connect"),
-        _seconds(timeouts, "headers"),
-        _seconds(timeouts, "first_token"),
-        _seconds(timeouts, "gap"),
-    )
+    return _limits(timeouts.SerializeToString())
 
 
-def _seconds(timeouts: providers_pb2.CallTimeouts, name: str) -> float | None:
-    if not timeouts.HasField(name):  # type: ignore[arg-type]  # one of the four above
-        return None
-    duration = getattr(timeouts, name)
-    return float(duration.seconds + duration.nanos * 1e-9)
+@lru_cache(maxsize=256)
+def _limits(serialized: bytes) -> Limits:
+    # A router sends the same few sets of limits again and again.
+    timeouts = providers_pb2.CallTimeouts.FromString(serialized)
+    given = {field.name: duration.ToNanoseconds() / 1e9 for field, duration in timeouts.ListFields()}
+    return Limits(**given)
 
 
 MAX_ANSWER = 64 * 2**20

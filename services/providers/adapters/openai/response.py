@@ -69,7 +69,7 @@ def parse(data: bytes) -> Json:
         value = orjson.loads(data)
     except orjson.JSONDecodeError:
         value = orjson.loads(data.decode("utf-8", "replace"))
-    if not isinstance(value, dict):
+    if type(value) is not dict:
         raise ValueError("not an object")
     return value
 

@@ -28,12 +28,9 @@ from tollway.chat.v1 import chat_pb2
 
 Json = dict[str, Any]
 
-_PADDING = "obfuscation"
-"""OpenAI's filler, which hides the length of what an event says. The last of a chunk stands for all of it."""
-_PLAIN_EVENT = frozenset({
-    "id", "object", "created", "model", "choices", "usage", "system_fingerprint", "service_tier", _PADDING,
-})  # fmt: skip
-_PLAIN_CHOICE = frozenset({"index", "delta", "finish_reason", "logprobs"})
+_BARE_EVENT = frozenset({"id", "object", "created", "model", "choices"})
+_KNOWN_EVENT = _BARE_EVENT | {"usage", "system_fingerprint", "service_tier", "obfuscation"}
+_KNOWN_CHOICE = frozenset({"index", "delta", "finish_reason", "logprobs"})
 
 
 class StreamDecoder:
@@ -99,19 +96,12 @@ class StreamDecoder:
             self._end(None if self._finished and not self._open else cut())
 
     def _event(self, event: Json) -> None:
-        if event.get("usage") or not event.keys() <= _PLAIN_EVENT:
-            if named := named_error(event):
-                self._end(named)
-                return
+        if event.keys() != _BARE_EVENT:
             self._beside(event)
+            if self.done:
+                return
         if not self._identified:
             self._identify(event)
-        if tier := event.get("service_tier"):
-            self._say_once("service_tier", tier)
-        if fingerprint := event.get("system_fingerprint"):
-            self._say_once("system_fingerprint", fingerprint)
-        if _PADDING in event:
-            self._extra[_PADDING] = event[_PADDING]
         if choices := event.get("choices"):
             for choice in choices:
                 self._choice(choice, self._chunk.deltas.add())
@@ -143,9 +133,22 @@ class StreamDecoder:
 
     def _beside(self, event: Json) -> None:
         """Keeps what an event says beside its choices: usage, and fields that have no place of their own."""
-        extra = {name: value for name, value in event.items() if name not in _PLAIN_EVENT}
+        if tier := event.get("service_tier"):
+            self._say_once("service_tier", tier)
+        if fingerprint := event.get("system_fingerprint"):
+            self._say_once("system_fingerprint", fingerprint)
+        if "obfuscation" in event:
+            # Filler that hides the length of what an event says: the last of a chunk stands for all of it.
+            self._extra["obfuscation"] = event["obfuscation"]
+        usage = event.get("usage")
+        if not usage and event.keys() <= _KNOWN_EVENT:
+            return
+        if named := named_error(event):
+            self._end(named)
+            return
+        extra = {name: value for name, value in event.items() if name not in _KNOWN_EVENT}
         counted = chat_pb2.ChatChunk()
-        if usage := event.get("usage"):
+        if usage:
             keep_usage(usage, counted, extra)
         news = {name: value for name, value in extra.items() if name not in self._sent or self._sent[name] != value}
         if any(name in self._extra for name in news):
@@ -164,7 +167,8 @@ class StreamDecoder:
             text = delta.get("content") if len(delta) == 1 else None
             if isinstance(text, str):
                 into.text = text
-                self.content_seen = self.content_seen or text != ""
+                if text:
+                    self.content_seen = True
             else:
                 self._delta(delta, index, into)
         if reason := choice.get("finish_reason"):
@@ -174,8 +178,8 @@ class StreamDecoder:
         elif index not in self._finished:
             self._open.add(index)
         logprobs = choice.get("logprobs")
-        if logprobs or not choice.keys() <= _PLAIN_CHOICE:
-            extra = {name: value for name, value in choice.items() if name not in _PLAIN_CHOICE}
+        if logprobs or not choice.keys() <= _KNOWN_CHOICE:
+            extra = {name: value for name, value in choice.items() if name not in _KNOWN_CHOICE}
             if logprobs:
                 keep_logprobs(logprobs, into, extra)
             if extra:
