@@ -181,3 +181,20 @@ async def test_a_handler_may_be_added_while_others_are_served() -> None:
     assert (await failure(method(StringValue()))).code() is grpc.StatusCode.UNIMPLEMENTED
     server.add_registered_method_handlers(SERVICE, {"Late": grpc.unary_unary_rpc_method_handler(echo)})
     assert await method(StringValue(value="a")) == StringValue(value="a")
+
+
+async def test_two_writers_at_once_are_one_too_many() -> None:
+    async def up(requests: Any, context: Any) -> StringValue:
+        await asyncio.sleep(30)
+        return StringValue()
+
+    _, channel = served(Up=grpc.stream_unary_rpc_method_handler(up))
+    call: Any = channel.stream_unary(f"/{SERVICE}/Up")()
+
+    async def write() -> None:
+        while True:
+            await call.write(StringValue())
+
+    with pytest.raises(grpc.aio.InternalError, match="Another task is writing"):
+        await asyncio.gather(write(), write())
+    call.cancel()

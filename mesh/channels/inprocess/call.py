@@ -19,7 +19,10 @@ _CANCELLED = "Locally cancelled by application!"
 
 
 class Call(grpc.aio.Call):
-    """A call that runs whether or not anyone waits for it, until it ends or this object is dropped."""
+    """A call that runs whether or not anyone waits for it, until it ends or this object is dropped.
+
+    A done callback keeps it until it has ended.
+    """
 
     def __init__(self, rpc: Rpc) -> None:
         self._rpc = rpc

@@ -6,12 +6,14 @@ import asyncio
 from collections import deque
 from typing import Any
 
+import grpc
+
 _HIGH, _LOW = 16, 8
 """A writer waits when so many messages are unread, until no more than so many are: fewer switches between tasks."""
 
 
 class Pipe:
-    """Messages in order, from one writer to one reader at a time."""
+    """Messages in order, from a writer to a reader."""
 
     __slots__ = ("_closed", "_loop", "_reader", "_writer", "messages")
 
@@ -35,6 +37,8 @@ class Pipe:
     async def room(self) -> None:
         """Waits until the reader has caught up, or the pipe is closed."""
         while len(self.messages) >= _HIGH and not self._closed:
+            if self._writer is not None and not self._writer.done():
+                raise grpc.aio.InternalError("Another task is writing to this call.")  # as gRPC itself
             self._writer = self._loop.create_future()
             await self._writer
 
@@ -43,8 +47,11 @@ class Pipe:
         while not self.messages:
             if self._closed:
                 return False
-            self._reader = self._loop.create_future()
-            await self._reader
+            if self._reader is not None and not self._reader.done():
+                await asyncio.wait((self._reader,))  # after whoever waits already
+            else:
+                self._reader = self._loop.create_future()
+                await self._reader
         return True
 
     def take(self) -> Any:
