@@ -330,20 +330,3 @@ async def test_a_channel_says_when_it_is_ready_and_when_closed(serve: Serve) -> 
     assert channel.get_state() is grpc.ChannelConnectivity.SHUTDOWN
     with pytest.raises(grpc.aio.UsageError):
         stub.unary(text("a"))
-
-
-async def test_readers_that_wait_at_once_get_a_message_each(serve: Serve) -> None:
-    released = asyncio.Event()
-
-    async def handler(request: StringValue, context: Any) -> AsyncIterator[StringValue]:
-        await released.wait()
-        yield text("a")
-        yield text("b")
-
-    stub = await serve(down=handler)
-    call = stub.down(text(""))
-    readers = [asyncio.create_task(call.read()) for _ in range(2)]
-    await asyncio.sleep(0.02)
-    released.set()
-    async with asyncio.timeout(1):
-        assert sorted([(await reader).value for reader in readers]) == ["a", "b"]

@@ -198,3 +198,20 @@ async def test_two_writers_at_once_are_one_too_many() -> None:
     with pytest.raises(grpc.aio.InternalError, match="Another task is writing"):
         await asyncio.gather(write(), write())
     call.cancel()
+
+
+async def test_readers_that_wait_at_once_get_a_message_each() -> None:
+    released = asyncio.Event()
+
+    async def down(request: StringValue, context: Any) -> AsyncIterator[StringValue]:
+        await released.wait()
+        yield StringValue(value="a")
+        yield StringValue(value="b")
+
+    _, channel = served(Down=grpc.unary_stream_rpc_method_handler(down))
+    call: Any = channel.unary_stream(f"/{SERVICE}/Down")(StringValue())
+    readers = [asyncio.create_task(call.read()) for _ in range(2)]
+    await asyncio.sleep(0.02)
+    released.set()
+    async with asyncio.timeout(1):
+        assert sorted([(await reader).value for reader in readers]) == ["a", "b"]
