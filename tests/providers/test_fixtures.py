@@ -14,6 +14,7 @@ Streams are read whole, cut in two at every byte, and byte by byte.
 from __future__ import annotations
 
 import json
+from base64 import b64decode, b64encode
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -152,8 +153,6 @@ def read_request(path: Path) -> chat_pb2.ChatRequest:
 
 def canonical(value: Any) -> Any:
     """Puts the JSON of `*_json` fields into the base64 that proto-JSON has for bytes."""
-    from base64 import b64encode
-
     if isinstance(value, list):
         return [canonical(each) for each in value]
     if not isinstance(value, dict):
@@ -170,8 +169,6 @@ def readable(message: Message) -> Any:
 
 
 def unpacked(value: Any) -> Any:
-    from base64 import b64decode
-
     if isinstance(value, list):
         return [unpacked(each) for each in value]
     if not isinstance(value, dict):

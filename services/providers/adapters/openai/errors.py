@@ -72,6 +72,11 @@ def named_error(answer: Json) -> TollwayError | None:
     return _named(_unwrap(answer))
 
 
+def choice_error(choice: Json) -> TollwayError:
+    """What a choice says that ended for the reason `error`, as OpenRouter's do."""
+    return _named(_unwrap(choice) if isinstance(choice.get("error"), dict) else {})
+
+
 def event_error(data: bytes) -> TollwayError:
     """What a stream's event of the type `error` says."""
     return _named(_read(data))

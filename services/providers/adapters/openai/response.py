@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from services.providers.adapters.openai.errors import named_error
+from services.providers.adapters.openai.errors import choice_error, named_error
 from services.providers.domain.failures import malformed
 from tollway.chat.v1 import chat_pb2
 
@@ -27,6 +27,8 @@ FINISH_REASONS = {
     "content_filter": chat_pb2.FINISH_REASON_CONTENT_FILTER,
     "function_call": chat_pb2.FINISH_REASON_FUNCTION_CALL,
 }
+FAILED = "error"
+"""A finish reason that is none: the answer broke off."""
 _INPUT_DETAILS = {
     "cached_tokens": "cached_input_tokens",
     "cache_write_tokens": "cache_write_tokens",
@@ -101,12 +103,14 @@ def identify(into: chat_pb2.ChatResponse | chat_pb2.ChatChunk, answer: Json) -> 
 
 
 def _choice(choice: Json, place: int, into: chat_pb2.Choice) -> None:
+    if choice.get("finish_reason") == FAILED:
+        raise choice_error(choice)
     index = choice.pop("index", None)
     into.index = place if index is None else index
     finish(choice.pop("finish_reason", None), into)
     if logprobs := choice.pop("logprobs", None):
         keep_logprobs(logprobs, into, choice)
-    _message(choice.pop("message"), into.message)
+    _message(choice.pop("message", None) or {}, into.message)
     if choice:
         into.extra_json = orjson.dumps(choice)
 

@@ -11,8 +11,9 @@ from typing import Any
 import orjson
 
 from mesh.errors import TollwayError
-from services.providers.adapters.openai.errors import event_error, named_error
+from services.providers.adapters.openai.errors import choice_error, event_error, named_error
 from services.providers.adapters.openai.response import (
+    FAILED,
     NOT_UNDERSTOOD,
     ROLES,
     arguments,
@@ -172,6 +173,9 @@ class StreamDecoder:
             else:
                 self._delta(delta, index, into)
         if reason := choice.get("finish_reason"):
+            if reason == FAILED:
+                self._end(choice_error(choice))
+                return
             finish(reason, into)
             self._finished.add(index)
             self._open.discard(index)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import socket
 from collections.abc import AsyncIterator, Coroutine
@@ -125,8 +126,6 @@ async def test_a_redirect_is_not_followed() -> None:
 
 
 async def test_a_compressed_answer_is_read_although_none_was_asked_for() -> None:
-    import gzip
-
     async def compressed(exchange: Exchange) -> None:
         await exchange.whole(gzip.compress(ANSWER), "200 OK", "content-encoding: gzip")
 
