@@ -25,11 +25,10 @@ _MAX_UPSTREAM_ID = 256
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How an attempt ended. `reason` is one of the error table's, empty for none; `message` is for people."""
+    """How an attempt ended. `reason` is one of the error table's, empty for none."""
 
     status: AttemptStatus.ValueType
     reason: str = ""
-    message: str = ""
 
 
 OK = Ending(ATTEMPT_STATUS_OK)
@@ -63,10 +62,11 @@ def settle(row: Attempt, ending: Ending, counted: Counted, price: Price | None, 
 
 
 def note_upstream(row: Attempt, status: int, request_id: str) -> None:
-    """Writes into the row what the provider's answer said about the call itself."""
-    row.upstream_status = status
-    # A header can hold anything; the ledger's columns cannot.
-    row.upstream_request_id = request_id[:_MAX_UPSTREAM_ID].replace("\0", "")
+    """Writes into the row what the provider's answer said about the call itself, where it said so."""
+    row.upstream_status = status or row.upstream_status
+    if request_id:
+        # A header can hold anything; the ledger's columns cannot.
+        row.upstream_request_id = request_id[:_MAX_UPSTREAM_ID].replace("\0", "")
 
 
 def unsettled(opened: Attempt) -> Attempt:

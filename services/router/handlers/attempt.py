@@ -65,7 +65,7 @@ class AttemptRun:
         try:
             self._entry = desk.journal.opened(self.row)
         except TollwayError as failure:
-            self._span.fail(failure.reason, failure.message)
+            self._span.fail(failure.reason)
             self._span.end()
             raise
 
@@ -143,14 +143,14 @@ class AttemptRun:
         if self._answer is not None and self._answer.begun:
             status = ATTEMPT_STATUS_INTERRUPTED
         if not isinstance(error, TollwayError):
-            return Ending(status, Reason.INTERNAL, str(error))
+            return Ending(status, Reason.INTERNAL)
         if heard_upstream(error):
             self._heard = True
             known = error.metadata
             settlement.note_upstream(self.row, int(known["upstream_status"]), known.get("upstream_request_id", ""))
         if error.reason is Reason.DEADLINE_EXCEEDED and self._is_over_time():
             status = ATTEMPT_STATUS_CANCELLED
-        return Ending(status, error.reason, error.message)
+        return Ending(status, error.reason)
 
     def _is_over_time(self) -> bool:
         deadline = self.question.deadline
@@ -202,5 +202,5 @@ class AttemptRun:
                 {"tollway.attempt_id": row.attempt_id, "tollway.deployment": row.deployment, "tollway.outcome": outcome}
             )
             if ending.status in (ATTEMPT_STATUS_FAILED, ATTEMPT_STATUS_INTERRUPTED):
-                span.fail(ending.reason, ending.message)
+                span.fail(ending.reason)  # and not the message, which may quote the question
         span.end()

@@ -30,4 +30,7 @@ def is_question(message: Any) -> bool:
 def _check(question: Question) -> None:
     if found := violations(question.chat, question.request_id, question.tags):
         message = "; ".join(f"{violation.field}: {violation.description}" for violation in found)
-        raise TollwayError(Reason.INVALID_REQUEST, message, question.about(), violations=found)
+        about = question.about()
+        if any(violation.field == "request_id" for violation in found):
+            del about["request_id"]  # it is not fit to be shown, in a header least of all
+        raise TollwayError(Reason.INVALID_REQUEST, message, about, violations=found)

@@ -108,7 +108,7 @@ class Operation:
             self._end("cancelled", "")
             return
         reason = error.reason if isinstance(error, TollwayError) else Reason.INTERNAL
-        self._span.fail(reason, error.message if isinstance(error, TollwayError) else type(error).__name__)
+        self._span.fail(reason)
         self._end("failed", reason)
 
     # -- what is said about it -------------------------------------------------------------------------------------

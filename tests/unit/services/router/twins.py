@@ -271,6 +271,7 @@ class SeenSpan:
     links: Sequence[TraceContext]
     attributes: dict[str, AttributeValue] = field(default_factory=dict)
     error: str = ""
+    message: str = ""
     ended: int = 0
     recording: bool = True
 
@@ -281,7 +282,7 @@ class SeenSpan:
     def event(self, name: str, attributes: Mapping[str, AttributeValue] | None = None) -> None: ...
 
     def fail(self, error_type: str, message: str = "") -> None:
-        self.error = error_type
+        self.error, self.message = error_type, message
 
     def end(self) -> None:
         self.ended += 1

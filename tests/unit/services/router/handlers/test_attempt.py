@@ -173,6 +173,20 @@ async def test_counts_that_contradict_each_other_leave_a_row_unpriced(bench: Ben
     assert not row.HasField("cost_nanos")
 
 
+async def test_what_the_provider_said_first_of_the_call_stays_when_it_fails_later(bench: Bench) -> None:
+    bench.deploy(a=[[text("a"), error(Reason.UPSTREAM_CUT, upstream_status="200")]])
+    await bench.failure(bench.stream().task)
+    (row,) = bench.journal.rows
+    assert (row.upstream_status, row.upstream_request_id) == (200, "up-1")
+
+
+async def test_spans_hold_no_message_that_may_quote_the_question(bench: Bench) -> None:
+    bench.deploy(a=[error(Reason.UPSTREAM_REJECTED, message="'my secret' is not allowed", upstream_status="400")])
+    await bench.failure(bench.create())
+    assert [span.error for span in bench.tracer.spans] == ["UPSTREAM_REJECTED"] * 2
+    assert "secret" not in repr(bench.tracer.spans)
+
+
 async def test_a_header_of_the_provider_cannot_make_a_row_unbookable(bench: Bench) -> None:
     bench.deploy(a=[error(Reason.UPSTREAM_REJECTED, upstream_status="400", upstream_request_id="a\0b" + "c" * 999)])
     await bench.failure(bench.create())

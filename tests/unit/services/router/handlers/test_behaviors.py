@@ -41,6 +41,13 @@ async def test_a_question_that_cannot_be_asked_reaches_nobody(bench: Bench) -> N
     assert bench.journal.opens == {}
 
 
+async def test_a_request_id_that_is_not_fit_to_be_shown_is_not_shown(bench: Bench) -> None:
+    with pytest.raises(TollwayError) as refused:
+        await mediator(bench).send(CreateChatCompletion(chat(), "a\r\nset-cookie: b", [], PARENT, None))
+    assert [violation.field for violation in refused.value.violations] == ["request_id"]
+    assert "request_id" not in refused.value.metadata
+
+
 async def test_a_question_that_can_be_asked_is(bench: Bench) -> None:
     bench.deploy(a=[streamed()])
     right: tuple[ChatRequest, str, list[str], None, None] = (chat(), "req-1", [], None, None)
