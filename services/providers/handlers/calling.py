@@ -72,10 +72,9 @@ class Call:
             if self._span.recording:
                 self._span.set({"http.response.status_code": answer.status})
             if not 200 <= answer.status < 300:
-                body = await _error_body(answer, self.limits, self._around.clock)
-                raise self._provider.dialect.decode_error(
-                    answer.status, answer.headers, body, self._around.clock.time()
-                )
+                clock = self._around.clock
+                body = await _error_body(answer, clock)
+                raise self._provider.dialect.decode_error(answer.status, answer.headers, body, clock.time())
         except BaseException as error:
             self._leave(error)
             raise
@@ -148,7 +147,7 @@ async def read_whole(answer: Answer, limits: Limits, clock: Clock, limit: int = 
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-async def _error_body(answer: Answer, limits: Limits, clock: Clock) -> bytes:
+async def _error_body(answer: Answer, clock: Clock) -> bytes:
     """As much of it as comes soon: what matters is the status."""
     deadline = clock.monotonic() + _ERROR_WAIT
     body = b""

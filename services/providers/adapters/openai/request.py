@@ -6,16 +6,13 @@ object into object, so that an unknown key goes out where it came in.
 
 from __future__ import annotations
 
-from base64 import b64encode
-from typing import Any
-
 import orjson
 
-from mesh.errors import Reason, TollwayError, invalid
+from mesh.errors import invalid
+from services.providers.adapters.openai.content import put_content
+from services.providers.adapters.openai.extra import Json, json_object, lay_over
 from services.providers.domain.wire import Encoded
 from tollway.chat.v1 import chat_pb2
-
-Json = dict[str, Any]
 
 _ROLES = {
     chat_pb2.ROLE_SYSTEM: "system",
@@ -52,7 +49,7 @@ def encode_request(chat: chat_pb2.ChatRequest, model: str, stream: bool) -> Enco
     """
     if not chat.messages:
         raise invalid("chat.messages", "must hold at least one message")
-    body = _json_object(chat.extra_json, "chat.extra_json")
+    body = json_object(chat.extra_json, "chat.extra_json")
     body["model"] = model
     body["messages"] = [_message(message, f"chat.messages[{i}]") for i, message in enumerate(chat.messages)]
     if chat.HasField("sampling"):
@@ -110,104 +107,24 @@ def _whole(number: float) -> float | int:
 def _message(message: chat_pb2.Message, path: str) -> Json:
     role = _ROLES.get(message.role)
     said: Json = {"role": role} if role else {}
-    _content(message, said, path)
+    put_content(message, said, path)
     if message.name:
         said["name"] = message.name
     if message.tool_calls:
         said["tool_calls"] = [_tool_call(call, f"{path}.tool_calls[{i}]") for i, call in enumerate(message.tool_calls)]
     if message.tool_call_id:
         said["tool_call_id"] = message.tool_call_id
-    _lay_over(said, message, path)
+    lay_over(said, message, path)
     if "role" not in said:
         raise invalid(f"{path}.role", "is missing")
     return said
-
-
-def _content(message: chat_pb2.Message, said: Json, path: str) -> None:
-    """What is said: text alone as a string, nothing as null, everything else part by part.
-
-    Thinking, refusals and earlier sound have no place among the parts; they are fields of the message.
-    """
-    parts = []
-    for i, part in enumerate(message.content):
-        kind = part.WhichOneof("part")
-        if kind == "reasoning":
-            # A signature and redacted thinking mean something to the provider they came from alone; this dialect has
-            # no place for them.
-            said["reasoning_content"] = said.get("reasoning_content", "") + part.reasoning.text
-        elif kind == "refusal":
-            said["refusal"] = said.get("refusal", "") + part.refusal
-        elif kind == "audio" and part.audio.WhichOneof("source") == "id":
-            said["audio"] = {"id": part.audio.id}
-        else:
-            parts.append(_part(part, kind, f"{path}.content[{i}]"))
-    if len(parts) == 1 and parts[0].keys() == {"type", "text"} and parts[0]["type"] == "text":
-        said["content"] = parts[0]["text"]
-    else:
-        said["content"] = parts or None
-
-
-def _part(part: chat_pb2.ContentPart, kind: str | None, path: str) -> Json:
-    said: Json
-    if kind == "text":
-        said = {"type": "text", "text": part.text}
-    elif kind == "image":
-        said = {"type": "image_url", "image_url": _image(part.image, path)}
-    elif kind == "audio":
-        data = b64encode(part.audio.data).decode()
-        said = {"type": "input_audio", "input_audio": {"data": data, "format": part.audio.format}}
-    elif kind == "file":
-        said = {"type": "file", "file": _file(part.file, path)}
-    elif part.extra_json:
-        said = {}
-    else:
-        raise invalid(path, "is empty")
-    return _lay_over(said, part, path)
-
-
-def _image(image: chat_pb2.ImagePart, path: str) -> Json:
-    source = image.WhichOneof("source")
-    if source == "url":
-        said = {"url": image.url}
-    elif source == "data":
-        said = {"url": _data_url(image.media_type or "image/png", image.data)}
-    elif source == "file_id":
-        raise TollwayError(
-            Reason.UNSUPPORTED_FEATURE, f"{path}.image.file_id: this provider takes pictures by URL only"
-        )
-    else:
-        raise invalid(f"{path}.image", "has neither url nor data")
-    if image.detail:
-        said["detail"] = image.detail
-    return said
-
-
-def _file(file: chat_pb2.FilePart, path: str) -> Json:
-    source = file.WhichOneof("source")
-    if source == "file_id":
-        said = {"file_id": file.file_id}
-    elif source == "data":
-        # Without a type it came as bare base64, and goes on as that.
-        bare = b64encode(file.data).decode()
-        said = {"file_data": _data_url(file.media_type, file.data) if file.media_type else bare}
-    elif source == "url":
-        said = {"file_data": file.url}
-    else:
-        raise invalid(f"{path}.file", "has neither data nor file_id nor url")
-    if file.filename:
-        said["filename"] = file.filename
-    return said
-
-
-def _data_url(media_type: str, data: bytes) -> str:
-    return f"data:{media_type};base64,{b64encode(data).decode()}"
 
 
 def _tool_call(call: chat_pb2.ToolCall, path: str) -> Json:
     said: Json = {"id": call.id, "type": call.type or "function"}
     if said["type"] == "function":
         said["function"] = {"name": call.name, "arguments": call.arguments}
-    return _lay_over(said, call, path)
+    return lay_over(said, call, path)
 
 
 def _tool(tool: chat_pb2.ToolDefinition, path: str) -> Json:
@@ -217,16 +134,16 @@ def _tool(tool: chat_pb2.ToolDefinition, path: str) -> Json:
         if tool.description:
             function["description"] = tool.description
         if tool.parameters_json:
-            function["parameters"] = _json_object(tool.parameters_json, f"{path}.parameters_json")
+            function["parameters"] = json_object(tool.parameters_json, f"{path}.parameters_json")
         if tool.HasField("strict"):
             function["strict"] = tool.strict
         said["function"] = function
-    return _lay_over(said, tool, path)
+    return lay_over(said, tool, path)
 
 
 def _tool_choice(choice: chat_pb2.ToolChoice) -> str | Json:
     if choice.extra_json:
-        return _json_object(choice.extra_json, "chat.tool_choice.extra_json")
+        return json_object(choice.extra_json, "chat.tool_choice.extra_json")
     if choice.mode == chat_pb2.TOOL_CHOICE_MODE_NAMED:
         return {"type": "function", "function": {"name": choice.name}}
     if choice.mode not in _TOOL_CHOICES:
@@ -245,39 +162,11 @@ def _response_format(wanted: chat_pb2.ResponseFormat) -> Json:
         if wanted.description:
             schema["description"] = wanted.description
         if wanted.schema_json:
-            schema["schema"] = _json_object(wanted.schema_json, "chat.response_format.schema_json")
+            schema["schema"] = json_object(wanted.schema_json, "chat.response_format.schema_json")
         if wanted.HasField("strict"):
             schema["strict"] = wanted.strict
         said = {"type": "json_schema", "json_schema": schema}
-    _lay_over(said, wanted, "chat.response_format")
+    lay_over(said, wanted, "chat.response_format")
     if not said:
         raise invalid("chat.response_format.kind", "is missing")
     return said
-
-
-def _lay_over(said: Json, message: Any, path: str) -> Json:
-    """Lays a message's extra fields over what was built from its known ones."""
-    if message.extra_json:
-        _merge(said, _json_object(message.extra_json, f"{path}.extra_json"))
-    return said
-
-
-def _merge(into: Json, extra: Json) -> None:
-    for key, value in extra.items():
-        below = into.get(key)
-        if isinstance(value, dict) and isinstance(below, dict):
-            _merge(below, value)
-        else:
-            into[key] = value
-
-
-def _json_object(text: bytes, path: str) -> Json:
-    if not text:
-        return {}
-    try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise invalid(path, f"is not JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise invalid(path, "must be a JSON object")
-    return value

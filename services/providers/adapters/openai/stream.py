@@ -176,9 +176,10 @@ class StreamDecoder:
             if reason == FAILED:
                 self._end(choice_error(choice))
                 return
-            finish(reason, into)
-            self._finished.add(index)
-            self._open.discard(index)
+            if index not in self._finished:  # some say it again with the usage
+                finish(reason, into)
+                self._finished.add(index)
+                self._open.discard(index)
         elif index not in self._finished:
             self._open.add(index)
         logprobs = choice.get("logprobs")
