@@ -116,7 +116,7 @@ async def test_calls_are_remembered_in_order_with_how_they_ended(sim_server: Sim
         await client.chat.completions.create(model="sim", messages=USER, extra_headers={"x-client-request-id": name})
     with pytest.raises(openai.APITimeoutError):
         await client.chat.completions.create(
-            model="silence", messages=USER, timeout=0.05, extra_headers={"x-client-request-id": "c"}
+            model="silence", messages=USER, timeout=0.3, extra_headers={"x-client-request-id": "c"}
         )
     await until_told(sim_server, "cut", 1)
     assert await get(sim_server, "/_sim/calls") == {"total": 3, "served": 2, "cut": 1, "calls": ["a", "b", "c"]}
