@@ -60,7 +60,7 @@ class App:
         method = _known(request.method)
         name = method if route is None else f"{method} {route.template}"
         span = tracer.start(name, Kind.SERVER, trace_parent(request.headers))
-        return Exchange(request, request_id(request.headers), span)
+        return Exchange(request, request_id(request.headers, self._clock.time()), span)
 
     async def _answer(self, exchange: Exchange, route: Route | None, task: asyncio.Task[object]) -> web.StreamResponse:
         """The one place where whatever was raised becomes an answer, or an event in one that has begun."""

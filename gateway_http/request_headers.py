@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 
 from multidict import CIMultiDictProxy
 
 from mesh.config.values import parse_duration
 from mesh.errors import invalid
+from mesh.ids import new_request_id
 from mesh.tracing import TraceContext, parse_traceparent
 
 Headers = CIMultiDictProxy[str]
@@ -24,12 +24,12 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _TAG = re.compile(r"[A-Za-z0-9._/@+-]{1,64}(:[A-Za-z0-9._/@+-]{1,64})?")
 
 
-def request_id(headers: Headers) -> str:
+def request_id(headers: Headers, now: float) -> str:
     """The caller's id for the request; one of ours where there is none, or none that could stand in a log."""
     given = headers.get("x-request-id")
     if given is not None and _REQUEST_ID.fullmatch(given):
         return given
-    return f"req_{os.urandom(16).hex()}"
+    return new_request_id(now)
 
 
 def trace_parent(headers: Headers) -> TraceContext | None:

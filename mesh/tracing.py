@@ -7,12 +7,13 @@ made current across a `yield`: a generator that is pulled shares its caller's co
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from enum import Enum
 from typing import NamedTuple, Protocol
+
+from mesh.ids import random_hex
 
 AttributeValue = str | bool | int | float | Sequence[str]
 _TRACEPARENT = re.compile(
@@ -56,11 +57,11 @@ def parse_traceparent(header: str | None, state: str | None = None) -> TraceCont
 
 
 def new_trace_id() -> str:
-    return os.urandom(16).hex()
+    return random_hex(32)
 
 
 def new_span_id() -> str:
-    return os.urandom(8).hex()
+    return random_hex(16)
 
 
 _current: ContextVar[TraceContext | None] = ContextVar("tollway_trace", default=None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import grpc
 
 from mesh.clock import Clock
+from mesh.ids import new_request_id
 from mesh.mediator import Mediator
 from mesh.tracing import current
 from services.router.handlers.create_chat_completion import CreateChatCompletion
@@ -40,7 +40,11 @@ class RouterServicer(RouterServiceServicer):
         parent = current()
         return await self._mediator.send(
             CreateChatCompletion(
-                request.chat, request.request_id or _new_request_id(), request.tags, parent, self._deadline(context)
+                request.chat,
+                request.request_id or new_request_id(self._clock.time()),
+                request.tags,
+                parent,
+                self._deadline(context),
             )
         )
 
@@ -49,7 +53,11 @@ class RouterServicer(RouterServiceServicer):
     ) -> AsyncIterator[StreamChatCompletionResponse]:
         parent = current()
         command = StreamChatCompletion(
-            request.chat, request.request_id or _new_request_id(), request.tags, parent, self._deadline(context)
+            request.chat,
+            request.request_id or new_request_id(self._clock.time()),
+            request.tags,
+            parent,
+            self._deadline(context),
         )
         async with aclosing(self._mediator.stream(command)) as responses:
             async for response in responses:
@@ -58,11 +66,10 @@ class RouterServicer(RouterServiceServicer):
     async def ListModels(self, request: ListModelsRequest, context: Context) -> ListModelsResponse:
         return await self._mediator.send(ListModels(request.page_size, request.page_token))
 
+    def _request_id(self, given: str) -> str:
+        return given or new_request_id(self._clock.time())
+
     def _deadline(self, context: Context) -> float | None:
         """When the caller stops waiting, on the clock's monotonic time."""
         left = context.time_remaining()
         return None if left is None else self._clock.monotonic() + left
-
-
-def _new_request_id() -> str:
-    return "req_" + os.urandom(16).hex()

@@ -12,6 +12,7 @@ import random
 import sqlite3
 import time
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import aiohttp
@@ -104,15 +105,26 @@ def rows(mesh: Mesh) -> dict[str, str]:
         return dict(database.execute("SELECT attempt_id, state FROM request_logs"))
 
 
+def entries_in_journals(mesh: Mesh) -> int:
+    """What no ledger has answered for yet."""
+    count = 0
+    for journal in (mesh.data_dir / "journal").glob("*.db"):
+        try:
+            with closing(sqlite3.connect(f"file:{journal}?mode=ro", uri=True, timeout=10)) as database:
+                count += database.execute("SELECT count(*) FROM entries").fetchone()[0]
+        except sqlite3.OperationalError:  # it is just being removed: look again
+            count += 1
+    return count
+
+
 async def all_booked(mesh: Mesh, limit: float = 60) -> dict[str, str]:
     """The rows, once none is open and no journal holds anything back."""
     end = time.monotonic() + limit
     while time.monotonic() < end:
-        booked = rows(mesh)
-        await asyncio.sleep(1)
-        if "opened" not in booked.values() and booked == rows(mesh):
+        await asyncio.sleep(0.5)
+        if not entries_in_journals(mesh) and "opened" not in (booked := rows(mesh)).values():
             return booked
-    raise AssertionError(f"still open: {Counter(rows(mesh).values())}\n{mesh.logs()}")
+    raise AssertionError(f"{entries_in_journals(mesh)} not shipped, {Counter(rows(mesh).values())}\n{mesh.logs()}")
 
 
 def second_router(mesh: Mesh, folder: Path, config: Path) -> str:

@@ -78,6 +78,11 @@ def expected(topology: str, method: str, providers: str) -> list[str]:
     return lines
 
 
+def spans_of_an_answer(mesh: Mesh) -> int:
+    """How many there are for a request that took one attempt."""
+    return 6 if mesh.topology == "one process" else 8
+
+
 @pytest.mark.parametrize(
     ("stream", "method", "providers"),
     [(False, "CreateChatCompletion", "CreateCompletion"), (True, "StreamChatCompletion", "StreamCompletion")],
@@ -111,7 +116,8 @@ def test_an_incoming_traceparent_is_joined(traced: tuple[Mesh, Collector]) -> No
     headers = {"traceparent": f"00-{trace_id}-{parent}-01"}
     answer = httpx2.post(f"{mesh.base_url}/chat/completions", json=body, headers=headers, timeout=20)
     assert answer.headers["x-tollway-trace-id"] == trace_id
-    (edge,) = [span for span in collector.trace(trace_id, 6) if span.name == "POST /v1/chat/completions"]
+    spans = collector.trace(trace_id, spans_of_an_answer(mesh))
+    (edge,) = [span for span in spans if span.name == "POST /v1/chat/completions"]
     assert edge.parent_id == parent
 
 
@@ -134,8 +140,7 @@ def test_a_client_that_leaves_leaves_no_span_open_and_no_error_behind(traced: tu
     headers = {"traceparent": f"00-{trace_id}-b7ad6b7169203331-01"}
     with httpx2.stream("POST", f"{mesh.base_url}/chat/completions", json=body, headers=headers, timeout=20) as answer:
         assert next(answer.iter_text())
-    count = 6 if mesh.topology == "one process" else 8
-    spans = collector.trace(trace_id, count)
+    spans = collector.trace(trace_id, spans_of_an_answer(mesh))
     assert not [span.name for span in spans if span.failed]
     assert '"level":"error"' not in mesh.logs()
 
@@ -148,7 +153,7 @@ def test_an_unsampled_parent_exports_nothing(traced: tuple[Mesh, Collector]) -> 
     answer = httpx2.post(f"{mesh.base_url}/chat/completions", json=body, headers=headers, timeout=20)
     assert answer.headers["x-tollway-trace-id"] == trace_id
     marker = httpx2.post(f"{mesh.base_url}/chat/completions", json=body, timeout=20)
-    collector.trace(marker.headers["x-tollway-trace-id"], 6)
+    collector.trace(marker.headers["x-tollway-trace-id"], spans_of_an_answer(mesh))
     assert not [span for span in collector.spans if span.trace_id == trace_id]
 
 

@@ -14,22 +14,25 @@ PARENT = f"00-{TRACE}-{SPAN}-01"
 HERE = TraceContext("1" * 32, "2" * 16, True)
 
 
+NOW = 1_700_000_000.0
+
+
 def given(*pairs: tuple[str, str]) -> headers.Headers:
     return CIMultiDictProxy(CIMultiDict(pairs))
 
 
 @pytest.mark.parametrize("name", ["a", "a" * 128, "2f9c:user@host/1+2=3.4_5-6"])
 def test_a_caller_may_name_its_request(name: str) -> None:
-    assert headers.request_id(given(("X-Request-Id", name))) == name
+    assert headers.request_id(given(("X-Request-Id", name)), NOW) == name
 
 
 @pytest.mark.parametrize("name", ["", "a" * 129, "a b", "a\tb", "é", "a,b", '"'])
 def test_a_name_that_could_not_stand_in_a_log_is_replaced(name: str) -> None:
-    assert re.fullmatch(r"req_[0-9a-f]{32}", headers.request_id(given(("x-request-id", name))))
+    assert re.fullmatch(r"req_[0-9a-f]{32}", headers.request_id(given(("x-request-id", name)), NOW))
 
 
 def test_every_request_without_a_name_gets_its_own() -> None:
-    assert headers.request_id(given()) != headers.request_id(given())
+    assert headers.request_id(given(), NOW) != headers.request_id(given(), NOW)
 
 
 def test_the_caller_s_trace_is_joined() -> None:
