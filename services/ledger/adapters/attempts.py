@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from itertools import chain
 
 from sqlalchemy import Dialect, select, text
 
@@ -14,6 +15,8 @@ from services.ledger.adapters.store import Store
 from tollway.ledger.v1.ledger_pb2 import Attempt
 
 _IDS_AT_ONCE = 1000
+_ROWS_TOGETHER = 50
+"""Rows in a statement. The driver lets go of the interpreter for each, and gets it back when the event loop pauses."""
 # One statement for any number of ids, so that the driver prepares it once.
 _PRESENT = "SELECT attempt_id FROM request_logs WHERE attempt_id IN (SELECT value FROM json_each(?))"
 
@@ -24,7 +27,7 @@ class SqlAttempts:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._encode = encoder(store.dialect)
-        self._upsert = upsert(store.dialect)
+        self._upsert, self._upsert_several = upsert(store.dialect), upsert(store.dialect, _ROWS_TOGETHER)
 
     async def find(self, attempt_ids: Sequence[str]) -> Mapping[str, Attempt]:
         present = [row[0] for row in await self._store.fetch(_PRESENT, (json.dumps(attempt_ids),))]
@@ -39,12 +42,19 @@ class SqlAttempts:
         return found
 
     async def put(self, attempts: Sequence[Attempt]) -> None:
-        if attempts:
-            await self._store.execute_many(self._upsert, [self._encode(attempt) for attempt in attempts])
+        rows = [self._encode(attempt) for attempt in attempts]
+        together = len(rows) - len(rows) % _ROWS_TOGETHER
+        if together:
+            several = [
+                tuple(chain.from_iterable(rows[i : i + _ROWS_TOGETHER])) for i in range(0, together, _ROWS_TOGETHER)
+            ]
+            await self._store.execute_many(self._upsert_several, several)
+        if rows[together:]:
+            await self._store.execute_many(self._upsert, rows[together:])
 
 
-def upsert(dialect: Dialect) -> str:
-    """The statement that writes a row, or moves the one that is there forward; never back, whoever else writes."""
+def upsert(dialect: Dialect, rows: int = 1) -> str:
+    """The statement that writes rows, or moves those that are there forward; never back, whoever else writes."""
     # ON CONFLICT is a dialect's own; only the one in use is imported.
     insert = import_module(f"sqlalchemy.dialects.{dialect.name}").insert(request_logs)
     new = insert.excluded
@@ -56,4 +66,6 @@ def upsert(dialect: Dialect) -> str:
             " OR request_logs.state = 'unsettled' AND excluded.state = 'settled'"
         ),
     )
-    return str(statement.compile(dialect=dialect, column_keys=list(request_logs.columns.keys())))
+    one = str(statement.compile(dialect=dialect, column_keys=list(request_logs.columns.keys())))
+    head, values, tail = one.partition(f"({', '.join(['?'] * len(request_logs.columns))})")
+    return head + ", ".join([values] * rows) + tail

@@ -9,6 +9,7 @@ Small pages: an entry is a few hundred bytes, and each commit writes whole pages
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -29,6 +30,8 @@ _CORRUPT = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 SUFFIX = ".db"
 BATCH = 500
 """Entries that are shipped together."""
+TOGETHER = 64
+"""Entries that are written together at most; SQLite bounds the values in a statement."""
 MOST_BYTES = 2**20
 """What is read at once at most, give or take an entry: gRPC bounds messages, and somebody has to hold it."""
 
@@ -86,11 +89,13 @@ class JournalFile:
             raise
         return cls(path, database)
 
-    def append(self, entry: Entry) -> None:
-        self._execute("INSERT INTO entries VALUES (?, ?, ?)", entry)
-        self.writes += 1
-        if entry.opening is not None:
-            self.pending += 1
+    def append(self, *entries: Entry) -> None:
+        """Writes entries, all or none; at most `TOGETHER`."""
+        # One statement, whatever their number: a commit costs more than what is committed.
+        rows = ", ".join(["(?, ?, ?)"] * len(entries))
+        self._execute(f"INSERT INTO entries VALUES {rows}", [value for entry in entries for value in entry])
+        self.writes += len(entries)
+        self.pending += sum(entry.opening is not None for entry in entries)
 
     def ended(self) -> list[Entry]:
         """The oldest second entries, a batch of them."""
@@ -112,9 +117,11 @@ class JournalFile:
             for entry, message in dead:
                 self._execute(_BURY, (entry.attempt, message, now))
                 gone.append(entry)
-            numbers = [(entry.number,) for entry in gone]
-            numbers += [(entry.opening,) for entry in gone if entry.opening is not None]
-            self._database.executemany("DELETE FROM entries WHERE number = ?", sorted(numbers))
+            numbers = [entry.number for entry in gone]
+            numbers += [entry.opening for entry in gone if entry.opening is not None]
+            self._execute(
+                "DELETE FROM entries WHERE number IN (SELECT value FROM json_each(?))", (json.dumps(numbers),)
+            )
         self.writes += len(numbers)
         self.pending -= sum(entry.opening is not None for entry in gone)
 

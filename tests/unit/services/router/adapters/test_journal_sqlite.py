@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 from collections.abc import AsyncIterator
@@ -43,6 +44,7 @@ async def test_what_is_written_is_there_when_the_process_is_gone(journal: Sqlite
     one, two = attempt(1), attempt(2)
     journal.opened(one)
     journal.settled(journal.opened(two), ended(two))
+    await asyncio.sleep(0)  # the event loop's next turn
     other = JournalFile.adopt(journal.file.path)  # as after a kill: nothing was closed
     assert [Attempt.FromString(entry.attempt) for entry in other.opened()] == [one, two]
     assert [Attempt.FromString(entry.attempt) for entry in other.ended()] == [ended(two)]
@@ -103,6 +105,7 @@ async def test_an_end_that_cannot_be_written_down_is_kept_until_it_can(
     fill_the_disk(journal)
     for number, entry in enumerate(opened):
         journal.settled(entry, ended(attempt(number)))
+    await asyncio.sleep(0)
     assert journal.pending == 50
     assert len(journal.file.ended()) < 50
     assert len(caplog.records) == 1
@@ -110,6 +113,15 @@ async def test_an_end_that_cannot_be_written_down_is_kept_until_it_can(
     await clock.advance(1)
     assert len(journal.file.ended()) == 50
     assert journal.pending == 50
+
+
+async def test_what_ends_is_written_with_what_opens_next(journal: SqliteJournal) -> None:
+    opened = [journal.opened(attempt(number)) for number in range(3)]
+    for number, entry in enumerate(opened):
+        journal.settled(entry, ended(attempt(number)))
+    assert journal.file.ended() == []
+    journal.opened(attempt(3))
+    assert len(journal.file.ended()) == journal.pending == 3
 
 
 async def test_ends_that_could_never_be_written_down_are_told_at_the_end(
