@@ -66,7 +66,8 @@ def _seen(span: Any, service: str) -> Seen:
 def collecting() -> Iterator[Collector]:
     server = grpc.server(ThreadPoolExecutor(4))
     collector = Collector()
-    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(collector, server)
+    register: Any = trace_service_pb2_grpc.add_TraceServiceServicer_to_server
+    register(collector, server)
     collector.endpoint = f"http://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     server.start()
     try:
