@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import json
 import socket
+import weakref
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -15,7 +17,7 @@ import pytest
 from mesh.clock import SystemClock, VirtualClock
 from mesh.errors import Reason, TollwayError
 from services.providers.adapters.sim.server import Sim
-from services.providers.adapters.transport import HttpTransport
+from services.providers.adapters.transport import HttpAnswer, HttpTransport
 from services.providers.domain.wire import Limits, Outgoing
 from tests.unit.services.providers.house import ATTEMPT, House, open_house, text_of
 from tests.unit.services.providers.upstream import Exchange, Play, Upstream, upstream
@@ -133,7 +135,87 @@ async def test_a_compressed_answer_is_read_although_none_was_asked_for() -> None
         assert (await house.create("m", "p")).chat.choices[0].message.content[0].text == "Hi"
 
 
+async def test_a_header_with_a_line_end_in_it_is_not_sent() -> None:
+    async with upstream(whole) as server:
+        transport = HttpTransport(SystemClock())
+        for unfit in ("a\nb: c", "a\r\nb: c", "a\0"):
+            with pytest.raises(ValueError, match="line end"):
+                await transport.open(Outgoing(f"{server.url}/x", b"", {"x": unfit}), Limits())
+        await transport.close()
+    assert server.requests == []
+
+
+async def test_a_user_and_password_in_the_address_are_sent_as_a_header() -> None:
+    async with upstream(whole) as server:
+        transport = HttpTransport(SystemClock())
+        url = server.url.replace("http://", "http://user:word@")
+        (await transport.open(Outgoing(f"{url}/x?y=1", b"", {}), Limits())).close()
+        await transport.close()
+    assert server.requests[0].startswith("POST /v1/x?y=1 HTTP/1.1\r\n")
+    assert server.headers()["authorization"] == "Basic dXNlcjp3b3Jk"
+    assert server.headers()["host"] == f"127.0.0.1:{server.port}"
+
+
+async def test_what_is_said_before_the_answer_is_passed_over() -> None:
+    async def hinting(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n")
+        await exchange.whole(ANSWER)
+
+    async with calling(hinting) as (house, _):
+        assert (await house.create("m", "p")).upstream.status == 200
+
+
+async def test_an_answered_call_leaves_nothing_to_the_garbage_collector() -> None:
+    async with upstream(whole) as server:
+        transport = HttpTransport(SystemClock())
+        await _read_whole(transport, server)
+        gc.collect()
+        gc.disable()
+        try:
+            answer = weakref.ref(await _read_whole(transport, server))
+            await asyncio.sleep(0)
+            assert answer() is None
+        finally:
+            gc.enable()
+        await transport.close()
+
+
+async def _read_whole(transport: HttpTransport, server: Upstream) -> HttpAnswer:
+    answer = await transport.open(Outgoing(f"{server.url}/x", b"", {}), Limits(connect=5, headers=5))
+    while await answer.read(None):
+        pass
+    answer.close()
+    return answer
+
+
 # Connections.
+
+
+async def test_a_question_that_was_answered_before_it_was_read_costs_its_connection() -> None:
+    heads: list[bytes] = []
+
+    async def hasty(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n")
+        writer.transport.pause_reading()  # type: ignore[attr-defined]  # a socket's transport can
+        await gone.wait()
+        writer.close()
+
+    gone = asyncio.Event()
+    server = await asyncio.start_server(hasty, "127.0.0.1", 0)
+    transport = HttpTransport(SystemClock())
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/x"
+    for _ in range(2):
+        async with asyncio.timeout(2):
+            answer = await transport.open(Outgoing(url, b"x" * 20_000_000, {}), Limits())
+            assert answer.status == 413
+            assert await answer.read(None) == b""
+            answer.close()
+    assert len(heads) == 2
+    assert all(b"content-length: 20000000\r\n" in head for head in heads)
+    gone.set()
+    await transport.close()
+    server.close()
 
 
 @pytest.mark.parametrize("play", [whole, stream])
