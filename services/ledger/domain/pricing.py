@@ -39,12 +39,13 @@ def _terms(price: Price) -> Price:
 def news(configured: Iterable[Price], book: PriceBook, unix_seconds: float) -> list[Price]:
     """Of the configured prices, those that differ from what is in force at that time, to take effect then.
 
-    Where the configuration names a model twice, the last one counts.
+    A model's first price holds from the beginning: what was called before the ledger first saw the configuration is
+    not unpriced. Where the configuration names a model twice, the last one counts.
     """
     latest = {(price.provider_name, price.model_name): price for price in configured}
     made = []
     for (provider, model), price in latest.items():
         current = book.in_force(provider, model, unix_seconds)
         if current is None or not same_terms(current, price):
-            made.append(effective_from(price, unix_seconds))
+            made.append(effective_from(price, 0.0 if current is None else unix_seconds))
     return made

@@ -162,6 +162,11 @@ class JournalFile:
         return entries
 
 
+def is_full(batch: Sequence[Entry]) -> bool:
+    """Whether a batch that was read may have left something behind."""
+    return len(batch) == BATCH or sum(len(entry.attempt) for entry in batch) > MOST_BYTES
+
+
 def lock_path(path: Path) -> Path:
     """Where the lock of the journal at `path` is."""
     return path.with_suffix(".lock")

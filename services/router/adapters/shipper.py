@@ -47,11 +47,11 @@ class Shipper:
                 "%d attempts stay in the journal, for the next router here to ship: %s", self._journal.pending, error
             )
 
-    async def ship(self) -> None:
-        """Sends everything there is to send. Raises TollwayError where the ledger does not answer."""
+    async def ship(self, *, all_of_it: bool = True) -> None:
+        """Sends what there is to send: all of it, or what is worth a batch now. Raises TollwayError where it cannot."""
         self._journal.write_what_was_kept()
         self._journal.many.clear()
-        await self._recorder.record_ended(self._journal.file)
+        await self._recorder.record_ended(self._journal.file, all_of_it=all_of_it)
         await self._announce()
 
     async def _announce(self) -> None:
@@ -71,7 +71,7 @@ class Shipper:
         while True:
             await self._wait(failures)
             try:
-                await self.ship()
+                await self.ship(all_of_it=False)
                 failures = 0
             except (TollwayError, sqlite3.Error) as error:
                 if not failures:

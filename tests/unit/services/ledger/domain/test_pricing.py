@@ -39,7 +39,7 @@ def test_only_prices_that_differ_from_those_in_force_are_news() -> None:
     new = Price(provider_name="p", model_name="new", input_nanos_per_1m=3)
     was = Price(provider_name="p", model_name="changed", input_nanos_per_1m=1)
     made = news([same, changed, new], PriceBook([effective_from(same, 1), effective_from(was, 1)]), NOON)
-    assert [price.version for price in made] == ["p/changed@2026-11-24T12:00:00Z", "p/new@2026-11-24T12:00:00Z"]
+    assert [price.version for price in made] == ["p/changed@2026-11-24T12:00:00Z", "p/new@1970-01-01T00:00:00Z"]
 
 
 def test_a_price_that_went_back_to_what_it_once_was_is_news() -> None:

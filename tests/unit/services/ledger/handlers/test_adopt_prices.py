@@ -32,9 +32,9 @@ async def test_only_a_price_that_differs_from_the_one_in_force_makes_a_new_row(
     for later, nanos in enumerate((5, 5, 7, 7, 5)):
         ledger = await start_ledger(replace(settings, prices=(price(nanos),)), VirtualClock(NOW + later))
         seen.append(await local_prices(ledger))
-    assert seen[1] == seen[0] == [(0, 5)]
-    assert seen[3] == seen[2] == [(0, 5), (2, 7)]
-    assert seen[4] == [(0, 5), (2, 7), (4, 5)]
+    assert seen[1] == seen[0] == [(-NOW, 5)]  # the first price holds from the beginning
+    assert seen[3] == seen[2] == [(-NOW, 5), (2, 7)]
+    assert seen[4] == [(-NOW, 5), (2, 7), (4, 5)]
 
 
 async def test_a_seeded_price_can_be_overridden_for_a_provider(

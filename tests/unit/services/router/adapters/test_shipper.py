@@ -309,3 +309,22 @@ async def test_a_shipper_that_dies_says_so(tmp_path: Path, caplog: pytest.LogCap
     assert "Shipping attempts ended" in caplog.text
     del ships.ledger.record
     await ships.close()
+
+
+async def test_what_ends_while_a_small_batch_is_on_its_way_waits_for_the_next(ships: Ships) -> None:
+    numbers = iter(range(1, 100))
+    record = ships.ledger.record
+
+    async def more_ends_meanwhile(
+        request: RecordAttemptsRequest, timeout: float, trace: TraceContext
+    ) -> Sequence[RecordedAttempt]:
+        ships.make(next(numbers))
+        return await record(request, timeout, trace)
+
+    ships.ledger.record = more_ends_meanwhile  # type: ignore[method-assign]  # a ledger under load
+    ships.make(0)
+    await ships.clock.advance(EVERY)
+    assert len(ships.ledger.requests) == 1
+    assert ships.journal.pending == 1
+    await ships.clock.advance(EVERY)
+    assert len(ships.ledger.requests) == 2
