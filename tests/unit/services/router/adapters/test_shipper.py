@@ -311,7 +311,9 @@ async def test_a_shipper_that_dies_says_so(tmp_path: Path, caplog: pytest.LogCap
     await ships.close()
 
 
-async def test_what_ends_while_a_small_batch_is_on_its_way_waits_for_the_next(ships: Ships) -> None:
+async def test_what_ends_while_a_small_batch_is_on_its_way_waits_for_the_next(
+    ships: Ships, monkeypatch: pytest.MonkeyPatch
+) -> None:
     numbers = iter(range(1, 100))
     record = ships.ledger.record
 
@@ -321,10 +323,11 @@ async def test_what_ends_while_a_small_batch_is_on_its_way_waits_for_the_next(sh
         ships.make(next(numbers))
         return await record(request, timeout, trace)
 
-    ships.ledger.record = more_ends_meanwhile  # type: ignore[method-assign]  # a ledger under load
+    monkeypatch.setattr(ships.ledger, "record", more_ends_meanwhile)
     ships.make(0)
     await ships.clock.advance(EVERY)
     assert len(ships.ledger.requests) == 1
     assert ships.journal.pending == 1
     await ships.clock.advance(EVERY)
     assert len(ships.ledger.requests) == 2
+    monkeypatch.undo()
