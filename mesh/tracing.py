@@ -42,11 +42,22 @@ class TraceContext(NamedTuple):  # every call makes some, and a frozen dataclass
 
     @property
     def traceparent(self) -> str:
-        return f"00-{self.trace_id}-{self.span_id}-{'01' if self.sampled else '00'}"
+        written = _Traceparent(f"00-{self.trace_id}-{self.span_id}-{'01' if self.sampled else '00'}")
+        written.place = self
+        return written
+
+
+class _Traceparent(str):
+    """A header that was written here: who gets it within the process need not read it."""
+
+    __slots__ = ("place",)
+    place: TraceContext
 
 
 def parse_traceparent(header: str | None, state: str | None = None) -> TraceContext | None:
     """The place a `traceparent` header names; None for a missing or malformed one (W3C Trace Context, section 3.2)."""
+    if type(header) is _Traceparent and header.place.state == (state or ""):
+        return header.place
     match = _TRACEPARENT.fullmatch(header.strip()) if header else None
     if match is None:
         return None
