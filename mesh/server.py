@@ -83,7 +83,7 @@ class Server:
         self._health.drain()
         self._draining.begin()
         await asyncio.gather(*(server.stop(grace) for server in self._listening))
-        await self._draining.settled(_CLEAN_UP)
+        await asyncio.gather(self._draining.settled(_CLEAN_UP), self._inprocess.settled(_CLEAN_UP))
 
     async def close(self) -> None:
         """Ends serving inside the process too: what still runs is cancelled. For when the services have closed."""

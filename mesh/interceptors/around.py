@@ -8,6 +8,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 import grpc
 
@@ -26,14 +27,18 @@ class Started(Protocol):
     def on_end(self) -> None:
         """The handler came to its end (under a code of its own choice, perhaps)."""
 
-    async def on_error(self, error: BaseException) -> bool:
+    async def on_error(self, error: BaseException, context: Context) -> bool:
         """The handler, or an interceptor inside this one, raised. True: that is no error, and the call ends well.
 
         Raising something else puts that in the error's place.
         """
 
 
-OnStart = Callable[[Context], Started]
+OnStart = Callable[[Context], Started | None]
+"""Begins something with a call. None: its end does not matter."""
+
+_layers: WeakKeyDictionary[Behaviour, tuple[tuple[OnStart, ...], Behaviour]] = WeakKeyDictionary()
+"""What stands around what, for the behaviours made here: one more layer joins those, and costs no coroutine."""
 
 
 class AroundCalls(MethodInterceptor):
@@ -53,22 +58,45 @@ class AroundCalls(MethodInterceptor):
             return handler
         behaviour = behaviour_of(handler)
         inner = _writing(behaviour) if inspect.isasyncgenfunction(behaviour) else behaviour
-        return with_behaviour(handler, _around(on_start, inner))
+        layers, innermost = _layers.get(inner, ((), inner))
+        return with_behaviour(handler, _around((on_start, *layers), innermost))
 
 
-def _around(on_start: OnStart, behaviour: Behaviour) -> Behaviour:
+def _around(layers: tuple[OnStart, ...], behaviour: Behaviour) -> Behaviour:
+    """The behaviour inside the layers, the first outermost."""
+
     async def serve(request: Any, context: Context) -> Any:
-        started = on_start(context)
+        running: list[Started] = []
         try:
+            for on_start in layers:
+                started = on_start(context)
+                if started is not None:
+                    running.append(started)
             response = await behaviour(request, context)
         except BaseException as error:
-            if await started.on_error(error):
-                return None
-            raise
-        started.on_end()
+            await _unwind(running, error, context)
+            return None
+        while running:
+            running.pop().on_end()
         return response
 
+    _layers[serve] = layers, behaviour
     return serve
+
+
+async def _unwind(running: list[Started], error: BaseException, context: Context) -> None:
+    """Tells each what came out of what is inside it. Raises what comes out of the outermost."""
+    while running:
+        try:
+            ends_well = await running.pop().on_error(error, context)
+        except BaseException as another:
+            error = another
+            continue
+        if ends_well:
+            while running:
+                running.pop().on_end()
+            return
+    raise error
 
 
 def _writing(behaviour: Behaviour) -> Behaviour:

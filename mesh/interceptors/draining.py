@@ -7,6 +7,7 @@ import re
 from functools import partial
 from typing import Any
 
+from mesh.channels.inprocess.context import InProcessContext
 from mesh.interceptors.around import AroundCalls, Context, OnStart
 
 _WATCH = re.compile(r"/[^/]+/Watch[A-Z]")
@@ -14,7 +15,10 @@ _WATCH = re.compile(r"/[^/]+/Watch[A-Z]")
 
 
 class Draining(AroundCalls):
-    """Knows the calls that run. Once draining, watches end with OK, and a new one ends at once."""
+    """Knows the calls that run. Once draining, watches end with OK, and a new one ends at once.
+
+    Of calls inside the process it knows the watches alone: the in-process server knows what it runs itself.
+    """
 
     def __init__(self) -> None:
         self._running: set[asyncio.Task[Any]] = set()
@@ -22,8 +26,12 @@ class Draining(AroundCalls):
         self.begun = False
 
     def around(self, method: str) -> OnStart:
-        sets = (self._running, self._watches) if _WATCH.match(method) else (self._running,)
-        return partial(_Running, self, sets)
+        if _WATCH.match(method):
+            return partial(_Running, self, (self._running, self._watches))
+        return self._enter
+
+    def _enter(self, context: Context) -> _Running | None:
+        return None if isinstance(context, InProcessContext) else _Running(self, (self._running,), context)
 
     def begin(self) -> None:
         """Ends the watches."""
@@ -57,7 +65,7 @@ class _Running:
         for each in self._sets:
             each.discard(self._task)
 
-    async def on_error(self, error: BaseException) -> bool:
+    async def on_error(self, error: BaseException, context: Context) -> bool:
         self.on_end()
         ended = self._is_watch and self._draining.begun and isinstance(error, asyncio.CancelledError)
         return ended and self._task.uncancel() == 0  # unless its caller has cancelled it as well

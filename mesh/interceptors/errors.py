@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from functools import partial
 
 import grpc
 
@@ -19,18 +18,19 @@ class Errors(AroundCalls):
     """Turns a TollwayError into its rich status, and anything else into INTERNAL with the whole story in the log."""
 
     def around(self, method: str) -> OnStart:
-        return partial(_Edge, method)
+        edge = _Edge(method)
+        return lambda context: edge
 
 
 class _Edge:
-    __slots__ = ("_context", "_method")
+    """The same for all calls of a method."""
 
-    def __init__(self, method: str, context: Context) -> None:
-        self._method, self._context = method, context
+    def __init__(self, method: str) -> None:
+        self._method = method
 
     def on_end(self) -> None: ...
 
-    async def on_error(self, error: BaseException) -> bool:
+    async def on_error(self, error: BaseException, context: Context) -> bool:
         if isinstance(error, (grpc.aio.AbortError, CallerLeft)):
             return False
         if isinstance(error, asyncio.CancelledError):
@@ -39,22 +39,22 @@ class _Edge:
             error = TollwayError(Reason.CANCELLED, "something this call was waiting for was cancelled")
         if isinstance(error, Exception):
             try:
-                await self._abort(error)
+                await self._abort(error, context)
             except grpc.aio.InternalError:
                 raise CallerLeft from error
         return False
 
-    async def _abort(self, error: Exception) -> None:
-        chosen = self._context.code()
+    async def _abort(self, error: Exception, context: Context) -> None:
+        chosen = context.code()
         if isinstance(error, TollwayError):
-            await status.abort(self._context, error)
+            await status.abort(context, error)
         elif chosen and chosen is not grpc.StatusCode.OK:
-            await self._context.abort(chosen, self._context.details())
+            await context.abort(chosen, context.details())
         else:
             trace = tracing.current()
             known = {"trace_id": trace.trace_id} if trace else {}
             _log.error("%s failed", self._method, exc_info=error, extra={"rpc_method": self._method, **known})
-            await status.abort(self._context, TollwayError(Reason.INTERNAL, "an internal error", known))
+            await status.abort(context, TollwayError(Reason.INTERNAL, "an internal error", known))
 
 
 def _is_cancelled() -> bool:

@@ -8,10 +8,10 @@ from time import perf_counter
 
 import grpc
 
-from mesh.channels.inprocess.context import PEER
+from mesh.channels.inprocess.context import InProcessContext
 from mesh.interceptors.around import AroundCalls, Context, OnStart
 from mesh.metrics import Metrics
-from mesh.tracing import Kind, TraceContext, Tracer, parse_traceparent, set_current
+from mesh.tracing import Kind, Span, TraceContext, Tracer, parse_traceparent, set_current
 
 _SERVER_ERRORS = {
     grpc.StatusCode.UNKNOWN,
@@ -34,11 +34,13 @@ class Telemetry(AroundCalls):
         self._tracer, self._metrics = tracer, metrics
 
     def around(self, method: str) -> OnStart | None:
-        return (
-            None
-            if method.startswith("/grpc.")
-            else partial(_Observed, _Method(method[1:]), self._tracer, self._metrics)
-        )
+        return None if method.startswith("/grpc.") else partial(self._join, _Method(method[1:]))
+
+    def _join(self, method: _Method, context: Context) -> _Observed | None:
+        span = self._tracer.start(method.name, Kind.SERVER, _parent(context))
+        set_current(span.context)
+        metrics = None if isinstance(context, InProcessContext) else self._metrics
+        return _Observed(method, span, metrics, context) if span.recording or metrics else None
 
 
 class _Method:
@@ -59,18 +61,18 @@ class _Method:
 
 
 class _Observed:
+    """A call that something will be told of; how long it took only where `metrics` are given."""
+
     __slots__ = ("_context", "_method", "_metrics", "_span", "_started")
 
-    def __init__(self, method: _Method, tracer: Tracer, metrics: Metrics, context: Context) -> None:
-        self._metrics, self._method, self._context = metrics, method, context
+    def __init__(self, method: _Method, span: Span, metrics: Metrics | None, context: Context) -> None:
+        self._method, self._span, self._metrics, self._context = method, span, metrics, context
         self._started = perf_counter()
-        self._span = tracer.start(method.name, Kind.SERVER, _parent(context))
-        set_current(self._span.context)
 
     def on_end(self) -> None:
         self._tell(self._context.code() or grpc.StatusCode.OK)
 
-    async def on_error(self, error: BaseException) -> bool:
+    async def on_error(self, error: BaseException, context: Context) -> bool:
         if isinstance(error, asyncio.CancelledError):
             late = self._context.time_remaining() == 0
             self._tell(grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED)
@@ -79,7 +81,7 @@ class _Observed:
         return False
 
     def _tell(self, code: grpc.StatusCode) -> None:
-        if self._context.peer() != PEER:
+        if self._metrics is not None:
             seconds = perf_counter() - self._started
             self._metrics.record("rpc.server.call.duration", seconds, self._method.told(code))
         span = self._span
@@ -94,7 +96,8 @@ class _Observed:
 
 def _parent(context: Context) -> TraceContext | None:
     traceparent = tracestate = None
-    for key, value in context.invocation_metadata() or ():
+    metadata = context.sent_metadata if isinstance(context, InProcessContext) else context.invocation_metadata()
+    for key, value in metadata or ():
         if isinstance(value, str):
             if key == "traceparent":
                 traceparent = value

@@ -100,6 +100,11 @@ class InProcessContext(grpc.aio.ServicerContext[Any, Any]):
     def invocation_metadata(self) -> Any:
         return tuple(map(Metadatum._make, self._rpc.metadata))
 
+    @property
+    def sent_metadata(self) -> Metadata:
+        """What the caller sent, as plain pairs."""
+        return self._rpc.metadata
+
     def code(self) -> Any:
         return self._code
 

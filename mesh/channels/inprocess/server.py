@@ -97,6 +97,11 @@ class InProcessServer(grpc.aio.Server):
         if tasks:
             await asyncio.wait(tasks, timeout=_CLEAN_UP)
 
+    async def settled(self, seconds: float) -> None:
+        """Waits for the handlers that run to come to their end, at most that long. New calls are taken meanwhile."""
+        if tasks := [rpc.task for rpc in self.running if rpc.task is not None]:
+            await asyncio.wait(tasks, timeout=seconds)
+
     async def wait_for_termination(self, timeout: float | None = None) -> bool:
         raise grpc.aio.UsageError("An in-process server ends when it is stopped.")
 
