@@ -57,7 +57,7 @@ class StreamDecoder:
         self._tools = ToolCalls()
         self._identified = False
         self._sent: Json = {}
-        self._chunk = chat_pb2.ChatChunk()
+        self._begin_chunk()
         self._extra: Json = {}
         self._full: list[chat_pb2.ChatChunk] = []
 
@@ -105,7 +105,7 @@ class StreamDecoder:
             self._identify(event)
         if choices := event.get("choices"):
             for choice in choices:
-                self._choice(choice, self._chunk.deltas.add())
+                self._choice(choice, self._add())
 
     def _close_chunk(self) -> None:
         chunk = self._chunk
@@ -114,7 +114,11 @@ class StreamDecoder:
             self._extra = {}
         if chunk.deltas or chunk.ByteSize():
             self._full.append(chunk)
-            self._chunk = chat_pb2.ChatChunk()
+            self._begin_chunk()
+
+    def _begin_chunk(self) -> None:
+        self._chunk = chat_pb2.ChatChunk()
+        self._add = self._chunk.deltas.add
 
     def _identify(self, event: Json) -> None:
         """Names the answer, once; Azure's first event has no names yet."""
