@@ -15,6 +15,7 @@ from mesh.errors import Reason, TollwayError, invalid
 from mesh.metrics import Metrics
 from mesh.tracing import AttributeValue, Kind, TraceContext, Tracer
 from services.providers.domain.failures import malformed
+from services.providers.domain.headers import request_id
 from services.providers.domain.patience import Patience
 from services.providers.domain.wire import MAX_ANSWER, MAX_ERROR, Encoded, Limits, Outgoing, limits_of
 from services.providers.ports import Answer, Provider
@@ -107,10 +108,18 @@ class Call:
     def _blame(self, error: TollwayError) -> None:
         redact = self._provider.redact
         error.message = redact(error.message)
-        error.metadata = {
-            "provider": self._provider.name,
-            **{name: redact(value) for name, value in error.metadata.items()},
-        }
+        about = {**self._answered(), **error.metadata}
+        error.metadata = {"provider": self._provider.name, **{name: redact(value) for name, value in about.items()}}
+
+    def _answered(self) -> dict[str, str]:
+        """What is known of an answer that began, whatever became of it: the call did arrive."""
+        answer = self._answer
+        if answer is None:
+            return {}
+        about = {"upstream_status": str(answer.status)}
+        if request := request_id(answer.headers):
+            about["upstream_request_id"] = request
+        return about
 
     def _measure(self, status: int, failed: str) -> None:
         labels: dict[str, str | int | bool] = {

@@ -165,6 +165,32 @@ async def test_every_error_names_the_provider_and_what_it_said(house: House) -> 
     assert error.metadata["upstream_request_id"].startswith("sim-")
 
 
+@pytest.mark.parametrize("streamed", [True, False])
+@pytest.mark.parametrize("fault", ["cut", "silence", "nonsense"])
+async def test_an_error_after_the_headers_says_that_the_provider_answered(fault: str, streamed: bool) -> None:
+    async def answering(exchange: Exchange) -> None:
+        kind = "text/event-stream" if streamed else "application/json"
+        await exchange.head("200 OK", kind, "x-request-id: up-1")
+        if fault == "nonsense":
+            await exchange.chunk(b"data: nonsense\n\n")
+            await exchange.chunk(b"")
+        elif fault == "cut":
+            exchange.cut()
+        else:
+            await exchange.gone()
+
+    async with upstream(answering) as server, open_house({"p": {"base_url": server.url}}) as house:
+        if streamed:
+            error = await house.error("m", "p", first_token=0.05)
+        else:
+            with pytest.raises(TollwayError) as caught:
+                await house.create("m", "p", first_token=0.05)
+            error = caught.value
+    reasons = {"cut": "UPSTREAM_CUT", "silence": "UPSTREAM_SILENT", "nonsense": "UPSTREAM_MALFORMED"}
+    assert error.reason == reasons[fault]
+    assert (error.metadata["upstream_status"], error.metadata["upstream_request_id"]) == ("200", "up-1")
+
+
 class Body:
     """An answer with a body in pieces."""
 
