@@ -49,7 +49,8 @@ class Candidate:
     """A deployment that may answer one question, with its model's name filled in.
 
     `stands_for` is the name it was found under: the model asked for, or a fallback. `columns` holds what is the same in
-    the ledger's row of every attempt on it, `labels` what it is measured under.
+    the ledger's row of every attempt on it, `labels` what it is measured under. `whole_timeouts` are the deployment's
+    for a whole answer, whose headers many providers send when it is done: it may take what the call may take.
     """
 
     stands_for: str
@@ -59,6 +60,7 @@ class Candidate:
     """`provider/model`"""
     columns: Attempt
     labels: Mapping[str, str]
+    whole_timeouts: CallTimeouts
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,4 +132,8 @@ def _deployed(route: Route, name: str, requested: str) -> Iterator[Candidate]:
             "gen_ai.request.model": requested,
             "tollway.provider": deployment.provider,
         }
-        yield Candidate(name, deployment, model, deployed, columns, labels)
+        whole = CallTimeouts()
+        whole.CopyFrom(deployment.timeouts)
+        whole.ClearField("headers")
+        whole.ClearField("first_token")
+        yield Candidate(name, deployment, model, deployed, columns, labels, whole)

@@ -27,7 +27,7 @@ async def complete(providers: ProviderCalls, attempt: AttemptRun) -> ChatRespons
             model=row.model_used,
             attempt_id=row.attempt_id,
             chat=attempt.question.chat,
-            timeouts=deployment.timeouts,
+            timeouts=attempt.candidate.whole_timeouts,
         )
         call = providers.complete(request, attempt.time_allowed, attempt.place)
         if not deployment.drain:

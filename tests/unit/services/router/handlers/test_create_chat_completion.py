@@ -6,7 +6,7 @@ import pytest
 
 from services.router.domain.routes import Deployment
 from tests.unit.services.router.bench import Bench
-from tests.unit.services.router.twins import USAGE, Hang, Pause, answer, chat
+from tests.unit.services.router.twins import USAGE, Hang, Pause, answer, chat, streamed
 from tollway.ledger.v1.ledger_pb2 import AttemptStatus
 from tollway.providers.v1.providers_pb2 import CallTimeouts
 
@@ -31,6 +31,19 @@ async def test_the_provider_is_asked_for_its_own_model_under_the_attempts_id(ben
     assert call.request.attempt_id == bench.journal.rows[0].attempt_id
     assert call.request.timeouts == timeouts
     assert call.trace == bench.tracer.named("attempt 1 a/m")[0].context
+
+
+async def test_a_whole_answer_may_take_as_long_as_its_call_before_anything_shows(bench: Bench) -> None:
+    timeouts = CallTimeouts()
+    for limit in (timeouts.connect, timeouts.headers, timeouts.first_token, timeouts.gap):
+        limit.FromSeconds(7)
+    bench.deploy(Deployment("a", "m", timeouts=timeouts, total=90.0), a=[answer(), streamed()])
+    await bench.create()
+    await bench.stream().task
+    whole, stream = bench.providers.calls
+    assert stream.request.timeouts == timeouts
+    assert whole.request.timeouts == CallTimeouts(connect=timeouts.connect, gap=timeouts.gap)
+    assert whole.timeout == 90.0
 
 
 async def test_a_client_that_leaves_stops_the_provider_at_once(bench: Bench) -> None:
