@@ -74,8 +74,9 @@ def _around(layers: tuple[OnStart, ...], behaviour: Behaviour) -> Behaviour:
                     running.append(started)
             response = await behaviour(request, context)
         except BaseException as error:
-            await _unwind(running, error, context)
-            return None
+            if await _unwind(running, error, context):
+                return None
+            raise
         while running:
             running.pop().on_end()
         return response
@@ -84,19 +85,26 @@ def _around(layers: tuple[OnStart, ...], behaviour: Behaviour) -> Behaviour:
     return serve
 
 
-async def _unwind(running: list[Started], error: BaseException, context: Context) -> None:
-    """Tells each what came out of what is inside it. Raises what comes out of the outermost."""
+async def _unwind(running: list[Started], error: BaseException, context: Context) -> bool:
+    """Tells each what came out of what is inside it: True if the call ends well, False if with `error` itself.
+
+    Raises what one of them put in its place.
+    """
+    raised = error
     while running:
         try:
-            ends_well = await running.pop().on_error(error, context)
-        except BaseException as another:
-            error = another
-            continue
-        if ends_well:
-            while running:
-                running.pop().on_end()
-            return
-    raise error
+            if await running.pop().on_error(raised, context):
+                while running:
+                    running.pop().on_end()
+                return True
+        except BaseException as another:  # noqa: BLE001 - it is raised once all know of it
+            raised = another
+    if raised is error:
+        return False
+    try:
+        raise raised
+    finally:
+        del raised  # it holds this frame
 
 
 def _writing(behaviour: Behaviour) -> Behaviour:
