@@ -32,7 +32,7 @@ meets a connection that is just being closed."""
 class Connection(web.RequestHandler):
     """`begin` and `end` mark the time in which a request is being answered, by which task."""
 
-    __slots__ = ("_clock", "_head_timeout", "_head_timer", "_heard", "_task")
+    __slots__ = ("_clock", "_head_deadline", "_head_timeout", "_head_timer", "_heard", "_task")
 
     def __init__(
         self, server: web.Server, loop: asyncio.AbstractEventLoop, *, clock: Clock, head_timeout: float
@@ -46,7 +46,9 @@ class Connection(web.RequestHandler):
             auto_decompress=False,
         )
         self._clock, self._head_timeout = clock, head_timeout
+        self._head_deadline: float | None = None
         self._head_timer: Timer | None = None
+        """Looks after the deadline. It is left running when that is lifted: most requests come whole, and in a row."""
         self._heard = False
         self._task: asyncio.Task[object] | None = None
 
@@ -56,7 +58,7 @@ class Connection(web.RequestHandler):
 
     def begin(self, task: asyncio.Task[object]) -> None:
         self._task = task
-        self._stop_timer()
+        self._head_deadline = None
 
     def end(self, task: asyncio.Task[object]) -> None:
         if self._task is task:  # the next request may have begun already
@@ -64,16 +66,18 @@ class Connection(web.RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self._start_timer()
+        self._expect_head()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         self._heard = True
-        if self._head_timer is None and self._task is None:
-            self._start_timer()
+        if self._head_deadline is None and self._task is None:
+            self._expect_head()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self._stop_timer()
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
         super().connection_lost(exc)
 
     def handle_error(
@@ -91,13 +95,20 @@ class Connection(web.RequestHandler):
             raise ConnectionError("an answer is under way, and no other can be given")
         return _closing_response(error)
 
-    def _start_timer(self) -> None:
-        self._head_timer = self._clock.call_later(self._head_timeout, self._give_up)
+    def _expect_head(self) -> None:
+        self._head_deadline = self._clock.monotonic() + self._head_timeout
+        if self._head_timer is None:
+            self._head_timer = self._clock.call_later(self._head_timeout, self._look_after_head)
 
-    def _stop_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+    def _look_after_head(self) -> None:
+        self._head_timer = None
+        if self._head_deadline is None:
+            return
+        left = self._head_deadline - self._clock.monotonic()
+        if left > 0:
+            self._head_timer = self._clock.call_later(left, self._look_after_head)
+        else:
+            self._give_up()
 
     def _give_up(self) -> None:
         if self._heard and self.transport is not None:  # whoever said nothing expects no answer
