@@ -63,10 +63,11 @@ class ChunkEncoder:
         """The events to write now, maybe none."""
         self._read_envelope(chunk)
         events: list[bytes] = []
+        before, behind = self._text_prefix, self._text_suffix
         for delta in chunk.deltas:
             fields = delta.ListFields()
             if self._plain and len(fields) == 1 and fields[0][0] is _TEXT:
-                events += (self._text_prefix, encode_json(fields[0][1]), self._text_suffix)
+                events += (before, encode_json(fields[0][1]), behind)
             elif fields:
                 self._encode_delta(delta, {field.name for field, _ in fields}, events)
         return _on_one_line_each(b"".join(events))

@@ -24,7 +24,7 @@ class Metadatum(NamedTuple):
 
 def checked(metadata: Iterable[tuple[str, str | bytes]]) -> Metadata:
     """The metadata, if HTTP/2 could carry it. Raises grpc.aio.InternalError naming the entry that it could not."""
-    entries = tuple((key, value) for key, value in metadata)
+    entries = tuple([(key, value) for key, value in metadata])
     for key, value in entries:
         if key not in _good_keys:
             _check_key(key)
