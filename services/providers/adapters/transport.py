@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import RawResponseMessage
@@ -42,7 +43,7 @@ class HttpTransport:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._connector = aiohttp.TCPConnector(limit=0)
+        self._connector = _Connector(limit=0)
         self._address = lru_cache(_URLS_KEPT)(_address)
 
     async def open(self, call: Outgoing, limits: Limits) -> HttpAnswer:
@@ -71,6 +72,19 @@ class HttpTransport:
 
     async def close(self) -> None:
         await self._connector.close()
+
+
+class _Connection(ResponseHandler):
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        # Called for each chunk that is taken, of which a stream has one a token: mostly, nothing is paused.
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
+
+class _Connector(aiohttp.TCPConnector):
+    def __init__(self, *, limit: int) -> None:
+        super().__init__(limit=limit)
+        self._factory = partial[ResponseHandler](_Connection, loop=asyncio.get_running_loop())
 
 
 @dataclass(frozen=True, slots=True)
