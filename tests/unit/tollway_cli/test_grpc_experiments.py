@@ -14,15 +14,15 @@ def start(**environ: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_grpc_still_knows_the_experiments_that_are_switched_off():
+def test_grpc_still_knows_the_experiments_that_are_switched_off() -> None:
     started = start()
     assert started.stdout.split() == ["-event_engine_client,-event_engine_listener"]
     assert "Unknown experiment" not in started.stderr
 
 
-def test_grpc_would_complain_of_an_experiment_it_does_not_know():
+def test_grpc_would_complain_of_an_experiment_it_does_not_know() -> None:
     assert "Unknown experiment" in start(GRPC_EXPERIMENTS="-no_such_thing").stderr
 
 
-def test_experiments_of_the_environment_stand():
+def test_experiments_of_the_environment_stand() -> None:
     assert start(GRPC_EXPERIMENTS="-event_engine_client").stdout.split() == ["-event_engine_client"]
