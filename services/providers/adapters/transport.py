@@ -84,7 +84,8 @@ class _Connection(ResponseHandler):
 class _Connector(aiohttp.TCPConnector):
     def __init__(self, *, limit: int) -> None:
         super().__init__(limit=limit)
-        self._factory = partial[ResponseHandler](_Connection, loop=asyncio.get_running_loop())
+        made: type[ResponseHandler] = _Connection
+        self._factory = partial(made, loop=asyncio.get_running_loop())
 
 
 @dataclass(frozen=True, slots=True)
