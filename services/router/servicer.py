@@ -66,9 +66,6 @@ class RouterServicer(RouterServiceServicer):
     async def ListModels(self, request: ListModelsRequest, context: Context) -> ListModelsResponse:
         return await self._mediator.send(ListModels(request.page_size, request.page_token))
 
-    def _request_id(self, given: str) -> str:
-        return given or new_request_id(self._clock.time())
-
     def _deadline(self, context: Context) -> float | None:
         """When the caller stops waiting, on the clock's monotonic time."""
         left = context.time_remaining()
