@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-import time
+import time as system
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Protocol
@@ -37,11 +37,9 @@ class Clock(Protocol):
 class SystemClock:
     """The machine's clock, and the event loop's timers."""
 
-    def time(self) -> float:
-        return time.time()
-
-    def monotonic(self) -> float:
-        return time.monotonic()
+    # Asked a dozen times a request: the system's functions themselves, without one of ours around them.
+    time = staticmethod(system.time)
+    monotonic = staticmethod(system.monotonic)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
