@@ -25,6 +25,7 @@ from services.router.adapters.providers_grpc import GrpcProviderCalls
 from services.router.adapters.recording import Recorder
 from services.router.adapters.shipper import Shipper
 from services.router.domain import genai
+from services.router.domain.fleet import Fleet
 from services.router.domain.routes import Deployment, Route, Routes
 from services.router.domain.schedule import Schedule
 from services.router.domain.settlement import set_time
@@ -103,7 +104,7 @@ async def start(
     await prices.start(_PATIENCE_FOR_PRICES)
     drains, calls = Drains(clock), GrpcProviderCalls(providers)
     schedule = Schedule(settings.retry_after_wait, random.random)
-    desk = Desk(routes, schedule, calls, journal, prices, drains, clock, tracer, metrics)
+    desk = Desk(routes, schedule, calls, journal, prices, drains, Fleet(), clock, tracer, metrics)
     servicer = RouterServicer(_mediator(desk, loaded), clock)
     hops = MappingProxyType(
         {"tollway.providers.v1.ProviderService": providers, "tollway.ledger.v1.LedgerService": ledger}

@@ -45,6 +45,8 @@ class RouterServicer(RouterServiceServicer):
                 request.tags,
                 parent,
                 self._deadline(context),
+                request.preferences,
+                _credentials(context),
             )
         )
 
@@ -58,6 +60,8 @@ class RouterServicer(RouterServiceServicer):
             request.tags,
             parent,
             self._deadline(context),
+            request.preferences,
+            _credentials(context),
         )
         async with aclosing(self._mediator.stream(command)) as responses:
             async for response in responses:
@@ -70,3 +74,11 @@ class RouterServicer(RouterServiceServicer):
         """When the caller stops waiting, on the clock's monotonic time."""
         left = context.time_remaining()
         return None if left is None else self._clock.monotonic() + left
+
+
+def _credentials(context: Context) -> str:
+    """What the caller shows for itself, as HTTP has it: `Bearer …`. Empty: nothing."""
+    for key, value in context.invocation_metadata() or ():
+        if key == "authorization":
+            return str(value)
+    return ""

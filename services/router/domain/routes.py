@@ -117,9 +117,6 @@ def _deployed(route: Route, name: str, requested: str) -> Iterator[Candidate]:
             continue
         deployed = f"{deployment.provider}/{model}"
         columns = Attempt(
-            tenant="default",
-            project="default",
-            api_key_id="local",
             model_requested=requested,
             model_used=model,
             model_provider=deployment.model_provider,

@@ -57,6 +57,7 @@ class AttemptRun:
         self._handed_over = False
         self._answer: Answer | None = None
         self._response = _NOTHING
+        self._standing = desk.fleet.standing(candidate.name)
         self._span = desk.tracer.start(f"attempt {number} {candidate.name}", Kind.INTERNAL, parent)
         self.place = self._span.context
         """In the trace."""
@@ -68,11 +69,14 @@ class AttemptRun:
             self._span.fail(failure.reason)
             self._span.end()
             raise
+        self._standing.in_flight += 1
 
     def _opened_row(self, number: int, streamed: bool) -> Attempt:
         now = self._desk.clock.time()
         row = Attempt()
         row.CopyFrom(self.candidate.columns)
+        principal = self.question.principal
+        row.tenant, row.project, row.api_key_id = principal.tenant, principal.project, principal.key
         row.attempt_id = uuid7(now)
         row.request_id = self.question.request_id
         row.trace_id = self.place.trace_id
@@ -157,6 +161,7 @@ class AttemptRun:
         return deadline is not None and deadline - self._began <= self.candidate.deployment.total
 
     def _settle(self, ending: Ending) -> None:
+        self._standing.in_flight -= 1
         clock, row = self._desk.clock, self.row
         counted = self._counted(ending)
         price = None

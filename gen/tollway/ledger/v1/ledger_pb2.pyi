@@ -107,6 +107,34 @@ PROVENANCE_UNSETTLED: Provenance.ValueType  # 4
 """Not known: the router was lost, or the call failed before an answer."""
 Global___Provenance: _TypeAlias = Provenance  # noqa: Y015
 
+class _AttemptKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AttemptKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AttemptKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ATTEMPT_KIND_UNSPECIFIED: _AttemptKind.ValueType  # 0
+    """A request's first call, a retry or another deployment's turn."""
+    ATTEMPT_KIND_HEDGE: _AttemptKind.ValueType  # 1
+    """A second call, made because the first was slow. The one that was not needed is CANCELLED."""
+    ATTEMPT_KIND_CONTINUATION: _AttemptKind.ValueType  # 2
+    """A call that continues an answer which broke off."""
+    ATTEMPT_KIND_CACHE_HIT: _AttemptKind.ValueType  # 3
+    """No call at all: the answer came out of the response cache, and cost nothing."""
+
+class AttemptKind(_AttemptKind, metaclass=_AttemptKindEnumTypeWrapper):
+    """Why there is an attempt."""
+
+ATTEMPT_KIND_UNSPECIFIED: AttemptKind.ValueType  # 0
+"""A request's first call, a retry or another deployment's turn."""
+ATTEMPT_KIND_HEDGE: AttemptKind.ValueType  # 1
+"""A second call, made because the first was slow. The one that was not needed is CANCELLED."""
+ATTEMPT_KIND_CONTINUATION: AttemptKind.ValueType  # 2
+"""A call that continues an answer which broke off."""
+ATTEMPT_KIND_CACHE_HIT: AttemptKind.ValueType  # 3
+"""No call at all: the answer came out of the response cache, and cost nothing."""
+Global___AttemptKind: _TypeAlias = AttemptKind  # noqa: Y015
+
 class _RecordOutcome:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -167,7 +195,7 @@ Global___SpendDimension: _TypeAlias = SpendDimension  # noqa: Y015
 
 @_typing.final
 class Attempt(_message.Message):
-    """One upstream call."""
+    """One upstream call, or an answer given out of the cache."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -200,6 +228,7 @@ class Attempt(_message.Message):
     RESPONSE_TIME_MS_FIELD_NUMBER: _builtins.int
     TIME_TO_FIRST_TOKEN_MS_FIELD_NUMBER: _builtins.int
     FINISH_REASON_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
     attempt_id: _builtins.str
     """UUIDv7 in its text form; the upstream saw it as `x-client-request-id`."""
     request_id: _builtins.str
@@ -244,6 +273,7 @@ class Attempt(_message.Message):
     """From opened to the first content. Absent: none came."""
     finish_reason: _builtins.str
     """First, over all choices: the finish reason's name. Empty: none came."""
+    kind: Global___AttemptKind.ValueType
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """When the attempt was opened."""
@@ -288,10 +318,11 @@ class Attempt(_message.Message):
         response_time_ms: _builtins.int = ...,
         time_to_first_token_ms: _builtins.int | None = ...,
         finish_reason: _builtins.str = ...,
+        kind: Global___AttemptKind.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_cost_nanos", b"_cost_nanos", "_time_to_first_token_ms", b"_time_to_first_token_ms", "cost_nanos", b"cost_nanos", "end_time", b"end_time", "start_time", b"start_time", "time_to_first_token_ms", b"time_to_first_token_ms", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost_nanos", b"_cost_nanos", "_time_to_first_token_ms", b"_time_to_first_token_ms", "api_key_id", b"api_key_id", "attempt_id", b"attempt_id", "attempt_number", b"attempt_number", "cost_nanos", b"cost_nanos", "deployment", b"deployment", "end_time", b"end_time", "error_reason", b"error_reason", "finish_reason", b"finish_reason", "model_provider", b"model_provider", "model_requested", b"model_requested", "model_used", b"model_used", "price_version", b"price_version", "project", b"project", "provenance", b"provenance", "provider_name", b"provider_name", "request_id", b"request_id", "response_time_ms", b"response_time_ms", "span_id", b"span_id", "start_time", b"start_time", "state", b"state", "status", b"status", "streamed", b"streamed", "tags", b"tags", "tenant", b"tenant", "time_to_first_token_ms", b"time_to_first_token_ms", "trace_id", b"trace_id", "upstream_request_id", b"upstream_request_id", "upstream_status", b"upstream_status", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost_nanos", b"_cost_nanos", "_time_to_first_token_ms", b"_time_to_first_token_ms", "api_key_id", b"api_key_id", "attempt_id", b"attempt_id", "attempt_number", b"attempt_number", "cost_nanos", b"cost_nanos", "deployment", b"deployment", "end_time", b"end_time", "error_reason", b"error_reason", "finish_reason", b"finish_reason", "kind", b"kind", "model_provider", b"model_provider", "model_requested", b"model_requested", "model_used", b"model_used", "price_version", b"price_version", "project", b"project", "provenance", b"provenance", "provider_name", b"provider_name", "request_id", b"request_id", "response_time_ms", b"response_time_ms", "span_id", b"span_id", "start_time", b"start_time", "state", b"state", "status", b"status", "streamed", b"streamed", "tags", b"tags", "tenant", b"tenant", "time_to_first_token_ms", b"time_to_first_token_ms", "trace_id", b"trace_id", "upstream_request_id", b"upstream_request_id", "upstream_status", b"upstream_status", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cost_nanos: _TypeAlias = _typing.Literal["cost_nanos"]  # noqa: Y015
     _WhichOneofArgType__cost_nanos: _TypeAlias = _typing.Literal["_cost_nanos", b"_cost_nanos"]  # noqa: Y015

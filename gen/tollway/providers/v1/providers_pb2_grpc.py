@@ -54,6 +54,11 @@ class ProviderServiceStub:
                 request_serializer=tollway_dot_providers_dot_v1_dot_providers__pb2.ListProviderModelsRequest.SerializeToString,
                 response_deserializer=tollway_dot_providers_dot_v1_dot_providers__pb2.ListProviderModelsResponse.FromString,
                 _registered_method=True)
+        self.CheckHealth = channel.unary_unary(
+                '/tollway.providers.v1.ProviderService/CheckHealth',
+                request_serializer=tollway_dot_providers_dot_v1_dot_providers__pb2.CheckHealthRequest.SerializeToString,
+                response_deserializer=tollway_dot_providers_dot_v1_dot_providers__pb2.CheckHealthResponse.FromString,
+                _registered_method=True)
 
 
 class ProviderServiceServicer:
@@ -94,6 +99,16 @@ class ProviderServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CheckHealth(self, request, context):
+        """Looks whether a provider can be reached and takes the configured credentials, at no cost: no model is asked.
+
+        Called by the router. Statuses: OK where it can, NOT_FOUND for a provider that is not configured; what the upstream
+        showed, as CreateCompletion's. The RPC's deadline bounds the look.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ProviderServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -111,6 +126,11 @@ def add_ProviderServiceServicer_to_server(servicer, server):
                     servicer.ListProviderModels,
                     request_deserializer=tollway_dot_providers_dot_v1_dot_providers__pb2.ListProviderModelsRequest.FromString,
                     response_serializer=tollway_dot_providers_dot_v1_dot_providers__pb2.ListProviderModelsResponse.SerializeToString,
+            ),
+            'CheckHealth': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckHealth,
+                    request_deserializer=tollway_dot_providers_dot_v1_dot_providers__pb2.CheckHealthRequest.FromString,
+                    response_serializer=tollway_dot_providers_dot_v1_dot_providers__pb2.CheckHealthResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -199,6 +219,33 @@ class ProviderService:
             '/tollway.providers.v1.ProviderService/ListProviderModels',
             tollway_dot_providers_dot_v1_dot_providers__pb2.ListProviderModelsRequest.SerializeToString,
             tollway_dot_providers_dot_v1_dot_providers__pb2.ListProviderModelsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckHealth(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tollway.providers.v1.ProviderService/CheckHealth',
+            tollway_dot_providers_dot_v1_dot_providers__pb2.CheckHealthRequest.SerializeToString,
+            tollway_dot_providers_dot_v1_dot_providers__pb2.CheckHealthResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -56,6 +56,12 @@ class ProviderServiceStub:
 
     Called by the router. Statuses: OK alone.
     """
+    CheckHealth: _grpc.UnaryUnaryMultiCallable[_providers_pb2.CheckHealthRequest, _providers_pb2.CheckHealthResponse]
+    """Looks whether a provider can be reached and takes the configured credentials, at no cost: no model is asked.
+
+    Called by the router. Statuses: OK where it can, NOT_FOUND for a provider that is not configured; what the upstream
+    showed, as CreateCompletion's. The RPC's deadline bounds the look.
+    """
 
 @_typing.type_check_only
 class ProviderServiceAsyncStub(ProviderServiceStub):
@@ -84,6 +90,12 @@ class ProviderServiceAsyncStub(ProviderServiceStub):
     """Lists the models of the configured providers that are known without asking them.
 
     Called by the router. Statuses: OK alone.
+    """
+    CheckHealth: _aio.UnaryUnaryMultiCallable[_providers_pb2.CheckHealthRequest, _providers_pb2.CheckHealthResponse]  # type: ignore[assignment]
+    """Looks whether a provider can be reached and takes the configured credentials, at no cost: no model is asked.
+
+    Called by the router. Statuses: OK where it can, NOT_FOUND for a provider that is not configured; what the upstream
+    showed, as CreateCompletion's. The RPC's deadline bounds the look.
     """
 
 class ProviderServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -128,6 +140,18 @@ class ProviderServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists the models of the configured providers that are known without asking them.
 
         Called by the router. Statuses: OK alone.
+        """
+
+    @_abc_1.abstractmethod
+    def CheckHealth(
+        self,
+        request: _providers_pb2.CheckHealthRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_providers_pb2.CheckHealthResponse, _abc.Awaitable[_providers_pb2.CheckHealthResponse]]:
+        """Looks whether a provider can be reached and takes the configured credentials, at no cost: no model is asked.
+
+        Called by the router. Statuses: OK where it can, NOT_FOUND for a provider that is not configured; what the upstream
+        showed, as CreateCompletion's. The RPC's deadline bounds the look.
         """
 
 def add_ProviderServiceServicer_to_server(servicer: ProviderServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -5,9 +5,11 @@ Asking a model, whoever provides it."""
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from tollway.chat.v1 import chat_pb2 as _chat_pb2
 import builtins as _builtins
 import sys
@@ -20,6 +22,118 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _CacheMode:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CacheModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CacheMode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CACHE_MODE_UNSPECIFIED: _CacheMode.ValueType  # 0
+    """As configured for the model and the key."""
+    CACHE_MODE_USE: _CacheMode.ValueType  # 1
+    """Answer from it, and keep the answer."""
+    CACHE_MODE_BYPASS: _CacheMode.ValueType  # 2
+    """Neither look nor keep."""
+    CACHE_MODE_REFRESH: _CacheMode.ValueType  # 3
+    """Do not look, but keep the answer."""
+
+class CacheMode(_CacheMode, metaclass=_CacheModeEnumTypeWrapper):
+    """What the response cache may do with a question."""
+
+CACHE_MODE_UNSPECIFIED: CacheMode.ValueType  # 0
+"""As configured for the model and the key."""
+CACHE_MODE_USE: CacheMode.ValueType  # 1
+"""Answer from it, and keep the answer."""
+CACHE_MODE_BYPASS: CacheMode.ValueType  # 2
+"""Neither look nor keep."""
+CACHE_MODE_REFRESH: CacheMode.ValueType  # 3
+"""Do not look, but keep the answer."""
+Global___CacheMode: _TypeAlias = CacheMode  # noqa: Y015
+
+class _CacheOutcome:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CacheOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CacheOutcome.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CACHE_OUTCOME_UNSPECIFIED: _CacheOutcome.ValueType  # 0
+    """It was not asked."""
+    CACHE_OUTCOME_HIT: _CacheOutcome.ValueType  # 1
+    """The answer comes from it."""
+    CACHE_OUTCOME_MISS: _CacheOutcome.ValueType  # 2
+    """It had none, and keeps this one."""
+    CACHE_OUTCOME_REFRESHED: _CacheOutcome.ValueType  # 3
+    """It was told not to look, and keeps this one."""
+
+class CacheOutcome(_CacheOutcome, metaclass=_CacheOutcomeEnumTypeWrapper):
+    """What the response cache had to do with an answer."""
+
+CACHE_OUTCOME_UNSPECIFIED: CacheOutcome.ValueType  # 0
+"""It was not asked."""
+CACHE_OUTCOME_HIT: CacheOutcome.ValueType  # 1
+"""The answer comes from it."""
+CACHE_OUTCOME_MISS: CacheOutcome.ValueType  # 2
+"""It had none, and keeps this one."""
+CACHE_OUTCOME_REFRESHED: CacheOutcome.ValueType  # 3
+"""It was told not to look, and keeps this one."""
+Global___CacheOutcome: _TypeAlias = CacheOutcome  # noqa: Y015
+
+class _Continuation:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ContinuationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Continuation.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CONTINUATION_UNSPECIFIED: _Continuation.ValueType  # 0
+    CONTINUATION_PREFILL: _Continuation.ValueType  # 1
+    """A deployment was given what had been said, and went on from there."""
+    CONTINUATION_SPLICE: _Continuation.ValueType  # 2
+    """A deployment answered anew, and began with what had been said."""
+
+class Continuation(_Continuation, metaclass=_ContinuationEnumTypeWrapper):
+    """How an answer that broke off was continued."""
+
+CONTINUATION_UNSPECIFIED: Continuation.ValueType  # 0
+CONTINUATION_PREFILL: Continuation.ValueType  # 1
+"""A deployment was given what had been said, and went on from there."""
+CONTINUATION_SPLICE: Continuation.ValueType  # 2
+"""A deployment answered anew, and began with what had been said."""
+Global___Continuation: _TypeAlias = Continuation  # noqa: Y015
+
+class _DeploymentState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DeploymentStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DeploymentState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DEPLOYMENT_STATE_UNSPECIFIED: _DeploymentState.ValueType  # 0
+    DEPLOYMENT_STATE_READY: _DeploymentState.ValueType  # 1
+    """It is."""
+    DEPLOYMENT_STATE_OPEN: _DeploymentState.ValueType  # 2
+    """It failed too often, and is left alone for a while."""
+    DEPLOYMENT_STATE_PROBING: _DeploymentState.ValueType  # 3
+    """It failed too often, and is being tried again."""
+    DEPLOYMENT_STATE_OFFLINE: _DeploymentState.ValueType  # 4
+    """It could not be reached, and is looked at in the background."""
+    DEPLOYMENT_STATE_EXHAUSTED: _DeploymentState.ValueType  # 5
+    """Its provider's quota is used up, or nearly."""
+
+class DeploymentState(_DeploymentState, metaclass=_DeploymentStateEnumTypeWrapper):
+    """Whether a deployment is asked."""
+
+DEPLOYMENT_STATE_UNSPECIFIED: DeploymentState.ValueType  # 0
+DEPLOYMENT_STATE_READY: DeploymentState.ValueType  # 1
+"""It is."""
+DEPLOYMENT_STATE_OPEN: DeploymentState.ValueType  # 2
+"""It failed too often, and is left alone for a while."""
+DEPLOYMENT_STATE_PROBING: DeploymentState.ValueType  # 3
+"""It failed too often, and is being tried again."""
+DEPLOYMENT_STATE_OFFLINE: DeploymentState.ValueType  # 4
+"""It could not be reached, and is looked at in the background."""
+DEPLOYMENT_STATE_EXHAUSTED: DeploymentState.ValueType  # 5
+"""Its provider's quota is used up, or nearly."""
+Global___DeploymentState: _TypeAlias = DeploymentState  # noqa: Y015
+
 @_typing.final
 class CreateChatCompletionRequest(_message.Message):
     """A question, with what the router should know about it."""
@@ -29,6 +143,7 @@ class CreateChatCompletionRequest(_message.Message):
     CHAT_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
+    PREFERENCES_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """The caller's id for the request, up to 128 characters. Empty: the router makes one."""
     @_builtins.property
@@ -37,20 +152,66 @@ class CreateChatCompletionRequest(_message.Message):
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Labels for spend, as `name` or `name:value`."""
 
+    @_builtins.property
+    def preferences(self) -> Global___Preferences: ...
     def __init__(
         self,
         *,
         chat: _chat_pb2.ChatRequest | None = ...,
         request_id: _builtins.str = ...,
         tags: _abc.Iterable[_builtins.str] | None = ...,
+        preferences: Global___Preferences | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["chat", b"chat"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["chat", b"chat", "preferences", b"preferences"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chat", b"chat", "request_id", b"request_id", "tags", b"tags"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chat", b"chat", "preferences", b"preferences", "request_id", b"request_id", "tags", b"tags"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CreateChatCompletionRequest: _TypeAlias = CreateChatCompletionRequest  # noqa: Y015
+
+@_typing.final
+class Preferences(_message.Message):
+    """How the caller wants to be served. Nothing is required."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODELS_FIELD_NUMBER: _builtins.int
+    SESSION_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    ASSURED_FIELD_NUMBER: _builtins.int
+    CACHE_FIELD_NUMBER: _builtins.int
+    session: _builtins.str
+    """Questions of one session go to the same deployment for as long as it can answer. At most 128 characters."""
+    idempotency_key: _builtins.str
+    """Names the question: asked again under the same key, it is answered with the same answer, and billed once. At most
+    255 characters.
+    """
+    assured: _builtins.bool
+    """Whether to hold the answer back until it is whole, so that it can always start again. Absent: as configured."""
+    cache: Global___CacheMode.ValueType
+    @_builtins.property
+    def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names to ask after `chat.model`, in order, before the configuration's fallbacks. At most 16."""
+
+    def __init__(
+        self,
+        *,
+        models: _abc.Iterable[_builtins.str] | None = ...,
+        session: _builtins.str = ...,
+        idempotency_key: _builtins.str = ...,
+        assured: _builtins.bool | None = ...,
+        cache: Global___CacheMode.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_assured", b"_assured", "assured", b"assured"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_assured", b"_assured", "assured", b"assured", "cache", b"cache", "idempotency_key", b"idempotency_key", "models", b"models", "session", b"session"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__assured: _TypeAlias = _typing.Literal["assured"]  # noqa: Y015
+    _WhichOneofArgType__assured: _TypeAlias = _typing.Literal["_assured", b"_assured"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__assured) -> _WhichOneofReturnType__assured | None: ...
+
+Global___Preferences: _TypeAlias = Preferences  # noqa: Y015
 
 @_typing.final
 class CreateChatCompletionResponse(_message.Message):
@@ -87,6 +248,7 @@ class StreamChatCompletionRequest(_message.Message):
     CHAT_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
+    PREFERENCES_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """The caller's id for the request, up to 128 characters. Empty: the router makes one."""
     @_builtins.property
@@ -95,16 +257,19 @@ class StreamChatCompletionRequest(_message.Message):
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Labels for spend, as `name` or `name:value`."""
 
+    @_builtins.property
+    def preferences(self) -> Global___Preferences: ...
     def __init__(
         self,
         *,
         chat: _chat_pb2.ChatRequest | None = ...,
         request_id: _builtins.str = ...,
         tags: _abc.Iterable[_builtins.str] | None = ...,
+        preferences: Global___Preferences | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["chat", b"chat"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["chat", b"chat", "preferences", b"preferences"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chat", b"chat", "request_id", b"request_id", "tags", b"tags"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chat", b"chat", "preferences", b"preferences", "request_id", b"request_id", "tags", b"tags"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -149,6 +314,11 @@ class Receipt(_message.Message):
     DEPLOYMENT_FIELD_NUMBER: _builtins.int
     ATTEMPTS_FIELD_NUMBER: _builtins.int
     COST_NANOS_FIELD_NUMBER: _builtins.int
+    CACHE_FIELD_NUMBER: _builtins.int
+    REPLAYED_FIELD_NUMBER: _builtins.int
+    HEDGED_FIELD_NUMBER: _builtins.int
+    CONTINUATIONS_FIELD_NUMBER: _builtins.int
+    RATE_LIMITS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     trace_id: _builtins.str
     """32 hexadecimal digits."""
@@ -158,6 +328,17 @@ class Receipt(_message.Message):
     """Calls that left for a provider, this one included."""
     cost_nanos: _builtins.int
     """What the attempts behind this answer cost, in nano-USD. Absent: not known (yet, or no price is)."""
+    cache: Global___CacheOutcome.ValueType
+    replayed: _builtins.bool
+    """Whether this answer was given before, under the same idempotency key."""
+    hedged: _builtins.bool
+    """Whether a second attempt, started because the first was slow, is the one that answered."""
+    @_builtins.property
+    def continuations(self) -> _containers.RepeatedScalarFieldContainer[Global___Continuation.ValueType]:
+        """How an answer that broke off was continued, in order. Empty: it came in one piece."""
+
+    @_builtins.property
+    def rate_limits(self) -> Global___RateLimits: ...
     def __init__(
         self,
         *,
@@ -166,16 +347,360 @@ class Receipt(_message.Message):
         deployment: _builtins.str = ...,
         attempts: _builtins.int = ...,
         cost_nanos: _builtins.int | None = ...,
+        cache: Global___CacheOutcome.ValueType = ...,
+        replayed: _builtins.bool = ...,
+        hedged: _builtins.bool = ...,
+        continuations: _abc.Iterable[Global___Continuation.ValueType] | None = ...,
+        rate_limits: Global___RateLimits | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_cost_nanos", b"_cost_nanos", "cost_nanos", b"cost_nanos"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cost_nanos", b"_cost_nanos", "cost_nanos", b"cost_nanos", "rate_limits", b"rate_limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost_nanos", b"_cost_nanos", "attempts", b"attempts", "cost_nanos", b"cost_nanos", "deployment", b"deployment", "request_id", b"request_id", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost_nanos", b"_cost_nanos", "attempts", b"attempts", "cache", b"cache", "continuations", b"continuations", "cost_nanos", b"cost_nanos", "deployment", b"deployment", "hedged", b"hedged", "rate_limits", b"rate_limits", "replayed", b"replayed", "request_id", b"request_id", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cost_nanos: _TypeAlias = _typing.Literal["cost_nanos"]  # noqa: Y015
     _WhichOneofArgType__cost_nanos: _TypeAlias = _typing.Literal["_cost_nanos", b"_cost_nanos"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cost_nanos) -> _WhichOneofReturnType__cost_nanos | None: ...
 
 Global___Receipt: _TypeAlias = Receipt  # noqa: Y015
+
+@_typing.final
+class RateLimits(_message.Message):
+    """What is left of the limits that are nearest to being reached."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    TOKENS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def requests(self) -> Global___RateLimit: ...
+    @_builtins.property
+    def tokens(self) -> Global___RateLimit: ...
+    def __init__(
+        self,
+        *,
+        requests: Global___RateLimit | None = ...,
+        tokens: Global___RateLimit | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["requests", b"requests", "tokens", b"tokens"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["requests", b"requests", "tokens", b"tokens"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RateLimits: _TypeAlias = RateLimits  # noqa: Y015
+
+@_typing.final
+class RateLimit(_message.Message):
+    """What is left of a limit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCOPE_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    REMAINING_FIELD_NUMBER: _builtins.int
+    RESET_FIELD_NUMBER: _builtins.int
+    scope: _builtins.str
+    """As it is configured: `key:ci`."""
+    limit: _builtins.int
+    remaining: _builtins.int
+    @_builtins.property
+    def reset(self) -> _duration_pb2.Duration:
+        """Until all of it is there again."""
+
+    def __init__(
+        self,
+        *,
+        scope: _builtins.str = ...,
+        limit: _builtins.int = ...,
+        remaining: _builtins.int = ...,
+        reset: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["reset", b"reset"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "remaining", b"remaining", "reset", b"reset", "scope", b"scope"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RateLimit: _TypeAlias = RateLimit  # noqa: Y015
+
+@_typing.final
+class ExplainRouteRequest(_message.Message):
+    """A question that is not going to be asked."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHAT_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    PREFERENCES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def chat(self) -> _chat_pb2.ChatRequest: ...
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Labels, as with a question that is asked."""
+
+    @_builtins.property
+    def preferences(self) -> Global___Preferences: ...
+    def __init__(
+        self,
+        *,
+        chat: _chat_pb2.ChatRequest | None = ...,
+        tags: _abc.Iterable[_builtins.str] | None = ...,
+        preferences: Global___Preferences | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["chat", b"chat", "preferences", b"preferences"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chat", b"chat", "preferences", b"preferences", "tags", b"tags"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainRouteRequest: _TypeAlias = ExplainRouteRequest  # noqa: Y015
+
+@_typing.final
+class ExplainRouteResponse(_message.Message):
+    """Where a question would go."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROUTE_FIELD_NUMBER: _builtins.int
+    STRATEGY_FIELD_NUMBER: _builtins.int
+    CANDIDATES_FIELD_NUMBER: _builtins.int
+    SKIPPED_FIELD_NUMBER: _builtins.int
+    RULES_FIELD_NUMBER: _builtins.int
+    REFUSAL_FIELD_NUMBER: _builtins.int
+    NEEDS_FIELD_NUMBER: _builtins.int
+    INPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    route: _builtins.str
+    """The entry of `models` that stands for the name, after rules have rewritten it."""
+    strategy: _builtins.str
+    """How its deployments are put in order."""
+    refusal: _builtins.str
+    """Why nobody would be asked. Empty: somebody would."""
+    input_tokens: _builtins.int
+    """Estimated tokens of the prompt."""
+    @_builtins.property
+    def candidates(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlannedCandidate]:
+        """Who would be asked, in order."""
+
+    @_builtins.property
+    def skipped(self) -> _containers.RepeatedCompositeFieldContainer[Global___SkippedCandidate]:
+        """Who would not be."""
+
+    @_builtins.property
+    def rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___RuleReport]:
+        """What each rule said, in the order of the configuration."""
+
+    @_builtins.property
+    def needs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What the question needs of a deployment: tools, vision, …."""
+
+    def __init__(
+        self,
+        *,
+        route: _builtins.str = ...,
+        strategy: _builtins.str = ...,
+        candidates: _abc.Iterable[Global___PlannedCandidate] | None = ...,
+        skipped: _abc.Iterable[Global___SkippedCandidate] | None = ...,
+        rules: _abc.Iterable[Global___RuleReport] | None = ...,
+        refusal: _builtins.str = ...,
+        needs: _abc.Iterable[_builtins.str] | None = ...,
+        input_tokens: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "input_tokens", b"input_tokens", "needs", b"needs", "refusal", b"refusal", "route", b"route", "rules", b"rules", "skipped", b"skipped", "strategy", b"strategy"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainRouteResponse: _TypeAlias = ExplainRouteResponse  # noqa: Y015
+
+@_typing.final
+class PlannedCandidate(_message.Message):
+    """A deployment that would be asked."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEPLOYMENT_FIELD_NUMBER: _builtins.int
+    STANDS_FOR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    deployment: _builtins.str
+    """As `provider/model`."""
+    stands_for: _builtins.str
+    """The name it was found under: the model asked for, or a fallback."""
+    reason: _builtins.str
+    """Why it has this place, in a few words."""
+    def __init__(
+        self,
+        *,
+        deployment: _builtins.str = ...,
+        stands_for: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment", b"deployment", "reason", b"reason", "stands_for", b"stands_for"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlannedCandidate: _TypeAlias = PlannedCandidate  # noqa: Y015
+
+@_typing.final
+class SkippedCandidate(_message.Message):
+    """A deployment that would not be asked."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEPLOYMENT_FIELD_NUMBER: _builtins.int
+    STANDS_FOR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    deployment: _builtins.str
+    """As `provider/model`."""
+    stands_for: _builtins.str
+    """The name it was found under: the model asked for, or a fallback."""
+    reason: _builtins.str
+    """Why not, in a few words."""
+    def __init__(
+        self,
+        *,
+        deployment: _builtins.str = ...,
+        stands_for: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment", b"deployment", "reason", b"reason", "stands_for", b"stands_for"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SkippedCandidate: _TypeAlias = SkippedCandidate  # noqa: Y015
+
+@_typing.final
+class RuleReport(_message.Message):
+    """What became of a rule."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    MATCHED_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    EFFECT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    matched: _builtins.bool
+    """Whether its conditions held."""
+    error: _builtins.str
+    """What went wrong when its action was carried out. Empty: nothing, or it did not match."""
+    effect: _builtins.str
+    """What it did, in a few words. Empty: nothing."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        matched: _builtins.bool = ...,
+        error: _builtins.str = ...,
+        effect: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["effect", b"effect", "error", b"error", "matched", b"matched", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RuleReport: _TypeAlias = RuleReport  # noqa: Y015
+
+@_typing.final
+class ListDeploymentsRequest(_message.Message):
+    """Asks how deployments stand."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    provider: _builtins.str
+    """Only those of this provider. Empty: all."""
+    def __init__(
+        self,
+        *,
+        provider: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["provider", b"provider"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDeploymentsRequest: _TypeAlias = ListDeploymentsRequest  # noqa: Y015
+
+@_typing.final
+class ListDeploymentsResponse(_message.Message):
+    """How deployments stand."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEPLOYMENTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def deployments(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeploymentStatus]: ...
+    def __init__(
+        self,
+        *,
+        deployments: _abc.Iterable[Global___DeploymentStatus] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployments", b"deployments"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDeploymentsResponse: _TypeAlias = ListDeploymentsResponse  # noqa: Y015
+
+@_typing.final
+class DeploymentStatus(_message.Message):
+    """How a deployment stands at this router."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEPLOYMENT_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    RETRY_TIME_FIELD_NUMBER: _builtins.int
+    IN_FLIGHT_FIELD_NUMBER: _builtins.int
+    LATENCY_FIELD_NUMBER: _builtins.int
+    FAILURES_FIELD_NUMBER: _builtins.int
+    CALLS_FIELD_NUMBER: _builtins.int
+    deployment: _builtins.str
+    """As `provider/model`."""
+    state: Global___DeploymentState.ValueType
+    reason: _builtins.str
+    """Why it is not READY, in a few words."""
+    in_flight: _builtins.int
+    """Calls under way."""
+    failures: _builtins.int
+    """Recent failures, and calls in all, within the breaker's window."""
+    calls: _builtins.int
+    @_builtins.property
+    def retry_time(self) -> _timestamp_pb2.Timestamp:
+        """When it is expected to be asked again. Absent: now, or not known."""
+
+    @_builtins.property
+    def latency(self) -> _duration_pb2.Duration:
+        """What a call is expected to take until its first content, by recent ones. Absent: not known."""
+
+    def __init__(
+        self,
+        *,
+        deployment: _builtins.str = ...,
+        state: Global___DeploymentState.ValueType = ...,
+        reason: _builtins.str = ...,
+        retry_time: _timestamp_pb2.Timestamp | None = ...,
+        in_flight: _builtins.int = ...,
+        latency: _duration_pb2.Duration | None = ...,
+        failures: _builtins.int = ...,
+        calls: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["latency", b"latency", "retry_time", b"retry_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls", b"calls", "deployment", b"deployment", "failures", b"failures", "in_flight", b"in_flight", "latency", b"latency", "reason", b"reason", "retry_time", b"retry_time", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeploymentStatus: _TypeAlias = DeploymentStatus  # noqa: Y015
 
 @_typing.final
 class ListModelsRequest(_message.Message):

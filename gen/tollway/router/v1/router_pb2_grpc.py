@@ -29,7 +29,8 @@ class RouterServiceStub:
     """RouterService decides which deployment answers, tries as often as it may, and accounts for every attempt.
 
     Errors carry google.rpc.ErrorInfo with domain "tollway.dev"; its metadata holds `request_id`, `trace_id`,
-    `attempts` and, where one deployment is to blame, `deployment`.
+    `attempts` and, where one deployment is to blame, `deployment`. Where keys are configured, every call carries one as
+    `authorization: Bearer …`, and UNAUTHENTICATED answers those that carry none, or one that is not known.
     """
 
     def __init__(self, channel):
@@ -53,21 +54,33 @@ class RouterServiceStub:
                 request_serializer=tollway_dot_router_dot_v1_dot_router__pb2.ListModelsRequest.SerializeToString,
                 response_deserializer=tollway_dot_router_dot_v1_dot_router__pb2.ListModelsResponse.FromString,
                 _registered_method=True)
+        self.ExplainRoute = channel.unary_unary(
+                '/tollway.router.v1.RouterService/ExplainRoute',
+                request_serializer=tollway_dot_router_dot_v1_dot_router__pb2.ExplainRouteRequest.SerializeToString,
+                response_deserializer=tollway_dot_router_dot_v1_dot_router__pb2.ExplainRouteResponse.FromString,
+                _registered_method=True)
+        self.ListDeployments = channel.unary_unary(
+                '/tollway.router.v1.RouterService/ListDeployments',
+                request_serializer=tollway_dot_router_dot_v1_dot_router__pb2.ListDeploymentsRequest.SerializeToString,
+                response_deserializer=tollway_dot_router_dot_v1_dot_router__pb2.ListDeploymentsResponse.FromString,
+                _registered_method=True)
 
 
 class RouterServiceServicer:
     """RouterService decides which deployment answers, tries as often as it may, and accounts for every attempt.
 
     Errors carry google.rpc.ErrorInfo with domain "tollway.dev"; its metadata holds `request_id`, `trace_id`,
-    `attempts` and, where one deployment is to blame, `deployment`.
+    `attempts` and, where one deployment is to blame, `deployment`. Where keys are configured, every call carries one as
+    `authorization: Bearer …`, and UNAUTHENTICATED answers those that carry none, or one that is not known.
     """
 
     def CreateChatCompletion(self, request, context):
         """Answers with the whole completion.
 
         Called by the HTTP edge and by any service. Statuses: INVALID_ARGUMENT (with BadRequest naming the field),
-        NOT_FOUND for an unknown model, RESOURCE_EXHAUSTED (with RetryInfo where waiting helps), UNAVAILABLE when no
-        deployment could answer, DEADLINE_EXCEEDED.
+        NOT_FOUND for an unknown model, PERMISSION_DENIED for what the key or a rule forbids, RESOURCE_EXHAUSTED (with
+        RetryInfo where waiting helps), ABORTED for an idempotency key that was used for another question, UNAVAILABLE when
+        no deployment could answer (with RetryInfo where all are known to be down), DEADLINE_EXCEEDED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -93,6 +106,25 @@ class RouterServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExplainRoute(self, request, context):
+        """Tells who would be asked, in which order, and why nobody else. Calls no provider and counts against no limit.
+
+        Called by the HTTP edge and by operators. Statuses: INVALID_ARGUMENT, NOT_FOUND as CreateChatCompletion's; what a
+        rule denies is told in the answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDeployments(self, request, context):
+        """Lists the deployments that have been configured or asked, with how each of them stands at this router.
+
+        Called by operators. Statuses: OK alone.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RouterServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -111,6 +143,16 @@ def add_RouterServiceServicer_to_server(servicer, server):
                     request_deserializer=tollway_dot_router_dot_v1_dot_router__pb2.ListModelsRequest.FromString,
                     response_serializer=tollway_dot_router_dot_v1_dot_router__pb2.ListModelsResponse.SerializeToString,
             ),
+            'ExplainRoute': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainRoute,
+                    request_deserializer=tollway_dot_router_dot_v1_dot_router__pb2.ExplainRouteRequest.FromString,
+                    response_serializer=tollway_dot_router_dot_v1_dot_router__pb2.ExplainRouteResponse.SerializeToString,
+            ),
+            'ListDeployments': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDeployments,
+                    request_deserializer=tollway_dot_router_dot_v1_dot_router__pb2.ListDeploymentsRequest.FromString,
+                    response_serializer=tollway_dot_router_dot_v1_dot_router__pb2.ListDeploymentsResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'tollway.router.v1.RouterService', rpc_method_handlers)
@@ -123,7 +165,8 @@ class RouterService:
     """RouterService decides which deployment answers, tries as often as it may, and accounts for every attempt.
 
     Errors carry google.rpc.ErrorInfo with domain "tollway.dev"; its metadata holds `request_id`, `trace_id`,
-    `attempts` and, where one deployment is to blame, `deployment`.
+    `attempts` and, where one deployment is to blame, `deployment`. Where keys are configured, every call carries one as
+    `authorization: Bearer …`, and UNAUTHENTICATED answers those that carry none, or one that is not known.
     """
 
     @staticmethod
@@ -197,6 +240,60 @@ class RouterService:
             '/tollway.router.v1.RouterService/ListModels',
             tollway_dot_router_dot_v1_dot_router__pb2.ListModelsRequest.SerializeToString,
             tollway_dot_router_dot_v1_dot_router__pb2.ListModelsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainRoute(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tollway.router.v1.RouterService/ExplainRoute',
+            tollway_dot_router_dot_v1_dot_router__pb2.ExplainRouteRequest.SerializeToString,
+            tollway_dot_router_dot_v1_dot_router__pb2.ExplainRouteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDeployments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tollway.router.v1.RouterService/ListDeployments',
+            tollway_dot_router_dot_v1_dot_router__pb2.ListDeploymentsRequest.SerializeToString,
+            tollway_dot_router_dot_v1_dot_router__pb2.ListDeploymentsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -30,7 +30,8 @@ class RouterServiceStub:
     """RouterService decides which deployment answers, tries as often as it may, and accounts for every attempt.
 
     Errors carry google.rpc.ErrorInfo with domain "tollway.dev"; its metadata holds `request_id`, `trace_id`,
-    `attempts` and, where one deployment is to blame, `deployment`.
+    `attempts` and, where one deployment is to blame, `deployment`. Where keys are configured, every call carries one as
+    `authorization: Bearer …`, and UNAUTHENTICATED answers those that carry none, or one that is not known.
     """
 
     @_typing.overload
@@ -41,8 +42,9 @@ class RouterServiceStub:
     """Answers with the whole completion.
 
     Called by the HTTP edge and by any service. Statuses: INVALID_ARGUMENT (with BadRequest naming the field),
-    NOT_FOUND for an unknown model, RESOURCE_EXHAUSTED (with RetryInfo where waiting helps), UNAVAILABLE when no
-    deployment could answer, DEADLINE_EXCEEDED.
+    NOT_FOUND for an unknown model, PERMISSION_DENIED for what the key or a rule forbids, RESOURCE_EXHAUSTED (with
+    RetryInfo where waiting helps), ABORTED for an idempotency key that was used for another question, UNAVAILABLE when
+    no deployment could answer (with RetryInfo where all are known to be down), DEADLINE_EXCEEDED.
     """
     StreamChatCompletion: _grpc.UnaryStreamMultiCallable[_router_pb2.StreamChatCompletionRequest, _router_pb2.StreamChatCompletionResponse]
     """Passes the completion on as it arrives.
@@ -56,13 +58,25 @@ class RouterServiceStub:
 
     Called by the HTTP edge and by any service. Statuses: OK, INVALID_ARGUMENT for a page token that is not ours.
     """
+    ExplainRoute: _grpc.UnaryUnaryMultiCallable[_router_pb2.ExplainRouteRequest, _router_pb2.ExplainRouteResponse]
+    """Tells who would be asked, in which order, and why nobody else. Calls no provider and counts against no limit.
+
+    Called by the HTTP edge and by operators. Statuses: INVALID_ARGUMENT, NOT_FOUND as CreateChatCompletion's; what a
+    rule denies is told in the answer.
+    """
+    ListDeployments: _grpc.UnaryUnaryMultiCallable[_router_pb2.ListDeploymentsRequest, _router_pb2.ListDeploymentsResponse]
+    """Lists the deployments that have been configured or asked, with how each of them stands at this router.
+
+    Called by operators. Statuses: OK alone.
+    """
 
 @_typing.type_check_only
 class RouterServiceAsyncStub(RouterServiceStub):
     """RouterService decides which deployment answers, tries as often as it may, and accounts for every attempt.
 
     Errors carry google.rpc.ErrorInfo with domain "tollway.dev"; its metadata holds `request_id`, `trace_id`,
-    `attempts` and, where one deployment is to blame, `deployment`.
+    `attempts` and, where one deployment is to blame, `deployment`. Where keys are configured, every call carries one as
+    `authorization: Bearer …`, and UNAUTHENTICATED answers those that carry none, or one that is not known.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -70,8 +84,9 @@ class RouterServiceAsyncStub(RouterServiceStub):
     """Answers with the whole completion.
 
     Called by the HTTP edge and by any service. Statuses: INVALID_ARGUMENT (with BadRequest naming the field),
-    NOT_FOUND for an unknown model, RESOURCE_EXHAUSTED (with RetryInfo where waiting helps), UNAVAILABLE when no
-    deployment could answer, DEADLINE_EXCEEDED.
+    NOT_FOUND for an unknown model, PERMISSION_DENIED for what the key or a rule forbids, RESOURCE_EXHAUSTED (with
+    RetryInfo where waiting helps), ABORTED for an idempotency key that was used for another question, UNAVAILABLE when
+    no deployment could answer (with RetryInfo where all are known to be down), DEADLINE_EXCEEDED.
     """
     StreamChatCompletion: _aio.UnaryStreamMultiCallable[_router_pb2.StreamChatCompletionRequest, _router_pb2.StreamChatCompletionResponse]  # type: ignore[assignment]
     """Passes the completion on as it arrives.
@@ -85,12 +100,24 @@ class RouterServiceAsyncStub(RouterServiceStub):
 
     Called by the HTTP edge and by any service. Statuses: OK, INVALID_ARGUMENT for a page token that is not ours.
     """
+    ExplainRoute: _aio.UnaryUnaryMultiCallable[_router_pb2.ExplainRouteRequest, _router_pb2.ExplainRouteResponse]  # type: ignore[assignment]
+    """Tells who would be asked, in which order, and why nobody else. Calls no provider and counts against no limit.
+
+    Called by the HTTP edge and by operators. Statuses: INVALID_ARGUMENT, NOT_FOUND as CreateChatCompletion's; what a
+    rule denies is told in the answer.
+    """
+    ListDeployments: _aio.UnaryUnaryMultiCallable[_router_pb2.ListDeploymentsRequest, _router_pb2.ListDeploymentsResponse]  # type: ignore[assignment]
+    """Lists the deployments that have been configured or asked, with how each of them stands at this router.
+
+    Called by operators. Statuses: OK alone.
+    """
 
 class RouterServiceServicer(metaclass=_abc_1.ABCMeta):
     """RouterService decides which deployment answers, tries as often as it may, and accounts for every attempt.
 
     Errors carry google.rpc.ErrorInfo with domain "tollway.dev"; its metadata holds `request_id`, `trace_id`,
-    `attempts` and, where one deployment is to blame, `deployment`.
+    `attempts` and, where one deployment is to blame, `deployment`. Where keys are configured, every call carries one as
+    `authorization: Bearer …`, and UNAUTHENTICATED answers those that carry none, or one that is not known.
     """
 
     @_abc_1.abstractmethod
@@ -102,8 +129,9 @@ class RouterServiceServicer(metaclass=_abc_1.ABCMeta):
         """Answers with the whole completion.
 
         Called by the HTTP edge and by any service. Statuses: INVALID_ARGUMENT (with BadRequest naming the field),
-        NOT_FOUND for an unknown model, RESOURCE_EXHAUSTED (with RetryInfo where waiting helps), UNAVAILABLE when no
-        deployment could answer, DEADLINE_EXCEEDED.
+        NOT_FOUND for an unknown model, PERMISSION_DENIED for what the key or a rule forbids, RESOURCE_EXHAUSTED (with
+        RetryInfo where waiting helps), ABORTED for an idempotency key that was used for another question, UNAVAILABLE when
+        no deployment could answer (with RetryInfo where all are known to be down), DEADLINE_EXCEEDED.
         """
 
     @_abc_1.abstractmethod
@@ -128,6 +156,29 @@ class RouterServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists the models that may be asked.
 
         Called by the HTTP edge and by any service. Statuses: OK, INVALID_ARGUMENT for a page token that is not ours.
+        """
+
+    @_abc_1.abstractmethod
+    def ExplainRoute(
+        self,
+        request: _router_pb2.ExplainRouteRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_router_pb2.ExplainRouteResponse, _abc.Awaitable[_router_pb2.ExplainRouteResponse]]:
+        """Tells who would be asked, in which order, and why nobody else. Calls no provider and counts against no limit.
+
+        Called by the HTTP edge and by operators. Statuses: INVALID_ARGUMENT, NOT_FOUND as CreateChatCompletion's; what a
+        rule denies is told in the answer.
+        """
+
+    @_abc_1.abstractmethod
+    def ListDeployments(
+        self,
+        request: _router_pb2.ListDeploymentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_router_pb2.ListDeploymentsResponse, _abc.Awaitable[_router_pb2.ListDeploymentsResponse]]:
+        """Lists the deployments that have been configured or asked, with how each of them stands at this router.
+
+        Called by operators. Statuses: OK alone.
         """
 
 def add_RouterServiceServicer_to_server(servicer: RouterServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from mesh.clock import VirtualClock
 from mesh.errors import TollwayError
 from mesh.tracing import TraceContext
+from services.router.domain.fleet import Fleet
 from services.router.domain.routes import Deployment, Route, Routes
 from services.router.domain.schedule import Schedule
 from services.router.handlers.create_chat_completion import CreateChatCompletion, create_chat_completion
@@ -49,6 +50,7 @@ class Bench:
     def __post_init__(self) -> None:
         self.providers = FakeProviders(self.clock)
         self.drains = Drains(self.clock)
+        self.fleet = Fleet()
         self.routes = Routes([])
 
     def deploy(self, *deployments: Deployment, fallback: Deployment | None = None, **scripts: Sequence[Script]) -> None:
@@ -64,8 +66,8 @@ class Bench:
     def desk(self) -> Desk:
         schedule = Schedule(retry_after_wait=5.0, jitter=lambda: 0.5)
         return Desk(
-            self.routes, schedule, self.providers, self.journal, self.prices, self.drains, self.clock, self.tracer,
-            self.metrics,
+            self.routes, schedule, self.providers, self.journal, self.prices, self.drains, self.fleet, self.clock,
+            self.tracer, self.metrics,
         )  # fmt: skip
 
     def _deadline(self, timeout: float | None) -> float | None:

@@ -77,4 +77,3 @@ def test_the_row_of_an_attempt_has_the_columns_its_candidate_settles() -> None:
     columns = plan.candidates[0].columns
     assert (columns.model_requested, columns.model_used, columns.deployment) == ("gpt", "x", "a/x")
     assert (columns.provider_name, columns.model_provider) == ("a", "openai")
-    assert (columns.tenant, columns.project, columns.api_key_id) == ("default", "default", "local")

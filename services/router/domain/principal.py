@@ -1,0 +1,34 @@
+"""Who asks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Role(Enum):
+    """What a key may do: ask models; see how things stand as well; everything."""
+
+    CALLER = "caller"
+    OPERATOR = "operator"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """On whose account a question is asked.
+
+    `key` is the name of the API key, never the key itself. `tags` are added to the question's own. `models` are the
+    names and patterns that may be asked for.
+    """
+
+    tenant: str
+    project: str
+    key: str
+    tags: tuple[str, ...] = ()
+    models: tuple[str, ...] = ("*",)
+    role: Role = Role.CALLER
+
+
+LOCAL = Principal("default", "default", "local", role=Role.ADMIN)
+"""Everybody, where no keys are configured: only this machine is served then."""
