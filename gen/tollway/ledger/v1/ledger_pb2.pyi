@@ -181,6 +181,10 @@ class _SpendDimensionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SpendD
     SPEND_DIMENSION_DEPLOYMENT: _SpendDimension.ValueType  # 7
     SPEND_DIMENSION_DAY: _SpendDimension.ValueType  # 8
     """By UTC calendar day, as "2026-11-20"."""
+    SPEND_DIMENSION_TAG: _SpendDimension.ValueType  # 9
+    """An attempt that carries several tags is in the group of each, so that groups may sum to more than the total; one
+    that carries none is in the group of "".
+    """
 
 class SpendDimension(_SpendDimension, metaclass=_SpendDimensionEnumTypeWrapper):
     """What spend is summed by."""
@@ -195,7 +199,45 @@ SPEND_DIMENSION_PROVIDER: SpendDimension.ValueType  # 6
 SPEND_DIMENSION_DEPLOYMENT: SpendDimension.ValueType  # 7
 SPEND_DIMENSION_DAY: SpendDimension.ValueType  # 8
 """By UTC calendar day, as "2026-11-20"."""
+SPEND_DIMENSION_TAG: SpendDimension.ValueType  # 9
+"""An attempt that carries several tags is in the group of each, so that groups may sum to more than the total; one
+that carries none is in the group of "".
+"""
 Global___SpendDimension: _TypeAlias = SpendDimension  # noqa: Y015
+
+class _AuditInvariant:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AuditInvariantEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AuditInvariant.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    AUDIT_INVARIANT_UNSPECIFIED: _AuditInvariant.ValueType  # 0
+    AUDIT_INVARIANT_POSTINGS_SUM_TO_ZERO: _AuditInvariant.ValueType  # 1
+    """The postings of every entry sum to zero."""
+    AUDIT_INVARIANT_ROWS_EQUAL_POSTINGS: _AuditInvariant.ValueType  # 2
+    """Every row and its adjustments equal its postings."""
+    AUDIT_INVARIANT_BALANCES_EQUAL_SUMS: _AuditInvariant.ValueType  # 3
+    """Every account's balance equals the sum of its postings."""
+    AUDIT_INVARIANT_ROWS_EQUAL_PRICES: _AuditInvariant.ValueType  # 4
+    """What a row costs, and its caller was told, is what its usage costs at the price it names."""
+    AUDIT_INVARIANT_TOTALS_EQUAL_ROWS: _AuditInvariant.ValueType  # 5
+    """Daily totals equal the rows they are of."""
+
+class AuditInvariant(_AuditInvariant, metaclass=_AuditInvariantEnumTypeWrapper):
+    """What an audit proves."""
+
+AUDIT_INVARIANT_UNSPECIFIED: AuditInvariant.ValueType  # 0
+AUDIT_INVARIANT_POSTINGS_SUM_TO_ZERO: AuditInvariant.ValueType  # 1
+"""The postings of every entry sum to zero."""
+AUDIT_INVARIANT_ROWS_EQUAL_POSTINGS: AuditInvariant.ValueType  # 2
+"""Every row and its adjustments equal its postings."""
+AUDIT_INVARIANT_BALANCES_EQUAL_SUMS: AuditInvariant.ValueType  # 3
+"""Every account's balance equals the sum of its postings."""
+AUDIT_INVARIANT_ROWS_EQUAL_PRICES: AuditInvariant.ValueType  # 4
+"""What a row costs, and its caller was told, is what its usage costs at the price it names."""
+AUDIT_INVARIANT_TOTALS_EQUAL_ROWS: AuditInvariant.ValueType  # 5
+"""Daily totals equal the rows they are of."""
+Global___AuditInvariant: _TypeAlias = AuditInvariant  # noqa: Y015
 
 @_typing.final
 class Attempt(_message.Message):
@@ -401,7 +443,7 @@ class RecordedAttempt(_message.Message):
     attempt_id: _builtins.str
     outcome: Global___RecordOutcome.ValueType
     message: _builtins.str
-    """With REFUSED: why, naming the field."""
+    """With REFUSED: why, naming the field. With DUPLICATE: what is said differently from the row. Empty: nothing."""
     def __init__(
         self,
         *,
@@ -436,6 +478,7 @@ class UsageFilter(_message.Message):
     TAG_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
+    CONFLICTED_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     trace_id: _builtins.str
     model_requested: _builtins.str
@@ -448,6 +491,8 @@ class UsageFilter(_message.Message):
     """Attempts that carry this tag."""
     state: Global___AttemptState.ValueType
     status: Global___AttemptStatus.ValueType
+    conflicted: _builtins.bool
+    """Attempts that came again with other content."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """From this start time on. Absent: from the beginning."""
@@ -472,10 +517,11 @@ class UsageFilter(_message.Message):
         tag: _builtins.str = ...,
         state: Global___AttemptState.ValueType = ...,
         status: Global___AttemptStatus.ValueType = ...,
+        conflicted: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_key_id", b"api_key_id", "end_time", b"end_time", "model_requested", b"model_requested", "model_used", b"model_used", "project", b"project", "provider_name", b"provider_name", "request_id", b"request_id", "start_time", b"start_time", "state", b"state", "status", b"status", "tag", b"tag", "tenant", b"tenant", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_key_id", b"api_key_id", "conflicted", b"conflicted", "end_time", b"end_time", "model_requested", b"model_requested", "model_used", b"model_used", "project", b"project", "provider_name", b"provider_name", "request_id", b"request_id", "start_time", b"start_time", "state", b"state", "status", b"status", "tag", b"tag", "tenant", b"tenant", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -610,20 +656,24 @@ class SpendGroup(_message.Message):
     UNPRICED_ATTEMPTS_FIELD_NUMBER: _builtins.int
     UNSETTLED_ATTEMPTS_FIELD_NUMBER: _builtins.int
     CACHE_HITS_FIELD_NUMBER: _builtins.int
+    ADJUSTED_NANOS_FIELD_NUMBER: _builtins.int
     requests: _builtins.int
+    """Requests whose first attempt is here: so each counts once, in whatever groups its other attempts are."""
     attempts: _builtins.int
     input_tokens: _builtins.int
     cached_input_tokens: _builtins.int
     output_tokens: _builtins.int
     reasoning_tokens: _builtins.int
     cost_nanos: _builtins.int
-    """Over the priced attempts."""
+    """Over the priced attempts, adjustments included."""
     unpriced_attempts: _builtins.int
     """Attempts that carry usage and no price: their cost is not in `cost_nanos`."""
     unsettled_attempts: _builtins.int
     """Attempts whose end is not known."""
     cache_hits: _builtins.int
     """Of the attempts: answers out of the response cache, for which nobody was called."""
+    adjusted_nanos: _builtins.int
+    """Of `cost_nanos`: what operators adjusted."""
     @_builtins.property
     def keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """One per `group_by`, in its order."""
@@ -642,14 +692,165 @@ class SpendGroup(_message.Message):
         unpriced_attempts: _builtins.int = ...,
         unsettled_attempts: _builtins.int = ...,
         cache_hits: _builtins.int = ...,
+        adjusted_nanos: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "cache_hits", b"cache_hits", "cached_input_tokens", b"cached_input_tokens", "cost_nanos", b"cost_nanos", "input_tokens", b"input_tokens", "keys", b"keys", "output_tokens", b"output_tokens", "reasoning_tokens", b"reasoning_tokens", "requests", b"requests", "unpriced_attempts", b"unpriced_attempts", "unsettled_attempts", b"unsettled_attempts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adjusted_nanos", b"adjusted_nanos", "attempts", b"attempts", "cache_hits", b"cache_hits", "cached_input_tokens", b"cached_input_tokens", "cost_nanos", b"cost_nanos", "input_tokens", b"input_tokens", "keys", b"keys", "output_tokens", b"output_tokens", "reasoning_tokens", b"reasoning_tokens", "requests", b"requests", "unpriced_attempts", b"unpriced_attempts", "unsettled_attempts", b"unsettled_attempts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SpendGroup: _TypeAlias = SpendGroup  # noqa: Y015
+
+@_typing.final
+class AdjustAttemptRequest(_message.Message):
+    """What an attempt is to cost."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ATTEMPT_ID_FIELD_NUMBER: _builtins.int
+    COST_NANOS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    attempt_id: _builtins.str
+    cost_nanos: _builtins.int
+    """Nano-USD, in all: what has been booked and adjusted so far is made up to it. Asking twice adjusts once."""
+    reason: _builtins.str
+    """Why, for whoever reads the book. Must be given."""
+    def __init__(
+        self,
+        *,
+        attempt_id: _builtins.str = ...,
+        cost_nanos: _builtins.int = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_id", b"attempt_id", "cost_nanos", b"cost_nanos", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AdjustAttemptRequest: _TypeAlias = AdjustAttemptRequest  # noqa: Y015
+
+@_typing.final
+class AdjustAttemptResponse(_message.Message):
+    """What was posted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AMOUNT_NANOS_FIELD_NUMBER: _builtins.int
+    amount_nanos: _builtins.int
+    """Nano-USD that were added, or taken away where negative. 0: it cost that already."""
+    def __init__(
+        self,
+        *,
+        amount_nanos: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_nanos", b"amount_nanos"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AdjustAttemptResponse: _TypeAlias = AdjustAttemptResponse  # noqa: Y015
+
+@_typing.final
+class AuditLedgerRequest(_message.Message):
+    """Asks for an audit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuditLedgerRequest: _TypeAlias = AuditLedgerRequest  # noqa: Y015
+
+@_typing.final
+class AuditFinding(_message.Message):
+    """Something that does not agree."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INVARIANT_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    invariant: Global___AuditInvariant.ValueType
+    subject: _builtins.str
+    """The attempt's id, the account or the day."""
+    message: _builtins.str
+    """What is there and what should be, in words."""
+    def __init__(
+        self,
+        *,
+        invariant: Global___AuditInvariant.ValueType = ...,
+        subject: _builtins.str = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["invariant", b"invariant", "message", b"message", "subject", b"subject"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuditFinding: _TypeAlias = AuditFinding  # noqa: Y015
+
+@_typing.final
+class AuditLedgerResponse(_message.Message):
+    """How far an audit has come."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FINDINGS_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
+    POSTINGS_FIELD_NUMBER: _builtins.int
+    ACCOUNTS_FIELD_NUMBER: _builtins.int
+    DAYS_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_IN_ALL_FIELD_NUMBER: _builtins.int
+    CONFLICTS_FIELD_NUMBER: _builtins.int
+    COST_NANOS_FIELD_NUMBER: _builtins.int
+    DONE_FIELD_NUMBER: _builtins.int
+    attempts: _builtins.int
+    """Counts so far."""
+    postings: _builtins.int
+    accounts: _builtins.int
+    days: _builtins.int
+    attempts_in_all: _builtins.int
+    """Attempts that the audit is going to look at."""
+    conflicts: _builtins.int
+    """Contents kept apart because their attempt was booked with others. No finding: the book is as it was."""
+    cost_nanos: _builtins.int
+    """What all attempts cost, those rolled into daily totals included."""
+    done: _builtins.bool
+    """Whether this is the last message."""
+    @_builtins.property
+    def findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___AuditFinding]:
+        """Since the message before."""
+
+    def __init__(
+        self,
+        *,
+        findings: _abc.Iterable[Global___AuditFinding] | None = ...,
+        attempts: _builtins.int = ...,
+        postings: _builtins.int = ...,
+        accounts: _builtins.int = ...,
+        days: _builtins.int = ...,
+        attempts_in_all: _builtins.int = ...,
+        conflicts: _builtins.int = ...,
+        cost_nanos: _builtins.int = ...,
+        done: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "attempts", b"attempts", "attempts_in_all", b"attempts_in_all", "conflicts", b"conflicts", "cost_nanos", b"cost_nanos", "days", b"days", "done", b"done", "findings", b"findings", "postings", b"postings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuditLedgerResponse: _TypeAlias = AuditLedgerResponse  # noqa: Y015
 
 @_typing.final
 class Price(_message.Message):

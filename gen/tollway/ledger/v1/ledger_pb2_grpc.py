@@ -50,6 +50,16 @@ class LedgerServiceStub:
                 request_serializer=tollway_dot_ledger_dot_v1_dot_ledger__pb2.GetSpendRequest.SerializeToString,
                 response_deserializer=tollway_dot_ledger_dot_v1_dot_ledger__pb2.GetSpendResponse.FromString,
                 _registered_method=True)
+        self.AdjustAttempt = channel.unary_unary(
+                '/tollway.ledger.v1.LedgerService/AdjustAttempt',
+                request_serializer=tollway_dot_ledger_dot_v1_dot_ledger__pb2.AdjustAttemptRequest.SerializeToString,
+                response_deserializer=tollway_dot_ledger_dot_v1_dot_ledger__pb2.AdjustAttemptResponse.FromString,
+                _registered_method=True)
+        self.AuditLedger = channel.unary_stream(
+                '/tollway.ledger.v1.LedgerService/AuditLedger',
+                request_serializer=tollway_dot_ledger_dot_v1_dot_ledger__pb2.AuditLedgerRequest.SerializeToString,
+                response_deserializer=tollway_dot_ledger_dot_v1_dot_ledger__pb2.AuditLedgerResponse.FromString,
+                _registered_method=True)
         self.SetPrice = channel.unary_unary(
                 '/tollway.ledger.v1.LedgerService/SetPrice',
                 request_serializer=tollway_dot_ledger_dot_v1_dot_ledger__pb2.SetPriceRequest.SerializeToString,
@@ -73,7 +83,8 @@ class LedgerServiceServicer:
 
     def RecordAttempts(self, request, context):
         """Records what became of attempts. Sending an attempt again changes nothing, sending it further on its way
-        (OPENED, then UNSETTLED or SETTLED) moves its row forward, never back.
+        (OPENED, then UNSETTLED or SETTLED) moves its row forward, never back. Other content under an id that is booked is
+        kept apart and flagged, and changes nothing either.
 
         Called by routers. Statuses: OK with an answer per attempt, so that one bad row does not hold up the others;
         INVALID_ARGUMENT for a batch of more than 10,000; UNAVAILABLE when the store cannot be written.
@@ -94,7 +105,28 @@ class LedgerServiceServicer:
     def GetSpend(self, request, context):
         """Sums spend, grouped.
 
-        Called by operators. Statuses: OK, INVALID_ARGUMENT for a grouping or a time span that cannot be read.
+        Called by operators. Statuses: OK, INVALID_ARGUMENT for a grouping or a time span that cannot be read, or that asks
+        for details which have been rolled into daily totals.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AdjustAttempt(self, request, context):
+        """Makes an attempt cost another amount, by postings beside those there are. Its row stays as it is.
+
+        Called by operators. Statuses: OK, INVALID_ARGUMENT naming the field: an attempt that is not booked, still under way
+        or rolled into daily totals, an amount out of bounds, no reason; UNAVAILABLE when the store cannot be written.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AuditLedger(self, request, context):
+        """Holds the whole book against itself, and names what does not agree. Tells how far it is as it goes; the last message
+        is `done`. Sees one state of the book, and holds up nobody.
+
+        Called by operators. Statuses: OK, whether or not something was found; UNAVAILABLE when the store cannot be read.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -145,6 +177,16 @@ def add_LedgerServiceServicer_to_server(servicer, server):
                     servicer.GetSpend,
                     request_deserializer=tollway_dot_ledger_dot_v1_dot_ledger__pb2.GetSpendRequest.FromString,
                     response_serializer=tollway_dot_ledger_dot_v1_dot_ledger__pb2.GetSpendResponse.SerializeToString,
+            ),
+            'AdjustAttempt': grpc.unary_unary_rpc_method_handler(
+                    servicer.AdjustAttempt,
+                    request_deserializer=tollway_dot_ledger_dot_v1_dot_ledger__pb2.AdjustAttemptRequest.FromString,
+                    response_serializer=tollway_dot_ledger_dot_v1_dot_ledger__pb2.AdjustAttemptResponse.SerializeToString,
+            ),
+            'AuditLedger': grpc.unary_stream_rpc_method_handler(
+                    servicer.AuditLedger,
+                    request_deserializer=tollway_dot_ledger_dot_v1_dot_ledger__pb2.AuditLedgerRequest.FromString,
+                    response_serializer=tollway_dot_ledger_dot_v1_dot_ledger__pb2.AuditLedgerResponse.SerializeToString,
             ),
             'SetPrice': grpc.unary_unary_rpc_method_handler(
                     servicer.SetPrice,
@@ -244,6 +286,60 @@ class LedgerService:
             '/tollway.ledger.v1.LedgerService/GetSpend',
             tollway_dot_ledger_dot_v1_dot_ledger__pb2.GetSpendRequest.SerializeToString,
             tollway_dot_ledger_dot_v1_dot_ledger__pb2.GetSpendResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AdjustAttempt(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tollway.ledger.v1.LedgerService/AdjustAttempt',
+            tollway_dot_ledger_dot_v1_dot_ledger__pb2.AdjustAttemptRequest.SerializeToString,
+            tollway_dot_ledger_dot_v1_dot_ledger__pb2.AdjustAttemptResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AuditLedger(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/tollway.ledger.v1.LedgerService/AuditLedger',
+            tollway_dot_ledger_dot_v1_dot_ledger__pb2.AuditLedgerRequest.SerializeToString,
+            tollway_dot_ledger_dot_v1_dot_ledger__pb2.AuditLedgerResponse.FromString,
             options,
             channel_credentials,
             insecure,

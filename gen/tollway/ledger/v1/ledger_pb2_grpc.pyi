@@ -35,7 +35,8 @@ class LedgerServiceStub:
     def __new__(cls, channel: _aio.Channel) -> LedgerServiceAsyncStub: ...
     RecordAttempts: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.RecordAttemptsRequest, _ledger_pb2.RecordAttemptsResponse]
     """Records what became of attempts. Sending an attempt again changes nothing, sending it further on its way
-    (OPENED, then UNSETTLED or SETTLED) moves its row forward, never back.
+    (OPENED, then UNSETTLED or SETTLED) moves its row forward, never back. Other content under an id that is booked is
+    kept apart and flagged, and changes nothing either.
 
     Called by routers. Statuses: OK with an answer per attempt, so that one bad row does not hold up the others;
     INVALID_ARGUMENT for a batch of more than 10,000; UNAVAILABLE when the store cannot be written.
@@ -48,7 +49,20 @@ class LedgerServiceStub:
     GetSpend: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.GetSpendRequest, _ledger_pb2.GetSpendResponse]
     """Sums spend, grouped.
 
-    Called by operators. Statuses: OK, INVALID_ARGUMENT for a grouping or a time span that cannot be read.
+    Called by operators. Statuses: OK, INVALID_ARGUMENT for a grouping or a time span that cannot be read, or that asks
+    for details which have been rolled into daily totals.
+    """
+    AdjustAttempt: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.AdjustAttemptRequest, _ledger_pb2.AdjustAttemptResponse]
+    """Makes an attempt cost another amount, by postings beside those there are. Its row stays as it is.
+
+    Called by operators. Statuses: OK, INVALID_ARGUMENT naming the field: an attempt that is not booked, still under way
+    or rolled into daily totals, an amount out of bounds, no reason; UNAVAILABLE when the store cannot be written.
+    """
+    AuditLedger: _grpc.UnaryStreamMultiCallable[_ledger_pb2.AuditLedgerRequest, _ledger_pb2.AuditLedgerResponse]
+    """Holds the whole book against itself, and names what does not agree. Tells how far it is as it goes; the last message
+    is `done`. Sees one state of the book, and holds up nobody.
+
+    Called by operators. Statuses: OK, whether or not something was found; UNAVAILABLE when the store cannot be read.
     """
     SetPrice: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.SetPriceRequest, _ledger_pb2.SetPriceResponse]
     """Sets a model's price from a time on. Rows already booked keep theirs.
@@ -74,7 +88,8 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     RecordAttempts: _aio.UnaryUnaryMultiCallable[_ledger_pb2.RecordAttemptsRequest, _ledger_pb2.RecordAttemptsResponse]  # type: ignore[assignment]
     """Records what became of attempts. Sending an attempt again changes nothing, sending it further on its way
-    (OPENED, then UNSETTLED or SETTLED) moves its row forward, never back.
+    (OPENED, then UNSETTLED or SETTLED) moves its row forward, never back. Other content under an id that is booked is
+    kept apart and flagged, and changes nothing either.
 
     Called by routers. Statuses: OK with an answer per attempt, so that one bad row does not hold up the others;
     INVALID_ARGUMENT for a batch of more than 10,000; UNAVAILABLE when the store cannot be written.
@@ -87,7 +102,20 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     GetSpend: _aio.UnaryUnaryMultiCallable[_ledger_pb2.GetSpendRequest, _ledger_pb2.GetSpendResponse]  # type: ignore[assignment]
     """Sums spend, grouped.
 
-    Called by operators. Statuses: OK, INVALID_ARGUMENT for a grouping or a time span that cannot be read.
+    Called by operators. Statuses: OK, INVALID_ARGUMENT for a grouping or a time span that cannot be read, or that asks
+    for details which have been rolled into daily totals.
+    """
+    AdjustAttempt: _aio.UnaryUnaryMultiCallable[_ledger_pb2.AdjustAttemptRequest, _ledger_pb2.AdjustAttemptResponse]  # type: ignore[assignment]
+    """Makes an attempt cost another amount, by postings beside those there are. Its row stays as it is.
+
+    Called by operators. Statuses: OK, INVALID_ARGUMENT naming the field: an attempt that is not booked, still under way
+    or rolled into daily totals, an amount out of bounds, no reason; UNAVAILABLE when the store cannot be written.
+    """
+    AuditLedger: _aio.UnaryStreamMultiCallable[_ledger_pb2.AuditLedgerRequest, _ledger_pb2.AuditLedgerResponse]  # type: ignore[assignment]
+    """Holds the whole book against itself, and names what does not agree. Tells how far it is as it goes; the last message
+    is `done`. Sees one state of the book, and holds up nobody.
+
+    Called by operators. Statuses: OK, whether or not something was found; UNAVAILABLE when the store cannot be read.
     """
     SetPrice: _aio.UnaryUnaryMultiCallable[_ledger_pb2.SetPriceRequest, _ledger_pb2.SetPriceResponse]  # type: ignore[assignment]
     """Sets a model's price from a time on. Rows already booked keep theirs.
@@ -116,7 +144,8 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_ledger_pb2.RecordAttemptsResponse, _abc.Awaitable[_ledger_pb2.RecordAttemptsResponse]]:
         """Records what became of attempts. Sending an attempt again changes nothing, sending it further on its way
-        (OPENED, then UNSETTLED or SETTLED) moves its row forward, never back.
+        (OPENED, then UNSETTLED or SETTLED) moves its row forward, never back. Other content under an id that is booked is
+        kept apart and flagged, and changes nothing either.
 
         Called by routers. Statuses: OK with an answer per attempt, so that one bad row does not hold up the others;
         INVALID_ARGUMENT for a batch of more than 10,000; UNAVAILABLE when the store cannot be written.
@@ -141,7 +170,32 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_ledger_pb2.GetSpendResponse, _abc.Awaitable[_ledger_pb2.GetSpendResponse]]:
         """Sums spend, grouped.
 
-        Called by operators. Statuses: OK, INVALID_ARGUMENT for a grouping or a time span that cannot be read.
+        Called by operators. Statuses: OK, INVALID_ARGUMENT for a grouping or a time span that cannot be read, or that asks
+        for details which have been rolled into daily totals.
+        """
+
+    @_abc_1.abstractmethod
+    def AdjustAttempt(
+        self,
+        request: _ledger_pb2.AdjustAttemptRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_pb2.AdjustAttemptResponse, _abc.Awaitable[_ledger_pb2.AdjustAttemptResponse]]:
+        """Makes an attempt cost another amount, by postings beside those there are. Its row stays as it is.
+
+        Called by operators. Statuses: OK, INVALID_ARGUMENT naming the field: an attempt that is not booked, still under way
+        or rolled into daily totals, an amount out of bounds, no reason; UNAVAILABLE when the store cannot be written.
+        """
+
+    @_abc_1.abstractmethod
+    def AuditLedger(
+        self,
+        request: _ledger_pb2.AuditLedgerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_ledger_pb2.AuditLedgerResponse], _abc.AsyncIterator[_ledger_pb2.AuditLedgerResponse]]:
+        """Holds the whole book against itself, and names what does not agree. Tells how far it is as it goes; the last message
+        is `done`. Sees one state of the book, and holds up nobody.
+
+        Called by operators. Statuses: OK, whether or not something was found; UNAVAILABLE when the store cannot be read.
         """
 
     @_abc_1.abstractmethod

@@ -97,7 +97,8 @@ class Provider(providers_pb2_grpc.ProviderServiceServicer):
 class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
     """Keeps rows, has one price, and refuses whatever bears the tag `bad`. Nobody asks it anything else."""
 
-    GetSpend = ListPrices = ListUsage = SetPrice = None  # type: ignore[assignment]  # not what a router calls
+    # Not what a router calls.
+    AdjustAttempt = AuditLedger = GetSpend = ListPrices = ListUsage = SetPrice = None  # type: ignore[assignment]
 
     def __init__(self) -> None:
         self.rows: dict[str, ledger_pb2.Attempt] = {}

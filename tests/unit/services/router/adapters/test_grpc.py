@@ -31,10 +31,14 @@ class Failing(providers_pb2_grpc.ProviderServiceServicer, ledger_pb2_grpc.Ledger
         raise TollwayError(Reason.UPSTREAM_FAILED, "no", {"upstream_status": "503"})
 
     CreateCompletion = ListProviderModels = RecordAttempts = _fail
-    GetSpend = ListPrices = ListUsage = SetPrice = _fail
+    AdjustAttempt = GetSpend = ListPrices = ListUsage = SetPrice = _fail
 
     async def StreamCompletion(self, request: Any, context: Any) -> Any:
         yield providers_pb2.StreamCompletionResponse(chunk=text("Hi"))
+        await self._fail(request, context)
+
+    async def AuditLedger(self, request: Any, context: Any) -> Any:
+        yield ledger_pb2.AuditLedgerResponse()
         await self._fail(request, context)
 
     async def WatchPrices(self, request: Any, context: Any) -> Any:
