@@ -12,14 +12,14 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthServicer, HealthStub
 
 from mesh.clock import Clock
-from mesh.service import Service
+from mesh.service import Conditional, Service
 
 SERVICE_NAME = "grpc.health.v1.Health"
 _HOP_TIMEOUT = 2.0
 """Seconds a hop has to answer."""
 
 _HOP_INTERVAL = 5.0
-"""Seconds between two looks at a hop that is watched."""
+"""Seconds between two looks at a hop, or a service that may be unable to serve, that is watched."""
 
 _SERVING = HealthCheckResponse.SERVING
 _NOT_SERVING = HealthCheckResponse.NOT_SERVING
@@ -31,13 +31,14 @@ class Health(HealthServicer):  # type: ignore[misc]  # published without types
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._own = {""}
+        self._own: dict[str, Conditional | None] = {"": None}
         self._hops: dict[str, grpc.aio.Channel] = {}
         self._draining = asyncio.Event()
 
     def add(self, service: Service) -> None:
         """Answers for one more service and its hops."""
-        self._own.update(service.proto_services)
+        condition = service if isinstance(service, Conditional) else None
+        self._own.update(dict.fromkeys(service.proto_services, condition))
         self._hops.update(service.hops)
 
     def drain(self) -> None:
@@ -54,7 +55,8 @@ class Health(HealthServicer):  # type: ignore[misc]  # published without types
         self, request: HealthCheckRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[Any]:
         told = None
-        interval = _HOP_INTERVAL if request.service not in self._own else None
+        steady = request.service in self._own and self._own[request.service] is None
+        interval = None if steady else _HOP_INTERVAL
         draining = False
         while not draining:
             draining = self._draining.is_set()  # before the status, so that a drain meanwhile is told in another round
@@ -70,7 +72,8 @@ class Health(HealthServicer):  # type: ignore[misc]  # published without types
         if self._draining.is_set():
             return _NOT_SERVING
         if name in self._own:
-            return _SERVING
+            condition = self._own[name]
+            return _SERVING if condition is None or condition.serving else _NOT_SERVING
         if name in self._hops:
             return await self._ask(name)
         return _UNKNOWN

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import grpc
 
@@ -28,3 +28,12 @@ class Service(Protocol):
 
     async def close(self) -> None:
         """Ends background tasks, ships and flushes what is left, closes stores. Called once, after servers drained."""
+
+
+@runtime_checkable
+class Conditional(Protocol):
+    """A service that can be running and unable to serve: health asks it."""
+
+    @property
+    def serving(self) -> bool:
+        """Whether it can do now what it is there for."""

@@ -28,6 +28,7 @@ from mesh.config.values import (
     LedgerUrl,
     NanoUsd,
     PositiveDuration,
+    Retention,
     Size,
 )
 
@@ -162,6 +163,9 @@ class Ledger(Section):
     """Where attempts are booked."""
 
     url: LedgerUrl = Field("sqlite:///{data_dir}/ledger.db", repr=False)
+    retention: Retention | None = Field(
+        None, description="How long details are kept before they are rolled into daily totals. Absent: for ever."
+    )
 
 
 class Journal(Section):

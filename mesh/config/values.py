@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
@@ -69,9 +70,28 @@ def _check_header_value(value: str) -> str:
 
 
 def _check_ledger_url(url: str) -> str:
+    if re.fullmatch(r"postgres(?:ql)?://\S+", url) and _names_a_database(url):
+        return url
     if not re.fullmatch(r"sqlite:///[^{}]*(\{data_dir\}[^{}]*)?", url) or url == "sqlite:///":
-        raise ValueError("must be a URL such as sqlite:///{data_dir}/ledger.db, with no placeholder but {data_dir}")
+        raise ValueError(
+            "must be a URL such as sqlite:///{data_dir}/ledger.db, with no placeholder but {data_dir}, "
+            "or postgresql://user:password@host:5432/database"
+        )
     return url
+
+
+def _names_a_database(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0 and len(parts.path) > 1
+    except ValueError:  # an IPv6 host that is none, or a port beyond 65535
+        return False
+
+
+def _check_retention(seconds: float) -> float:
+    if seconds < _SECONDS["d"]:
+        raise ValueError("must be at least 1d: what is younger may still be on its way")
+    return seconds
 
 
 Duration = Annotated[float, BeforeValidator(parse_duration), PlainSerializer(format_duration)]
@@ -93,5 +113,10 @@ HttpUrl = Annotated[str, AfterValidator(_check_url)]
 """An http or https URL without a slash at its end; may be empty."""
 
 HeaderValue = Annotated[str, AfterValidator(_check_header_value)]
+
+Retention = Annotated[
+    float, BeforeValidator(parse_duration), AfterValidator(_check_retention), PlainSerializer(format_duration)
+]
+"""Seconds, of a day at least."""
 
 LedgerUrl = Annotated[str, AfterValidator(_check_ledger_url)]

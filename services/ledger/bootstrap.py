@@ -3,32 +3,50 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
 import grpc
 
-from mesh.clock import Clock
+from mesh.clock import Clock, SystemClock
 from mesh.errors import Reason, TollwayError
-from mesh.mediator import Mediator, Query, messages_in, when
+from mesh.mediator import Command, Mediator, Query, StreamQuery, messages_in, when
 from mesh.metrics import Metrics
 from mesh.tracing import Tracer
 from services.ledger import handlers
 from services.ledger.adapters.attempts import SqlAttempts
+from services.ledger.adapters.book import SqlAdjustments, SqlBook, SqlConflicts
+from services.ledger.adapters.books import SqlBooks
+from services.ledger.adapters.details import SqlDetails
 from services.ledger.adapters.migrate import migrate, version
 from services.ledger.adapters.prices import PriceBell, SqlPrices, look_for_changes
 from services.ledger.adapters.schema import HEAD
-from services.ledger.adapters.store import Store
+from services.ledger.adapters.store import Store, open_store
+from services.ledger.adapters.upkeep import keep_house
 from services.ledger.adapters.usage import SqlUsage
+from services.ledger.handlers.adjust_attempt import AdjustAttempt, adjust_attempt
 from services.ledger.handlers.adopt_prices import AdoptPrices, adopt_prices
-from services.ledger.handlers.behaviors import Announcement, Logging, Transaction, Validation, is_checked, is_command
+from services.ledger.handlers.audit_ledger import AuditLedger, audit_ledger
+from services.ledger.handlers.behaviors import (
+    Announcement,
+    Condition,
+    Logging,
+    Transaction,
+    Validation,
+    is_checked,
+    is_command,
+)
 from services.ledger.handlers.get_spend import GetSpend, get_spend
 from services.ledger.handlers.list_prices import ListPrices, list_prices
 from services.ledger.handlers.list_usage import ListUsage, list_usage
+from services.ledger.handlers.make_room import MakeRoom, make_room
 from services.ledger.handlers.record_attempts import RecordAttempts, record_attempts
+from services.ledger.handlers.roll_details import RollDetails, roll_details
 from services.ledger.handlers.set_price import SetPrice, set_price
+from services.ledger.handlers.tidy_details import TidyDetails, tidy_details
 from services.ledger.handlers.watch_prices import WatchPrices, watch_prices
 from services.ledger.servicer import LedgerServicer
 from services.ledger.settings import LedgerSettings
@@ -37,27 +55,43 @@ from tollway.ledger.v1.ledger_pb2_grpc import add_LedgerServiceServicer_to_serve
 _LOOK_EVERY = 5.0
 """Seconds after which a price that another process has set is known here at the latest."""
 
+_TIDY_EVERY = 3600.0
+"""Seconds between two looks for details that are old enough to go, and for months that are to come."""
+
 R = TypeVar("R")
 
 
 class LedgerRuntime:
-    """The ledger as a started service; implements `mesh.service.Service`."""
+    """The ledger as a started service; implements `mesh.service.Service` and `mesh.service.Conditional`."""
 
     name = "ledger"
     proto_services = ("tollway.ledger.v1.LedgerService",)
     hops: Mapping[str, grpc.aio.Channel] = {}
 
-    def __init__(self, mediator: Mediator, store: Store, bell: PriceBell, look: asyncio.Task[None]) -> None:
+    def __init__(
+        self,
+        mediator: Mediator,
+        store: Store,
+        bell: PriceBell,
+        condition: Condition,
+        tasks: Sequence[asyncio.Task[None]],
+    ) -> None:
         self._servicer = LedgerServicer(mediator)
-        self._store, self._bell, self._look = store, bell, look
+        self._store, self._bell, self._condition, self._tasks = store, bell, condition, tasks
+
+    @property
+    def serving(self) -> bool:
+        """Whether what came last could be booked."""
+        return self._condition.serving
 
     def register(self, server: grpc.aio.Server) -> None:
         add_LedgerServiceServicer_to_server(self._servicer, server)
 
     async def close(self) -> None:
         self._bell.close()
-        self._look.cancel()
-        await asyncio.wait([self._look])
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.wait(self._tasks)
         await self._store.close()
 
 
@@ -67,34 +101,56 @@ async def start(settings: LedgerSettings, *, clock: Clock, tracer: Tracer, metri
     Raises TollwayError: SERVICE_UNAVAILABLE for a database that cannot be opened or is of a newer version,
     INVALID_REQUEST for a price that cannot be.
     """
-    try:
-        settings.database.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TollwayError(Reason.SERVICE_UNAVAILABLE, f"the ledger's folder cannot be made: {error}") from error
-    store = Store(settings.database, settings.busy_timeout)
+    if isinstance(settings.database, Path):
+        try:
+            settings.database.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise TollwayError(Reason.SERVICE_UNAVAILABLE, f"the ledger's folder cannot be made: {error}") from error
+    store = open_store(settings.database, settings.busy_timeout)
     try:
         await migrate(store)
-        prices, bell = SqlPrices(store), PriceBell()
-        mediator = _compose(store, prices, bell, clock, metrics)
+        prices, bell, condition = SqlPrices(store), PriceBell(), Condition()
+        mediator = _compose(store, prices, bell, condition, clock, metrics)
         await mediator.send(AdoptPrices(settings.prices))
+        await mediator.send(MakeRoom())
         seen = await prices.book()
+        metrics.gauge("tollway.ledger.conflicts", await SqlConflicts(store).count(), {})
     except BaseException:
         await store.close()  # its threads would keep the process alive
         raise
-    look = asyncio.create_task(look_for_changes(prices, seen, bell, clock, _LOOK_EVERY))
-    return LedgerRuntime(mediator, store, bell, look)
+    tasks = (
+        asyncio.create_task(look_for_changes(prices, seen, bell, clock, _LOOK_EVERY)),
+        asyncio.create_task(keep_house(mediator, clock, settings.retention, _TIDY_EVERY)),
+    )
+    return LedgerRuntime(mediator, store, bell, condition, tasks)
 
 
-def _compose(store: Store, prices: SqlPrices, bell: PriceBell, clock: Clock, metrics: Metrics) -> Mediator:
-    usage = SqlUsage(store)
+def _compose(
+    store: Store, prices: SqlPrices, bell: PriceBell, condition: Condition, clock: Clock, metrics: Metrics
+) -> Mediator:
+    attempts, book, usage, details = SqlAttempts(store), SqlBook(store), SqlUsage(store), SqlDetails(store)
+    adjustments = SqlAdjustments(store)
+    record = partial(
+        record_attempts,
+        attempts=attempts,
+        book=book,
+        conflicts=SqlConflicts(store),
+        details=details,
+        prices=prices,
+        clock=clock,
+        metrics=metrics,
+    )
+    adjust = partial(adjust_attempt, attempts=attempts, book=book, adjustments=adjustments, clock=clock)
     return Mediator(
         [
-            (
-                RecordAttempts,
-                partial(record_attempts, attempts=SqlAttempts(store), prices=prices, metrics=metrics),
-            ),
+            (RecordAttempts, record),
+            (AdjustAttempt, adjust),
+            (RollDetails, partial(roll_details, details=details, book=book, adjustments=adjustments)),
+            (TidyDetails, partial(tidy_details, details=details)),
+            (MakeRoom, partial(make_room, details=details, clock=clock)),
             (ListUsage, partial(list_usage, usage=usage)),
             (GetSpend, partial(get_spend, usage=usage)),
+            (AuditLedger, partial(audit_ledger, books=SqlBooks(store), prices=prices)),
             (SetPrice, partial(set_price, prices=prices, clock=clock)),
             (AdoptPrices, partial(adopt_prices, prices=prices, clock=clock)),
             (ListPrices, partial(list_prices, prices=prices)),
@@ -103,6 +159,7 @@ def _compose(store: Store, prices: SqlPrices, bell: PriceBell, clock: Clock, met
         behaviors=[
             Logging(),
             when(is_checked, Validation()),
+            when(is_command, condition),
             when(lambda message: isinstance(message, SetPrice), Announcement(bell)),
             when(is_command, Transaction(store)),
         ],
@@ -111,23 +168,30 @@ def _compose(store: Store, prices: SqlPrices, bell: PriceBell, clock: Clock, met
 
 
 class LedgerReader:
-    """A ledger's file opened for reading; an asynchronous context manager that closes it."""
+    """A ledger's database without its service; an asynchronous context manager that closes it."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
-        usage, prices = SqlUsage(store), SqlPrices(store)
+        usage, prices, attempts, book = SqlUsage(store), SqlPrices(store), SqlAttempts(store), SqlBook(store)
+        adjust = partial(adjust_attempt, attempts=attempts, book=book, adjustments=SqlAdjustments(store), clock=clock)
         self._mediator = Mediator(
             [
                 (ListUsage, partial(list_usage, usage=usage)),
                 (GetSpend, partial(get_spend, usage=usage)),
                 (ListPrices, partial(list_prices, prices=prices)),
+                (AuditLedger, partial(audit_ledger, books=SqlBooks(store), prices=prices)),
+                (AdjustAttempt, adjust),
             ],
-            behaviors=[when(is_checked, Validation())],
+            behaviors=[when(is_checked, Validation()), when(is_command, Transaction(store))],
         )
 
-    def send(self, query: Query[R]) -> Awaitable[R]:
-        """The answer to ListUsage, GetSpend or ListPrices."""
-        return self._mediator.send(query)
+    def send(self, message: Query[R] | Command[R]) -> Awaitable[R]:
+        """The answer to ListUsage, GetSpend, ListPrices or, where it was opened for writing, AdjustAttempt."""
+        return self._mediator.send(message)
+
+    def stream(self, query: StreamQuery[R]) -> AsyncGenerator[R]:
+        """The answers to AuditLedger."""
+        return self._mediator.stream(query)
 
     async def close(self) -> None:
         await self._store.close()
@@ -141,24 +205,24 @@ class LedgerReader:
         await self.close()
 
 
-async def open_reader(settings: LedgerSettings) -> LedgerReader:
-    """The ledger's file without its service, which may well be running.
+async def open_reader(settings: LedgerSettings, *, writable: bool = False, clock: Clock | None = None) -> LedgerReader:
+    """The ledger's database without its service, which may well be running.
 
     Raises TollwayError SERVICE_UNAVAILABLE where there is none, or one of another version.
     """
-    if not settings.database.is_file():
+    if isinstance(settings.database, Path) and not settings.database.is_file():
         raise TollwayError(
             Reason.SERVICE_UNAVAILABLE, f"there is no ledger at {settings.database}: nothing has been booked there yet"
         )
-    store = Store(settings.database, settings.busy_timeout, read_only=True)
+    store = open_store(settings.database, settings.busy_timeout, read_only=not writable)
     try:
         if (found := await version(store)) != HEAD:
             raise TollwayError(
                 Reason.SERVICE_UNAVAILABLE,
-                f"{settings.database} has schema {found or 'none'}, and this version of Tollway reads {HEAD}: "
+                f"{store.name} has schema {found or 'none'}, and this version of Tollway reads {HEAD}: "
                 "start the ledger on it once, which migrates it",
             )
     except BaseException:
         await store.close()
         raise
-    return LedgerReader(store)
+    return LedgerReader(store, clock or SystemClock())

@@ -11,6 +11,9 @@ from typing import Protocol
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from mesh.prices import PriceBook
+from services.ledger.domain.booking import Conflict
+from services.ledger.domain.posting import Change, Posting
+from services.ledger.domain.totals import Key, Totals
 from tollway.ledger.v1.ledger_pb2 import Attempt, GetSpendResponse, Price, SpendDimension, UsageFilter
 
 
@@ -27,8 +30,123 @@ class Attempts(Protocol):
     async def find(self, attempt_ids: Sequence[str]) -> Mapping[str, Attempt]:
         """Those of them that have a row."""
 
-    async def put(self, attempts: Sequence[Attempt]) -> None:
-        """Writes each attempt's row, or moves the row that is there forward. At most one of each id."""
+    async def put(self, changes: Sequence[Change]) -> None:
+        """Adds the rows that are new, and moves those that are there forward. At most one of each id."""
+
+
+class Book(Protocol):
+    """Postings, and what they and the rows come to. To be used inside a transaction."""
+
+    async def posted(self, attempt_ids: Sequence[str]) -> Mapping[str, int]:
+        """How many postings each of those has that has any."""
+
+    async def post(self, postings: Sequence[Posting], time: float) -> None:
+        """Adds postings, made at that Unix time, and moves the balances of their accounts."""
+
+    async def add_to_totals(self, totals: Totals, *, rolled: bool = False) -> None:
+        """Adds to daily totals; `rolled` to those whose rows are gone."""
+
+
+class Conflicts(Protocol):
+    """What came under an id that is booked with other content. To be used inside a transaction."""
+
+    async def keep(self, conflicts: Sequence[Conflict], journal_id: str, time: float) -> int:
+        """Keeps each content once; how many are kept by now."""
+
+    async def count(self) -> int:
+        """How many are kept."""
+
+
+class Adjustments(Protocol):
+    """What operators decided. To be used inside a transaction."""
+
+    async def of(self, attempt_ids: Sequence[str]) -> Mapping[str, int]:
+        """In nano-USD, what was added to each of those that was adjusted."""
+
+    async def add(self, attempt_id: str, seq: int, amount_nanos: int, reason: str, time: float) -> None:
+        """`seq` is that of its first posting."""
+
+
+class Details(Protocol):
+    """Rows that are old enough to be rolled into daily totals. To be used inside a transaction, but for the first."""
+
+    async def rolled_before(self) -> int:
+        """The time, in microseconds since the epoch, before which settled attempts are in daily totals alone, or about
+        to be. 0: nothing was ever rolled."""
+
+    async def roll_before(self, micros: int) -> None:
+        """Moves that time forward."""
+
+    async def oldest(self, before: int, most: int) -> Sequence[Attempt]:
+        """Settled attempts that started before that time in microseconds."""
+
+    async def forget(self, attempt_ids: Sequence[str]) -> None:
+        """Takes rows away with all that hangs on them, and keeps the sums of their postings in the balances."""
+
+    async def tidy(self, before: int) -> None:
+        """Takes away what is empty of before that time in microseconds."""
+
+    async def make_room(self, times: Sequence[float]) -> None:
+        """Gets ready for attempts of those Unix times."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Some of the book, in the order of attempts' ids: rows, and postings and adjustments by attempt."""
+
+    rows: Sequence[Attempt]
+    postings: Mapping[str, Sequence[Posting]]
+    adjusted: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account's balance (None: it has none), and what its postings, rolled ones included, sum to."""
+
+    name: str
+    balance_nanos: int | None
+    posted_nanos: int
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """A day's totals as they are kept, and as its rows come to."""
+
+    day: str
+    kept: Mapping[Key, Sequence[int]]
+    counted: Mapping[Key, Sequence[int]]
+
+
+class Books(Protocol):
+    """The whole book in one state, however long it is read. Nothing of it is held in memory but what was given last."""
+
+    def open(self) -> AbstractAsyncContextManager[OpenBooks]:
+        """To be read in its block."""
+
+
+class OpenBooks(Protocol):
+    """The book as it was when it was opened."""
+
+    @property
+    def attempts(self) -> int:
+        """Rows in all."""
+
+    @property
+    def conflicts(self) -> int:
+        """Contents that are kept apart."""
+
+    @property
+    def cost_nanos(self) -> int:
+        """What everything cost, by the daily totals."""
+
+    def stretches(self) -> AsyncGenerator[Stretch]:
+        """All rows and all postings, those without a row included."""
+
+    def accounts(self) -> AsyncGenerator[Account]:
+        """All that have a balance or a posting."""
+
+    def days(self) -> AsyncGenerator[Day]:
+        """All that have a total or a row."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,8 @@ from typing import Any
 import grpc
 
 from mesh.mediator import Mediator
+from services.ledger.handlers.adjust_attempt import AdjustAttempt
+from services.ledger.handlers.audit_ledger import AuditLedger
 from services.ledger.handlers.get_spend import GetSpend
 from services.ledger.handlers.list_prices import ListPrices
 from services.ledger.handlers.list_usage import ListUsage
@@ -35,6 +37,16 @@ class LedgerServicer(LedgerServiceServicer):
 
     async def GetSpend(self, request: pb.GetSpendRequest, context: Context) -> pb.GetSpendResponse:
         return await self._mediator.send(GetSpend(request.filter, request.group_by))
+
+    async def AdjustAttempt(self, request: pb.AdjustAttemptRequest, context: Context) -> pb.AdjustAttemptResponse:
+        return await self._mediator.send(AdjustAttempt(request.attempt_id, request.cost_nanos, request.reason))
+
+    async def AuditLedger(
+        self, request: pb.AuditLedgerRequest, context: Context
+    ) -> AsyncIterator[pb.AuditLedgerResponse]:
+        async with aclosing(self._mediator.stream(AuditLedger())) as responses:
+            async for response in responses:
+                yield response
 
     async def SetPrice(self, request: pb.SetPriceRequest, context: Context) -> pb.SetPriceResponse:
         return pb.SetPriceResponse(price=await self._mediator.send(SetPrice(request.price)))

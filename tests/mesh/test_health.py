@@ -71,6 +71,39 @@ async def test_a_process_and_its_services_serve_until_they_drain(topology: Any) 
     assert await check(stub, "own") == NOT_SERVING
 
 
+class Ailing(Plain):
+    """A service that can be running and unable to serve."""
+
+    serving = True
+
+
+async def test_a_service_that_cannot_serve_says_so_while_its_process_goes_on(topology: Any) -> None:
+    health, ailing = Health(SystemClock()), Ailing("own")
+    health.add(ailing)
+    stub = await asked(topology, health)
+    assert await check(stub, "own") == SERVING
+    ailing.serving = False
+    assert await check(stub, "own") == NOT_SERVING
+    assert await check(stub) == SERVING
+    ailing.serving = True
+    assert await check(stub, "own") == SERVING
+
+
+async def test_a_watch_of_a_service_that_cannot_serve_tells_when_it_changes(topology: Any) -> None:
+    clock = VirtualClock()
+    health, ailing = Health(clock), Ailing("own")
+    health.add(ailing)
+    watch = (await asked(topology, health)).Watch(HealthCheckRequest(service="own"))
+    for serving, status in ((True, SERVING), (False, NOT_SERVING), (True, SERVING)):
+        ailing.serving = serving
+        told = asyncio.ensure_future(watch.read())
+        while not told.done():
+            await clock.advance(1)
+            await asyncio.sleep(0.001)
+        assert told.result().status == status
+    health.drain()
+
+
 async def test_nothing_is_known_of_a_stranger(topology: Any) -> None:
     stub = await asked(topology, Health(SystemClock()))
     with pytest.raises(grpc.aio.AioRpcError) as raised:

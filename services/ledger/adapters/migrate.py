@@ -36,7 +36,7 @@ async def version(store: Store) -> str:
     if found and found not in _known():
         raise TollwayError(
             Reason.SERVICE_UNAVAILABLE,
-            f"{store.database} has schema {found}, and this version of Tollway knows only {HEAD}: "
+            f"{store.name} has schema {found}, and this version of Tollway knows only {HEAD}: "
             "it was used with a newer one; use that again",
         )
     return found

@@ -52,8 +52,19 @@ def timestamp(moment: datetime) -> Timestamp:
     return Timestamp(seconds=int(moment.replace(microsecond=0).timestamp()), nanos=moment.microsecond * 1000)
 
 
+def time_writer(dialect: Dialect) -> Callable[[float], str | datetime]:
+    """Makes of a Unix time the driver's own parameter, cut to whole microseconds."""
+
+    def write(unix_seconds: float) -> str | datetime:
+        made = datetime.fromtimestamp(unix_seconds, UTC)
+        return made.strftime("%Y-%m-%d %H:%M:%S.%f") if dialect.name == "sqlite" else made
+
+    return write
+
+
 @lru_cache(maxsize=1024)
-def _tags_as_text(tags: tuple[str, ...]) -> str:
+def tags_as_text(tags: tuple[str, ...]) -> str:
+    """Tags as columns keep them."""
     return json.dumps(tags, ensure_ascii=False)
 
 
@@ -77,7 +88,7 @@ def encoder(dialect: Dialect) -> Callable[[Attempt], tuple[Any, ...]]:
             attempt.tenant,
             attempt.project,
             attempt.api_key_id,
-            _tags_as_text(tuple(tags)) if (tags := attempt.tags) else "[]",
+            tags_as_text(tuple(tags)) if (tags := attempt.tags) else "[]",
             attempt.model_requested,
             attempt.model_used,
             attempt.model_provider,

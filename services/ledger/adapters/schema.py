@@ -9,6 +9,7 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     Boolean,
+    CheckConstraint,
     Column,
     ColumnElement,
     DateTime,
@@ -22,13 +23,16 @@ from sqlalchemy import (
     UniqueConstraint,
     Uuid,
     literal,
+    text,
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
 
-HEAD = "0002"
+from services.ledger.domain.totals import Sums
+
+HEAD = "0003"
 metadata = MetaData()
 
 
@@ -100,11 +104,105 @@ request_logs = Table(
     _number("response_time_ms"),
     _number("time_to_first_token_ms"),
     _text("finish_reason"),
-    _text("kind"),
+    # The default is for a ledger of the first release, which knows of calls alone.
+    Column("kind", Text, nullable=False, server_default=text("'call'")),
     Index("ix_request_logs_timestamp", "timestamp"),
     # With the time, so that a provider's newest rows are found without sorting all of them.
     Index("ix_request_logs_provider_name", "provider_name", "timestamp"),
     Index("ix_request_logs_request_id", "request_id"),
+    postgresql_partition_by="RANGE (attempt_id)",
+)
+
+PARTITIONED = ("request_logs", "postings")
+"""By the month inside the attempt's id, in PostgreSQL; see `partitions`."""
+
+
+def _sum(name: str) -> Column[int]:
+    return Column(name, BigInteger, nullable=False)
+
+
+def _whole(*names: str) -> list[CheckConstraint]:
+    """Refuses a sum beyond 2^63 - 1, which SQLite would otherwise turn into a float without a word."""
+    return [
+        CheckConstraint(f"typeof({name}) = 'integer'", name=f"ck_{name}_whole").ddl_if(dialect="sqlite")
+        for name in names
+    ]
+
+
+# Without a row id of its own in SQLite, so that a posting is written into one tree rather than two.
+postings = Table(
+    "postings",
+    metadata,
+    Column("attempt_id", _Uuid, primary_key=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    _text("account"),
+    Column("amount_nanos", BigInteger, nullable=False),
+    _text("kind"),
+    Column("time", UtcDateTime, nullable=False),
+    sqlite_with_rowid=False,
+    postgresql_partition_by="RANGE (attempt_id)",
+)
+
+balances = Table(
+    "balances",
+    metadata,
+    Column("account", Text, primary_key=True),
+    _sum("balance_nanos"),
+    # Of it: the postings of attempts that were rolled into daily totals.
+    _sum("rolled_nanos"),
+    *_whole("balance_nanos", "rolled_nanos"),
+)
+
+adjustments = Table(
+    "adjustments",
+    metadata,
+    Column("attempt_id", _Uuid, primary_key=True),
+    # That of the adjustment's first posting.
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("amount_nanos", BigInteger, nullable=False),
+    _text("reason"),
+    Column("time", UtcDateTime, nullable=False),
+)
+
+daily_totals = Table(
+    "daily_totals",
+    metadata,
+    Column("day", String(10), primary_key=True),
+    # Stands for the columns from tenant to deployment, which are too long together for an index.
+    Column("key", String(32), primary_key=True),
+    # Whether the rows it is of are gone. Of one key there are two totals while a day is being rolled.
+    Column("rolled", Boolean, primary_key=True),
+    _text("tenant"),
+    _text("project"),
+    _text("api_key_id"),
+    _text("tags"),
+    _text("model_requested"),
+    _text("model_used"),
+    _text("provider_name"),
+    _text("deployment"),
+    *(_sum(name) for name in Sums._fields),
+    *_whole(*Sums._fields),
+)
+
+attempt_conflicts = Table(
+    "attempt_conflicts",
+    metadata,
+    Column("attempt_id", _Uuid, primary_key=True),
+    # Of the content, so that sending it again adds nothing.
+    Column("digest", String(32), primary_key=True),
+    Column("time", UtcDateTime, nullable=False),
+    _text("journal_id"),
+    _text("differs"),
+    # The attempt as it was sent, as JSON.
+    _text("content"),
+)
+
+retention = Table(
+    "retention",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    # Settled attempts that started before are in the daily totals alone, or about to be.
+    Column("rolled_before", UtcDateTime, nullable=False),
 )
 
 model_pricing = Table(
@@ -165,6 +263,6 @@ def _postgresql_has(element: has_element, compiler: SQLCompiler, **options: Any)
     return f"jsonb_exists({column}::jsonb, {text})"
 
 
-def tagged(tag: str) -> ColumnElement[bool]:
-    """Holds for the attempts that carry this tag."""
-    return has_element(request_logs.c.tags, literal(tag, Text))
+def tagged(tags: ColumnElement[Any], tag: str) -> ColumnElement[bool]:
+    """Holds where a column of tags has this one."""
+    return has_element(tags, literal(tag, Text))

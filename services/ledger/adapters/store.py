@@ -1,64 +1,61 @@
 """Connections to the ledger's database: one that writes, a few that read, and what their failures are called.
 
-SQLite lets one connection write at a time. All writing goes through one connection of ours, in transactions that take
-the lock when they begin: a transaction that read first and asked for the lock later could be refused it (another
-process having written in between) and would have to start over. Readers see the last commit and wait for nobody.
+All writing goes through one connection of ours, in transactions of which there is one at a time. Readers see the last
+commit and wait for nobody. What differs between databases is in `databases`.
 """
 
 from __future__ import annotations
 
-import asyncio
-import sqlite3
-import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, cast
-from urllib.parse import quote
+from typing import Any
 
-from sqlalchemy import URL, AdaptedConnection, Connection, Dialect, event
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, ProgrammingError
+from sqlalchemy import Dialect, Table
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mesh.errors import Reason, TollwayError
+from services.ledger.adapters.databases import Database, Row
+from services.ledger.settings import DatabaseUrl
 
-_WRITER = (
-    "PRAGMA journal_mode = WAL",
-    # An attempt that was answered for is gone from its router's journal: it must outlive a power cut here.
-    "PRAGMA synchronous = FULL",
-    "PRAGMA cache_size = -8192",
-    "PRAGMA journal_size_limit = 67108864",
-)
-_READER = ("PRAGMA query_only = ON",)
-_MISTAKES = (
-    *(IntegrityError, ProgrammingError, DataError, InterfaceError),
-    *(sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError, sqlite3.InterfaceError),
-)
-"""What only a mistake of ours can raise; everything else the driver raises is the store's state."""
+
+def open_store(database: Path | DatabaseUrl, busy_timeout: float, *, read_only: bool = False) -> Store:
+    """The store at a file or a URL. Nothing is connected to yet."""
+    # Only the driver in use is imported.
+    if isinstance(database, Path):
+        from services.ledger.adapters.databases.sqlite import Sqlite
+
+        return Store(Sqlite(database, busy_timeout, read_only=read_only), read_only=read_only)
+    from services.ledger.adapters.databases.postgresql import PostgreSql
+
+    return Store(PostgreSql(database.url, busy_timeout), read_only=read_only)
 
 
 class Store:
-    """The ledger's database. For `busy_timeout` seconds a transaction waits for another process to end its own."""
+    """The ledger's database."""
 
-    def __init__(self, database: Path, busy_timeout: float, *, read_only: bool = False) -> None:
+    def __init__(self, database: Database, *, read_only: bool = False) -> None:
         self.database = database
-        file = f"file:{quote(str(database.absolute()))}?mode={'ro' if read_only else 'rwc'}"
-        self._reader = _engine(file, _READER, "BEGIN", busy_timeout, connections=2)
-        self._writer = None if read_only else _engine(file, _WRITER, "BEGIN IMMEDIATE", busy_timeout, connections=1)
+        self._reader = database.reader()
+        self._writer = None if read_only else database.writer()
         self._transaction: ContextVar[AsyncConnection | None] = ContextVar("ledger_transaction", default=None)
 
     @property
+    def name(self) -> str:
+        return self.database.name
+
+    @property
     def dialect(self) -> Dialect:
-        return self._reader.dialect
+        return self.database.dialect
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
         """Everything `connection` gives inside is one transaction; see `ports.Transactions`."""
         if self._writer is None:
-            raise RuntimeError(f"{self.database} was opened for reading")
-        with self._failures():
+            raise RuntimeError(f"{self.name} was opened for reading")
+        with self._failures("nothing was written"):
             async with self._writer.begin() as connection:
                 token = self._transaction.set(connection)
                 try:
@@ -72,24 +69,38 @@ class Store:
         if transaction := self._transaction.get():
             yield transaction
             return
-        with self._failures():
+        with self._failures("ask for a shorter time span in filter"):
             async with self._reader.connect() as connection:
                 yield connection
 
-    async def fetch(self, statement: str, parameters: Sequence[Any]) -> Iterable[Any]:
+    async def fetch(self, statement: str, parameters: Row) -> Iterable[Any]:
         """Rows of the driver's own. Inside a transaction.
 
         SQLAlchemy's cursors take a turn of the driver's thread each to be made, run, read and closed, and turns are
         what a batch costs beside its rows.
         """
-        driver = await self._driver()
-        rows: Iterable[Any] = await driver.execute_fetchall(statement, parameters)
-        return rows
+        return await self.database.fetch(await self._driver(), statement, parameters)
 
-    async def execute_many(self, statement: str, parameters: Sequence[Sequence[Any]]) -> None:
+    async def execute_many(self, statement: str, rows: Sequence[Row]) -> None:
         """Runs a statement for each tuple of the driver's own parameters. Inside a transaction."""
-        driver = await self._driver()
-        await driver.executemany(statement, parameters)
+        await self.database.execute_many(await self._driver(), statement, rows)
+
+    async def insert(self, table: Table, rows: Sequence[Row]) -> None:
+        """Adds rows that are not there, given as the driver's own parameters. Inside a transaction."""
+        if rows:
+            await self.database.insert(await self._driver(), table, rows)
+
+    async def present(self, table: Table, attempt_ids: Sequence[str]) -> list[str]:
+        """Those of the ids that a table has rows of. Inside a transaction."""
+        return await self.database.present(await self._driver(), table, attempt_ids)
+
+    async def make_room(self, attempt_ids: Iterable[str]) -> None:
+        """Makes sure that rows with these ids can be added. Inside a transaction."""
+        await self.database.make_room(await self._driver(), attempt_ids)
+
+    async def clear_room(self, before: float) -> None:
+        """Gives back what empty months from before a Unix time hold. Inside a transaction."""
+        await self.database.clear_room(await self._driver(), before)
 
     async def _driver(self) -> Any:
         connection = self._transaction.get()
@@ -107,56 +118,19 @@ class Store:
             await self._writer.dispose()
 
     @contextmanager
-    def _failures(self) -> Iterator[None]:
+    def _failures(self, after_overflow: str) -> Iterator[None]:
         try:
             yield
-        except _MISTAKES:
-            raise
-        except (DBAPIError, sqlite3.Error) as error:
-            words = str(error.orig if isinstance(error, DBAPIError) else error)
-            if "integer overflow" in words:
-                short = "a sum is beyond 2^63 - 1; ask for a shorter time span in filter"
-                raise TollwayError(Reason.INVALID_REQUEST, short) from error
-            raise _unavailable(f"{self.database}: {words}") from error
         except PoolTimeoutError as error:
-            raise _unavailable(f"{self.database}: too many are waiting for it") from error
+            raise _unavailable(f"{self.name}: too many are waiting for it") from error
+        except self.database.errors as error:
+            trouble = self.database.trouble(error)
+            if trouble is None:
+                raise
+            if trouble.overflow:
+                raise TollwayError(Reason.INVALID_REQUEST, f"a sum is beyond 2^63 - 1; {after_overflow}") from error
+            raise _unavailable(f"{self.name}: {trouble.words}") from error
 
 
 def _unavailable(message: str) -> TollwayError:
     return TollwayError(Reason.SERVICE_UNAVAILABLE, f"the ledger's store cannot be used: {message}")
-
-
-async def prepare(driver: Any, pragmas: Sequence[str], busy_timeout: float) -> None:
-    """Sets a new connection of the driver up."""
-    deadline = time.monotonic() + busy_timeout
-    for pragma in pragmas:
-        while True:
-            try:
-                await driver.execute_fetchall(pragma)
-                break
-            except sqlite3.OperationalError:
-                # Two that turn on the write-ahead log at once are not made to wait for each other, as others are.
-                if time.monotonic() > deadline:
-                    raise
-                await asyncio.sleep(0.01)
-
-
-def _engine(file: str, pragmas: tuple[str, ...], begin: str, busy_timeout: float, connections: int) -> AsyncEngine:
-    engine = create_async_engine(
-        URL.create("sqlite+aiosqlite", database=file, query={"uri": "true"}),
-        pool_size=connections,
-        max_overflow=0,
-        # The driver begins no transactions of its own accord, so that ours begin as they should.
-        connect_args={"isolation_level": None, "timeout": busy_timeout},
-    )
-
-    @event.listens_for(engine.sync_engine, "connect")
-    def _prepare(connection: AdaptedConnection, record: Any) -> None:
-        connection.run_async(lambda driver: prepare(driver, pragmas, busy_timeout))
-
-    @event.listens_for(engine.sync_engine, "begin")
-    def _begin(connection: Connection) -> None:
-        # Straight to the driver: one turn of its thread instead of three, in every transaction.
-        cast(AdaptedConnection, connection.connection.dbapi_connection).run_async(lambda driver: driver.execute(begin))
-
-    return engine

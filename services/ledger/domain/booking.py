@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from mesh.money import cost_nanos
 from mesh.prices import PriceBook, unix_seconds
+from services.ledger.domain.posting import Change
 from tollway.ledger.v1.ledger_pb2 import (
     PROVENANCE_UNSETTLED,
     PROVENANCE_UNSPECIFIED,
@@ -25,15 +27,29 @@ def needs_price(attempt: Attempt) -> bool:
     return attempt.HasField("usage") and not attempt.HasField("cost_nanos")
 
 
-def book(
-    sent: Sequence[Attempt], refusals: Sequence[str], booked: Mapping[str, Attempt], prices: PriceBook
-) -> tuple[list[Attempt], RecordAttemptsResponse]:
-    """The rows to write, at most one of each id, and the answer to whoever sent the attempts.
+class Conflict(NamedTuple):
+    """An attempt that came again with other content, and the names of the fields that differ."""
+
+    sent: Attempt
+    differs: tuple[str, ...]
+
+
+class Booked(NamedTuple):
+    """What becomes of a batch: the rows that change, at most one of each id, what is kept apart, and the answer."""
+
+    changes: list[Change]
+    conflicts: list[Conflict]
+    answer: RecordAttemptsResponse
+
+
+def book(sent: Sequence[Attempt], refusals: Sequence[str], booked: Mapping[str, Attempt], prices: PriceBook) -> Booked:
+    """What becomes of the attempts that were sent.
 
     `refusals` says of each attempt why it cannot be booked (empty: it can), `booked` which rows there are. An attempt
     that is further than its row replaces it; any other changes nothing, whatever it says.
     """
     rows: dict[str, Attempt] = {}
+    conflicts: list[Conflict] = []
     answer = RecordAttemptsResponse()
     add = answer.results.add
     for attempt, refusal in zip(sent, refusals, strict=True):
@@ -45,9 +61,14 @@ def book(
         if row is None or attempt.state > row.state:  # the states are numbered in the order they are gone through
             rows[identifier] = complete(attempt, prices)
             add(attempt_id=identifier, outcome=RECORD_OUTCOME_RECORDED)
-        else:
-            add(attempt_id=identifier, outcome=RECORD_OUTCOME_DUPLICATE, message=contradiction(row, attempt))
-    return list(rows.values()), answer
+            continue
+        differs = contradictions(row, attempt)
+        message = ""
+        if differs:
+            conflicts.append(Conflict(attempt, differs))
+            message = f"kept as booked first, and this one apart: it differs in {', '.join(differs)}"
+        add(attempt_id=identifier, outcome=RECORD_OUTCOME_DUPLICATE, message=message)
+    return Booked([Change(booked.get(identifier), row) for identifier, row in rows.items()], conflicts, answer)
 
 
 def complete(attempt: Attempt, prices: PriceBook) -> Attempt:
@@ -72,24 +93,23 @@ def complete(attempt: Attempt, prices: PriceBook) -> Attempt:
     return completed
 
 
-def contradiction(row: Attempt, sent: Attempt) -> str:
-    """What an attempt that came again says differently from its row, in words; empty where it agrees.
+def contradictions(row: Attempt, sent: Attempt) -> tuple[str, ...]:
+    """The fields in which an attempt that came again says something else than its row.
 
     An attempt that is less far than its row knows less, and contradicts nothing.
     """
     if sent.state != row.state:
-        return ""
+        return ()
     left_to_us = set()
     if not sent.HasField("cost_nanos"):
         left_to_us |= {"cost_nanos", "price_version"}
     if sent.provenance == PROVENANCE_UNSPECIFIED:
         left_to_us.add("provenance")
-    different = [
+    return tuple(
         field.name
         for field in Attempt.DESCRIPTOR.fields
         if field.name not in left_to_us and _said(row, field.name) != _said(sent, field.name)
-    ]
-    return f"kept as booked first; this one differs in {', '.join(different)}" if different else ""
+    )
 
 
 def _said(attempt: Message, field: str) -> object:

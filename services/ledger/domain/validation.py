@@ -9,6 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from mesh.errors import invalid
 from mesh.prices import ANY
+from services.ledger.domain.totals import day_of
 from tollway.ledger.v1.ledger_pb2 import (
     ATTEMPT_KIND_CACHE_HIT,
     ATTEMPT_STATE_SETTLED,
@@ -28,14 +29,23 @@ MOST = 10**9  # of tokens and of milliseconds, per attempt
 MOST_NANOS_PER_1M = 10**14
 MOST_COST_NANOS = 10**18
 LONGEST_TEXT = 4096
+LONGEST_NAME = 200
+"""Characters of what rows, accounts and totals are found by: an index holds no longer ones."""
 MOST_TAGS = 256
 _LAST_SECOND = 253_402_300_799  # of the year 9999
+EARLIEST = 1_577_836_800
+"""2020-01-01, in Unix time. A clock that shows less was never set."""
+MOST_AHEAD = 86_400
+"""Seconds that a router's clock may be ahead of the ledger's, and an attempt's id beside its start."""
+MOST_BACKWARDS = 300
+"""Seconds that a clock which is set right may go back between an attempt's start and its end."""
 
 _UUID7 = "[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 _uuid7 = re.compile(_UUID7).fullmatch
 _trace_id = re.compile("(?:[0-9a-f]{32})?").fullmatch
 _attempt_trace_and_span_id = re.compile(f"{_UUID7} (?:[0-9a-f]{{32}})? (?:[0-9a-f]{{16}})?").fullmatch
 
+_NAMES = frozenset({"request_id", "tenant", "project", "api_key_id", "provider_name"})
 _REQUIRED = ("request_id", "provider_name", "model_used")
 _COUNTS = (
     "attempt_number",
@@ -64,13 +74,19 @@ def is_attempt_id(text: str) -> bool:
     return _uuid7(text) is not None
 
 
-def why_not_bookable(attempt: Attempt) -> str:
-    """Why an attempt cannot be booked, beginning with the field's name; empty where it can.
+def why_not_bookable(attempt: Attempt, now: float) -> str:
+    """Why an attempt cannot be booked, beginning with the field's name; empty where it can. `now` is in Unix time.
 
     What a provider reports is booked even where it contradicts itself (more cached tokens than tokens): the ledger
     keeps what was said. What no provider could have said, or nobody could look up, is refused.
     """
-    return _why_not_identified(attempt) or _why_not_text(attempt) or _why_not_counts(attempt) or _why_not_ended(attempt)
+    return (
+        _why_not_identified(attempt)
+        or _why_not_then(attempt, now)
+        or _why_not_text(attempt)
+        or _why_not_counts(attempt)
+        or _why_not_ended(attempt)
+    )
 
 
 def _why_not_identified(attempt: Attempt) -> str:
@@ -87,6 +103,33 @@ def _why_not_identified(attempt: Attempt) -> str:
     return why_not_time("start_time", attempt.start_time)
 
 
+def _why_not_then(attempt: Attempt, now: float) -> str:
+    """Clocks that are a little off are booked as they are; one that is far off would put rows where nobody looks."""
+    start = attempt.start_time.seconds
+    if not EARLIEST <= start <= now + MOST_AHEAD:
+        limit = "before 2020" if start < EARLIEST else "more than a day ahead of the ledger's clock"
+        return f"start_time: is {limit}; set the router's clock right"
+    identifier = attempt.attempt_id
+    if abs(int(identifier[:8] + identifier[9:13], 16) / 1000 - start) > MOST_AHEAD:
+        return "attempt_id: holds a time more than a day from start_time"
+    if attempt.HasField("end_time") and attempt.end_time.seconds < start - MOST_BACKWARDS:
+        return f"end_time: is more than {MOST_BACKWARDS} s before start_time"
+    return ""
+
+
+def why_too_late(attempt: Attempt, booked: bool, rolled_before: int) -> str:
+    """Why an attempt cannot be told from those that were rolled into daily totals; empty where it can, or has a row.
+
+    `rolled_before` is in microseconds since the epoch.
+    """
+    if booked or attempt.start_time.ToMicroseconds() >= rolled_before:
+        return ""
+    return (
+        f"start_time: is before {day_of(rolled_before // 1_000_000)}, of which daily totals alone are kept: "
+        "whether it is in them cannot be told"
+    )
+
+
 def _why_not_text(attempt: Attempt) -> str:
     tags = attempt.tags
     everything = "".join((
@@ -94,13 +137,18 @@ def _why_not_text(attempt: Attempt) -> str:
         attempt.model_used, attempt.model_provider, attempt.provider_name, attempt.deployment, attempt.price_version,
         attempt.error_reason, attempt.upstream_request_id, attempt.finish_reason, *(tags or ()),
     ))  # fmt: skip
+    longest_name = max(
+        len(attempt.request_id), len(attempt.tenant), len(attempt.project), len(attempt.api_key_id),
+        len(attempt.provider_name),
+    )  # fmt: skip
     # Looked at as a whole first: one look for the rows that are well, which are nearly all.
-    if len(everything) > LONGEST_TEXT or "\0" in everything:
+    if len(everything) > LONGEST_TEXT or longest_name > LONGEST_NAME or "\0" in everything:
         for name, text in _texts(attempt):
             if "\0" in text:
                 return f"{name}: holds a null character"
-            if len(text) > LONGEST_TEXT:
-                return f"{name}: is longer than {LONGEST_TEXT} characters"
+            longest = LONGEST_NAME if name in _NAMES else LONGEST_TEXT
+            if len(text) > longest:
+                return f"{name}: is longer than {longest} characters"
     return f"tags: are {len(tags)}, more than {MOST_TAGS}" if len(tags) > MOST_TAGS else ""
 
 

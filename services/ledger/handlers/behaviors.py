@@ -61,6 +61,23 @@ class Transaction(Behavior):
             return await next(message)
 
 
+class Condition(Behavior):
+    """Remembers whether the last command could be written: what cannot be must show in health."""
+
+    def __init__(self) -> None:
+        self.serving = True
+
+    async def handle(self, message: Any, next: Next) -> Any:
+        try:
+            answer = await next(message)
+        except TollwayError as error:
+            if error.reason is Reason.SERVICE_UNAVAILABLE:
+                self.serving = False
+            raise
+        self.serving = True
+        return answer
+
+
 class Announcement(Behavior):
     """Tells those who watch prices, once what was done is there for them to read."""
 

@@ -7,13 +7,17 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mesh.clock import Clock
 from mesh.errors import invalid
 from mesh.mediator import Command
 from mesh.metrics import Metrics
 from mesh.prices import PriceBook
-from services.ledger.domain.booking import book, needs_price
-from services.ledger.domain.validation import why_not_bookable
-from services.ledger.ports import Attempts, Prices
+from services.ledger.domain.booking import book as book_attempts
+from services.ledger.domain.booking import needs_price
+from services.ledger.domain.posting import may_have_postings, postings
+from services.ledger.domain.totals import changes_to_totals
+from services.ledger.domain.validation import why_not_bookable, why_too_late
+from services.ledger.ports import Attempts, Book, Conflicts, Details, Prices
 from tollway.ledger.v1.ledger_pb2 import (
     RECORD_OUTCOME_DUPLICATE,
     RECORD_OUTCOME_RECORDED,
@@ -23,6 +27,9 @@ from tollway.ledger.v1.ledger_pb2 import (
 )
 
 LARGEST_BATCH = 10_000
+_YOUNG = 86_400
+"""Seconds within which no attempt is rolled into daily totals, however short details are kept."""
+
 _LABELS = {
     RECORD_OUTCOME_RECORDED: {"outcome": "recorded"},
     RECORD_OUTCOME_DUPLICATE: {"outcome": "duplicate"},
@@ -44,21 +51,46 @@ class RecordAttempts(Command[RecordAttemptsResponse]):
 
 
 async def record_attempts(
-    command: RecordAttempts, *, attempts: Attempts, prices: Prices, metrics: Metrics
+    command: RecordAttempts,
+    *,
+    attempts: Attempts,
+    book: Book,
+    conflicts: Conflicts,
+    details: Details,
+    prices: Prices,
+    clock: Clock,
+    metrics: Metrics,
 ) -> RecordAttemptsResponse:
     """An answer per attempt, in the order of the command."""
-    refusals = [why_not_bookable(attempt) for attempt in command.attempts]
+    now = clock.time()
+    refusals = [why_not_bookable(attempt, now) for attempt in command.attempts]
     sound = [attempt for attempt, refusal in zip(command.attempts, refusals, strict=True) if not refusal]
-    booked = await attempts.find([attempt.attempt_id for attempt in sound])
+    there = await attempts.find([attempt.attempt_id for attempt in sound])
+    if any(attempt.start_time.seconds < now - _YOUNG for attempt in sound):
+        before = await details.rolled_before()
+        refusals = [
+            refusal or why_too_late(attempt, attempt.attempt_id in there, before)
+            for attempt, refusal in zip(command.attempts, refusals, strict=True)
+        ]
     known_prices = await prices.book() if any(map(needs_price, sound)) else PriceBook()
-    rows, answer = book(command.attempts, refusals, booked, known_prices)
-    await attempts.put(rows)
+    changes, differing, answer = book_attempts(command.attempts, refusals, there, known_prices)
+    await attempts.put(changes)
+    moved = [before.attempt_id for before, _ in changes if before and may_have_postings(before)]
+    await book.post(postings(changes, await book.posted(moved) if moved else {}), now)
+    await book.add_to_totals(changes_to_totals(changes))
+    if differing:
+        kept = await conflicts.keep(differing, command.journal_id, now)
+        metrics.gauge("tollway.ledger.conflicts", kept, {})
+    _count(answer, command.journal_id, metrics)
+    return answer
+
+
+def _count(answer: RecordAttemptsResponse, journal_id: str, metrics: Metrics) -> None:
     outcomes = Counter(result.outcome for result in answer.results)
     for outcome, count in outcomes.items():
         metrics.count("tollway.ledger.rows", count, _LABELS[outcome])
     if outcomes.keys() != {RECORD_OUTCOME_RECORDED}:
-        _note(answer, command.journal_id)
-    return answer
+        _note(answer, journal_id)
 
 
 def _note(answer: RecordAttemptsResponse, journal_id: str) -> None:

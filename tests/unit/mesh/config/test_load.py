@@ -66,12 +66,14 @@ Complaints = Callable[..., list[str]]
          "not 1e9"),
         ("prices: [{provider: a, input: [], output: 1}]",
          "prices[0].input (tollway.yaml:1): must be an amount such as $5.00"),
-        ("ledger: {url: 'postgresql://h/x'}",
+        ("ledger: {url: 'mysql://h/x'}",
          "ledger.url (tollway.yaml:1): must be a URL such as sqlite:///{data_dir}/ledger.db, "
-         "with no placeholder but {data_dir}"),
+         "with no placeholder but {data_dir}, or postgresql://user:password@host:5432/database"),
+        ("ledger: {retention: 12h}",
+         "ledger.retention (tollway.yaml:1): must be at least 1d: what is younger may still be on its way, not 12h"),
         ("ledger: {url: 'sqlite:///{dir}/x'}",
          "ledger.url (tollway.yaml:1): must be a URL such as sqlite:///{data_dir}/ledger.db, "
-         "with no placeholder but {data_dir}"),
+         "with no placeholder but {data_dir}, or postgresql://user:password@host:5432/database"),
     ],
 )  # fmt: skip
 def test_a_wrong_value_is_told_with_its_place_and_what_is_wanted(complaints: Complaints, text: str, line: str) -> None:
@@ -124,7 +126,7 @@ SECRET = "s3cr3t-hunter2"
         f'providers: {{a: {{headers: {{authorization: "{SECRET}\\n"}}}}}}',
         f"providers: {{a: {{headers: {SECRET}}}}}",
         f"providers: {{a: {{base_url: 'ftp://u:{SECRET}@h'}}}}",
-        f"ledger: {{url: 'postgresql://u:{SECRET}@h/x'}}",
+        f"ledger: {{url: 'mysql://u:{SECRET}@h/x'}}",
         f"telemetry: {{otlp_endpoint: 'u:{SECRET}@h'}}",
         "http: {listen: '${SECRET}'}",
         "http: {drain: '${SECRET}', max_body: 'x${SECRET}'}",

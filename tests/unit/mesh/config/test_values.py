@@ -7,13 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from mesh.config.values import Duration, HttpUrl, NanoUsd, Size, format_duration, parse_duration, parse_size
+from mesh.config.values import Duration, HttpUrl, LedgerUrl, NanoUsd, Size, format_duration, parse_duration, parse_size
 from mesh.money import format_usd
 
 NANOS = TypeAdapter[int](NanoUsd)
 SIZE = TypeAdapter[int](Size)
 DURATION = TypeAdapter[float](Duration)
 URL = TypeAdapter[str](HttpUrl)
+LEDGER_URL = TypeAdapter[str](LedgerUrl)
 
 
 @pytest.mark.parametrize(
@@ -90,3 +91,26 @@ def test_a_url_loses_the_slashes_at_its_end(text: str, url: str) -> None:
 def test_what_is_no_http_url_is_refused(text: str) -> None:
     with pytest.raises(ValidationError, match="must be a URL"):
         URL.validate_python(text)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite:///{data_dir}/ledger.db",
+        "sqlite:////var/lib/x.db",
+        "postgresql://h/x",
+        "postgres://u:p%40@[::1]:5432/ledger?sslmode=require",
+    ],
+)
+def test_a_ledger_is_a_file_or_a_postgresql_database(url: str) -> None:
+    assert LEDGER_URL.validate_python(url) == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["sqlite:///", "sqlite:///{x}/l.db", "mysql://h/x", "postgresql://h", "postgresql://h/", "postgresql:///x",
+     "postgresql://h:99999/x", "postgresql://[x/y", "postgresql://h/x y"],
+)  # fmt: skip
+def test_what_names_no_database_is_no_ledger(url: str) -> None:
+    with pytest.raises(ValueError, match="must be a URL such as"):
+        LEDGER_URL.validate_python(url)

@@ -58,6 +58,19 @@ def attempt(at: float = NOW, **changes: Any) -> Attempt:
     return made
 
 
+def priced(at: float = NOW, *, tokens: tuple[int, int] = (3, 4), **changes: Any) -> Attempt:
+    """A settled attempt of so many tokens in and out, at the price that every ledger has for the built-in model."""
+    fields: dict[str, Any] = {
+        "provider_name": "sim",
+        "model_used": "echo",
+        "deployment": "sim/echo",
+        "usage": Usage(input_tokens=tokens[0], output_tokens=tokens[1]),
+        "cost_nanos": tokens[0] * 1_000_000 + tokens[1] * 2_000_000,
+        "price_version": "sim/*@1970-01-01T00:00:00Z",
+    }
+    return attempt(at, **fields | changes)
+
+
 def opened(settled: Attempt) -> Attempt:
     """The attempt as it was when it was opened."""
     return _before(settled, ATTEMPT_STATE_OPENED)

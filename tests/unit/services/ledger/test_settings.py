@@ -6,7 +6,7 @@ import pytest
 
 from mesh.config.schema import Config
 from mesh.errors import TollwayError
-from services.ledger.settings import LedgerSettings
+from services.ledger.settings import DatabaseUrl, LedgerSettings
 from tollway.ledger.v1.ledger_pb2 import Price
 
 
@@ -24,6 +24,21 @@ def test_a_data_directory_may_hold_characters_that_mean_something_in_a_url() -> 
 def test_a_ledger_is_not_kept_in_memory() -> None:
     with pytest.raises(TollwayError, match=r"ledger\.url"):
         LedgerSettings.from_config(Config.model_validate({"ledger": {"url": "sqlite:///:memory:"}}), Path("/data"))
+
+
+def test_a_ledger_may_be_a_postgresql_database_whose_password_shows_nowhere() -> None:
+    url = "postgresql://tollway:hush@db.example.com:5432/ledger?sslmode=require"
+    settings = LedgerSettings.from_config(Config.model_validate({"ledger": {"url": url}}), Path("/data"))
+    assert settings.database == DatabaseUrl(url)
+    assert "hush" not in repr(settings)
+
+
+def test_details_are_kept_for_ever_unless_told_otherwise() -> None:
+    assert LedgerSettings.from_config(Config(), Path()).retention is None
+    config = Config.model_validate({"ledger": {"retention": "90d"}})
+    assert LedgerSettings.from_config(config, Path()).retention == 90 * 86_400
+    with pytest.raises(ValueError, match="at least 1d"):
+        Config.model_validate({"ledger": {"retention": "23h"}})
 
 
 def test_prices_are_read_with_only_the_tiers_they_name() -> None:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from mesh.prices import PriceBook
 from services.ledger.adapters.attempts import SqlAttempts
 from services.ledger.domain.booking import complete
+from services.ledger.domain.posting import Change
 from tests.unit.services.ledger.conftest import Ledger
 from tests.unit.services.ledger.samples import attempt, opened, unsettled
 from tollway.ledger.v1.ledger_pb2 import ListUsageRequest, RecordAttemptsRequest
@@ -24,9 +25,11 @@ async def test_the_store_itself_moves_no_row_back_whoever_was_asked_before(
     store = ledger.runtime._store
     attempts = SqlAttempts(store)
     async with store.transaction():
-        await attempts.put([rows[before]])
-        await attempts.put([rows[after]])
-        assert await attempts.find([settled.attempt_id, "unknown"]) == {settled.attempt_id: rows[max(before, after)]}
+        await attempts.put([Change(None, rows[before])])
+        await attempts.put([Change(rows[before], rows[after])])
+        assert await attempts.find([settled.attempt_id, attempt().attempt_id]) == {
+            settled.attempt_id: rows[max(before, after)]
+        }
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

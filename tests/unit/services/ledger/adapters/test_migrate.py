@@ -1,29 +1,41 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import create_engine, inspect
+from sqlalchemy import Connection, Dialect
+from sqlalchemy.dialects.postgresql import asyncpg
+from sqlalchemy.dialects.sqlite import aiosqlite
 
 from mesh.clock import VirtualClock
 from mesh.errors import Reason, TollwayError
 from mesh.metrics import NoMetrics
 from mesh.tracing import NoTracer
 from services.ledger.adapters.migrate import _MIGRATIONS
+from services.ledger.adapters.rows import encoder
 from services.ledger.adapters.schema import request_logs
+from services.ledger.adapters.store import open_store
 from services.ledger.bootstrap import start
-from services.ledger.settings import LedgerSettings
-from tests.unit.services.ledger.conftest import Ledger, StartLedger
-from tests.unit.services.ledger.samples import attempt
-from tollway.ledger.v1.ledger_pb2 import ATTEMPT_KIND_CACHE_HIT, ATTEMPT_KIND_HEDGE, ListUsageRequest
+from services.ledger.settings import DatabaseUrl, LedgerSettings
+from tests.unit.services.ledger.conftest import POSTGRESQL, SQLITE, Ledger, StartLedger, ask, on_sqlite
+from tests.unit.services.ledger.samples import NOW, attempt, priced, unsettled
+from tollway.ledger.v1.ledger_pb2 import ATTEMPT_KIND_CACHE_HIT, Attempt, GetSpendRequest, ListUsageRequest
+
+DAY = 86_400.0
+
+
+@pytest.fixture(params=[SQLITE, POSTGRESQL])
+def empty(request: pytest.FixtureRequest, tmp_path: Path) -> LedgerSettings:
+    """Of a ledger on a database with nothing in it."""
+    if request.param == SQLITE:
+        return LedgerSettings(tmp_path / "empty" / "ledger.db")
+    return LedgerSettings(request.getfixturevalue("new_postgres")("template0"))
 
 
 async def test_starting_again_keeps_what_is_there(start_ledger: StartLedger) -> None:
@@ -33,14 +45,13 @@ async def test_starting_again_keeps_what_is_there(start_ledger: StartLedger) -> 
     assert again.sql("SELECT count(*) FROM model_pricing") == [(4,)]
 
 
-async def test_ledgers_that_start_at_once_on_a_new_file_migrate_it_once(settings: LedgerSettings) -> None:
-    for number in range(3):
-        here = LedgerSettings(settings.database.with_name(f"{number}.db"))
-        runtimes = await asyncio.gather(
-            *(start(here, clock=VirtualClock(), tracer=NoTracer(), metrics=NoMetrics()) for _ in range(4))
-        )
-        for runtime in runtimes:
-            await runtime.close()
+async def test_ledgers_that_start_at_once_on_a_new_database_migrate_it_once(empty: LedgerSettings) -> None:
+    runtimes = await asyncio.gather(
+        *(start(empty, clock=VirtualClock(), tracer=NoTracer(), metrics=NoMetrics()) for _ in range(4))
+    )
+    for runtime in runtimes:
+        await runtime.close()
+    assert ask(empty.database, "SELECT count(*) FROM model_pricing") == [(4,)]
 
 
 async def test_a_database_of_a_newer_version_is_left_alone_with_a_word_why(
@@ -54,7 +65,7 @@ async def test_a_database_of_a_newer_version_is_left_alone_with_a_word_why(
 
 
 async def test_a_migration_that_fails_leaves_nothing_behind(
-    settings: LedgerSettings, start_ledger: StartLedger, monkeypatch: pytest.MonkeyPatch
+    empty: LedgerSettings, start_ledger: StartLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*args: object, **kwargs: object) -> None:
         raise RuntimeError("out of luck")
@@ -62,10 +73,11 @@ async def test_a_migration_that_fails_leaves_nothing_behind(
     with monkeypatch.context() as patch:
         patch.setattr("alembic.operations.Operations.bulk_insert", fail)
         with pytest.raises(RuntimeError, match="out of luck"):
-            await start_ledger()
-    assert (await start_ledger()).sql("SELECT count(*) FROM model_pricing") == [(4,)]
+            await start_ledger(empty)
+    assert (await start_ledger(empty)).sql("SELECT count(*) FROM model_pricing") == [(4,)]
 
 
+@on_sqlite
 async def test_a_start_without_migrations_does_without_alembic(ledger: Ledger) -> None:
     program = f"""
 import asyncio, pathlib, sys
@@ -88,86 +100,107 @@ print("alembic" in sys.modules)
     assert done.stdout == "False\n"
 
 
-def alembic(database: Path, step: Callable[[Config, str], None], revision: str) -> None:
+async def alembic(database: Path | DatabaseUrl, step: Callable[[Config, str], None], revision: str) -> None:
     """Takes a database to a schema of some version, up or down."""
-    database.parent.mkdir(exist_ok=True)
-    engine = create_engine(f"sqlite:///{database}")
-    with engine.begin() as connection:
+
+    def run(connection: Connection) -> None:
         config = Config(attributes={"connection": connection})
         config.set_main_option("script_location", str(_MIGRATIONS))
         step(config, revision)
-    engine.dispose()
+
+    if isinstance(database, Path):
+        database.parent.mkdir(exist_ok=True)
+    store = open_store(database, 5)
+    async with store.transaction(), store.connection() as connection:
+        await connection.run_sync(run)
+    await store.close()
 
 
-def rows(database: Path, query: str) -> list[Any]:
-    connection = sqlite3.connect(database)
-    try:
-        return connection.execute(query).fetchall()
-    finally:
-        connection.close()
+def columns(database: Path | DatabaseUrl, table: str) -> set[str]:
+    if isinstance(database, Path):
+        return {row[1] for row in ask(database, f"PRAGMA table_info({table})")}
+    return {
+        row[0]
+        for row in ask(database, "SELECT column_name FROM information_schema.columns WHERE table_name = ?", [table])
+    }
 
 
-def write_as_version_1(database: Path, *attempt_ids: str) -> None:
+def tables(database: Path | DatabaseUrl) -> set[str]:
+    if isinstance(database, Path):
+        return {row[0] for row in ask(database, "SELECT name FROM sqlite_master WHERE type = 'table'")}
+    return {row[0] for row in ask(database, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'")}
+
+
+def write_as_version_1(database: Path | DatabaseUrl, *attempts: Attempt) -> None:
     """Rows as the first release wrote them."""
-    empty = {column.name: "" for column in request_logs.columns if column.name != "kind"}
-    empty |= {column.name: None for column in request_logs.columns if column.nullable}
-    said = {"state": "settled", "status": "ok", "provenance": "provider_reported", "tags": "[]", "streamed": 1}
-    connection = sqlite3.connect(database)
-    with connection:
-        for attempt_id in attempt_ids:
-            row = empty | said | {
-                "attempt_id": attempt_id, "timestamp": "2026-11-20 10:00:00.000000", "attempt_number": 1,
-                "input_tokens": 10, "cost_nanos": 5, "price_version": "v1",
-            }  # fmt: skip
-            row |= {name: 0 for name in row if name.endswith("_tokens") and row[name] is None}
-            marks = ", ".join("?" * len(row))
-            connection.execute(f"INSERT INTO request_logs ({', '.join(row)}) VALUES ({marks})", list(row.values()))
-    connection.close()
+    every = request_logs.columns.keys()
+    names = [name for name in every if name != "kind"]
+    for each in attempts:
+        row = dict(zip(every, encoder(dialect_of(database))(each), strict=True))
+        marks = ", ".join("?" * len(names))
+        ask(database, f"INSERT INTO request_logs ({', '.join(names)}) VALUES ({marks})", [row[name] for name in names])
 
 
-async def test_a_database_of_the_first_release_keeps_its_rows_which_are_all_of_calls(
-    settings: LedgerSettings, start_ledger: StartLedger
+def dialect_of(database: Path | DatabaseUrl) -> Dialect:
+    return aiosqlite.dialect() if isinstance(database, Path) else asyncpg.dialect()  # type: ignore[no-untyped-call]
+
+
+async def test_a_book_of_the_first_release_is_posted_and_totalled_as_if_it_had_been_all_along(
+    empty: LedgerSettings, start_ledger: StartLedger
 ) -> None:
-    old = attempt().attempt_id
-    alembic(settings.database, command.upgrade, "0001")
-    write_as_version_1(settings.database, old)
-    ledger = await start_ledger()
-    hit = attempt(kind=ATTEMPT_KIND_HEDGE)
-    await ledger.record(hit)
+    old = [
+        priced(NOW - number * 20 * DAY, tokens=(number, 2), tenant="a/b%", attempt_number=1 + number % 2)
+        for number in range(5)
+    ]
+    old += [unsettled(priced()), priced(usage=None, cost_nanos=None, price_version=None, tags=["x", "ü"])]
+    await alembic(empty.database, command.upgrade, "0001")
+    write_as_version_1(empty.database, *old)
+    ledger = await start_ledger(empty)
+    assert (await ledger.audit())[0] == []
+    total = (await ledger.stub.GetSpend(GetSpendRequest())).total
+    assert (total.attempts, total.requests, total.unsettled_attempts) == (7, 5, 1)
+    assert total.cost_nanos == sum(each.cost_nanos for each in old)
     listed = {each.attempt_id: each for each in (await ledger.stub.ListUsage(ListUsageRequest())).attempts}
-    assert listed.keys() == {old, hit.attempt_id}
-    assert (listed[old].kind, listed[old].cost_nanos, listed[old].usage.input_tokens) == (0, 5, 10)
-    assert dict(ledger.sql("SELECT attempt_id, kind FROM request_logs")) == {old: "call", hit.attempt_id: "hedge"}
+    assert [listed[each.attempt_id].usage for each in old] == [each.usage for each in old]
+    assert {each.kind for each in listed.values()} == {0}, "all of them are calls"
+    # What comes now is added to the totals that the migration made, under the same keys.
+    before = ledger.sql("SELECT count(*) FROM daily_totals")
+    await ledger.record(priced(tokens=(9, 2), tenant="a/b%"))
+    assert ledger.sql("SELECT count(*) FROM daily_totals") == before
+    assert (await ledger.audit())[0] == []
 
 
-async def test_a_ledger_of_the_first_release_may_still_write_to_a_database_that_has_moved_on(
-    settings: LedgerSettings, start_ledger: StartLedger
+async def test_what_a_ledger_of_the_first_release_still_writes_is_there_and_found_to_be_unposted(
+    ledger: Ledger,
 ) -> None:
-    ledger = await start_ledger()
-    write_as_version_1(settings.database, attempt().attempt_id)
+    old = priced()
+    write_as_version_1(ledger.database, old)
     assert ledger.sql("SELECT kind FROM request_logs") == [("call",)]
+    findings, _ = await ledger.audit()
+    assert {finding.subject for finding in findings} == {old.attempt_id, "2023-11-14"}
 
 
-async def test_the_way_back_loses_nothing_but_the_kind_and_can_be_gone_again(
-    settings: LedgerSettings, start_ledger: StartLedger
+async def test_the_way_back_loses_nothing_but_what_came_since_and_can_be_gone_again(
+    empty: LedgerSettings, start_ledger: StartLedger
 ) -> None:
-    ledger = await start_ledger()
-    hit = attempt(
-        kind=ATTEMPT_KIND_CACHE_HIT, cost_nanos=0, price_version=None, usage=None
-    )  # fmt: skip
-    await ledger.record(attempt(), hit)
+    ledger = await start_ledger(empty)
+    hit = priced(kind=ATTEMPT_KIND_CACHE_HIT, cost_nanos=0, price_version=None, usage=None)
+    await ledger.record(priced(), priced(NOW - 40 * DAY), hit)
     await ledger.runtime._store.close()
-    before = rows(settings.database, "SELECT attempt_id, cost_nanos, status FROM request_logs")
-    alembic(settings.database, command.downgrade, "0001")
-    assert "kind" not in {row[1] for row in rows(settings.database, "PRAGMA table_info(request_logs)")}
-    assert rows(settings.database, "SELECT attempt_id, cost_nanos, status FROM request_logs") == before
-    alembic(settings.database, command.upgrade, "head")
-    assert rows(settings.database, "SELECT DISTINCT kind FROM request_logs") == [("call",)]
+    said = "SELECT attempt_id, cost_nanos, status FROM request_logs ORDER BY 1"
+    before = ask(empty.database, said)
+    await alembic(empty.database, command.downgrade, "0002")
+    assert tables(empty.database) == {"alembic_version", "model_pricing", "request_logs"}
+    assert ask(empty.database, said) == before
+    await alembic(empty.database, command.downgrade, "0001")
+    assert "kind" not in columns(empty.database, "request_logs")
+    assert ask(empty.database, said) == before
+    await alembic(empty.database, command.upgrade, "head")
+    assert ask(empty.database, said) == before
+    assert ask(empty.database, "SELECT DISTINCT kind FROM request_logs") == [("call",)]
 
 
-def test_the_way_back_to_the_beginning_leaves_an_empty_database(settings: LedgerSettings) -> None:
-    alembic(settings.database, command.upgrade, "head")
-    alembic(settings.database, command.downgrade, "base")
-    engine = create_engine(f"sqlite:///{settings.database}")
-    assert inspect(engine).get_table_names() == ["alembic_version"]
-    engine.dispose()
+async def test_the_way_back_to_the_beginning_leaves_an_empty_database(empty: LedgerSettings) -> None:
+    await alembic(empty.database, command.upgrade, "head")
+    await alembic(empty.database, command.downgrade, "base")
+    assert tables(empty.database) == {"alembic_version"}

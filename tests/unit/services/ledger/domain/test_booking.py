@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mesh.prices import PriceBook
-from services.ledger.domain.booking import book, complete, contradiction
+from services.ledger.domain.booking import book, complete, contradictions
 from tests.unit.services.ledger.samples import NOW, attempt, opened, unsettled
 from tollway.chat.v1.chat_pb2 import Usage
 from tollway.ledger.v1.ledger_pb2 import (
@@ -23,8 +23,9 @@ NO_PRICES = PriceBook()
 
 
 def booked(*sent: Attempt, rows: dict[str, Attempt] | None = None) -> tuple[list[Attempt], list[int]]:
-    written, answer = book(sent, [""] * len(sent), rows or {}, NO_PRICES)
-    return written, [result.outcome for result in answer.results]
+    changes, _, answer = book(sent, [""] * len(sent), rows or {}, NO_PRICES)
+    assert all(before == (rows or {}).get(after.attempt_id) for before, after in changes)
+    return [after for _, after in changes], [result.outcome for result in answer.results]
 
 
 def test_a_row_moves_forward_and_never_back() -> None:
@@ -45,8 +46,8 @@ def test_one_batch_may_tell_of_an_attempt_several_times() -> None:
 
 def test_a_refused_attempt_does_not_hold_up_the_others() -> None:
     good, bad = attempt(), attempt(attempt_id="x")
-    written, answer = book([bad, good], ["attempt_id: is wrong", ""], {}, NO_PRICES)
-    assert written == [good]
+    changes, conflicts, answer = book([bad, good], ["attempt_id: is wrong", ""], {}, NO_PRICES)
+    assert (changes, conflicts) == ([(None, good)], [])
     assert [(result.outcome, result.message) for result in answer.results] == [
         (REFUSED, "attempt_id: is wrong"),
         (RECORDED, ""),
@@ -57,24 +58,27 @@ def test_the_same_attempt_again_contradicts_nothing() -> None:
     settled = attempt()
     again = Attempt.FromString(settled.SerializeToString())
     again.start_time.nanos += 1  # less than rows keep
-    assert contradiction(settled, again) == ""
-    assert contradiction(settled, opened(settled)) == ""
+    assert contradictions(settled, again) == ()
+    assert contradictions(settled, opened(settled)) == ()
 
 
 def test_an_attempt_that_comes_again_with_other_content_names_what_differs() -> None:
     settled = attempt()
     other = attempt(attempt_id=settled.attempt_id, usage=Usage(input_tokens=7), tags=["other"], finish_reason="length")
-    assert contradiction(settled, other) == "kept as booked first; this one differs in tags, usage, finish_reason"
+    assert contradictions(settled, other) == ("tags", "usage", "finish_reason")
+    _, [(sent, differs)], answer = book([other], [""], {settled.attempt_id: settled}, NO_PRICES)
+    assert (sent, differs) == (other, ("tags", "usage", "finish_reason"))
+    assert answer.results[0].message.endswith("differs in tags, usage, finish_reason")
 
 
-def test_what_the_ledger_filled_in_is_no_contradiction() -> None:
+def test_what_the_ledger_filled_in_is_no_contradictions() -> None:
     sent = attempt(cost_nanos=None, price_version=None)
     price = Price(version="v", provider_name="openai", model_name="*", input_nanos_per_1m=10**6)
     row = complete(sent, PriceBook([price]))
     assert row.cost_nanos == 100
-    assert contradiction(row, sent) == ""
+    assert contradictions(row, sent) == ()
     waiting = opened(attempt())
-    assert contradiction(complete(waiting, NO_PRICES), waiting) == ""
+    assert contradictions(complete(waiting, NO_PRICES), waiting) == ()
 
 
 def test_usage_without_a_cost_is_priced_with_the_price_in_force_at_the_attempts_start() -> None:

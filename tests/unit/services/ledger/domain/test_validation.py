@@ -11,6 +11,7 @@ from mesh.errors import Reason, TollwayError
 from mesh.ids import uuid7
 from mesh.money import cost_nanos
 from services.ledger.domain.validation import (
+    LONGEST_NAME,
     LONGEST_TEXT,
     MOST,
     MOST_COST_NANOS,
@@ -20,7 +21,7 @@ from services.ledger.domain.validation import (
     why_no_price,
     why_not_bookable,
 )
-from tests.unit.services.ledger.samples import attempt, opened, unsettled
+from tests.unit.services.ledger.samples import NOW, attempt, opened, unsettled
 from tollway.chat.v1.chat_pb2 import Usage
 from tollway.ledger.v1.ledger_pb2 import (
     ATTEMPT_KIND_CACHE_HIT,
@@ -39,16 +40,16 @@ from tollway.ledger.v1.ledger_pb2 import (
 def test_what_a_router_sends_is_booked_in_every_state() -> None:
     settled = attempt()
     for state in (settled, opened(settled), unsettled(settled)):
-        assert why_not_bookable(state) == ""
+        assert why_not_bookable(state, NOW) == ""
     for kind in (ATTEMPT_KIND_HEDGE, ATTEMPT_KIND_CONTINUATION):
-        assert why_not_bookable(attempt(kind=kind)) == ""
+        assert why_not_bookable(attempt(kind=kind), NOW) == ""
 
 
 def test_an_answer_out_of_the_cache_is_booked_for_nothing_and_names_no_price() -> None:
     nothing: dict[str, Any] = {"usage": Usage(), "cost_nanos": 0, "price_version": None}
     hit = attempt(kind=ATTEMPT_KIND_CACHE_HIT, provenance=PROVENANCE_CACHED, **nothing)
     for state in (hit, opened(hit), unsettled(hit)):
-        assert why_not_bookable(state) == ""
+        assert why_not_bookable(state, NOW) == ""
 
 
 @pytest.mark.parametrize(
@@ -69,6 +70,11 @@ def test_an_answer_out_of_the_cache_is_booked_for_nothing_and_names_no_price() -
         ("start_time", {"start_time": {"seconds": -1}}),
         ("start_time", {"start_time": {"seconds": 253_402_300_800}}),
         ("start_time", {"start_time": {"nanos": 1_000_000_000}}),
+        ("start_time", {"start_time": {"seconds": 1_577_836_799}}),
+        ("start_time", {"start_time": {"seconds": int(NOW) + 86_401}}),
+        ("attempt_id", {"attempt_id": uuid7(NOW - 2 * 86_400)}),
+        ("attempt_id", {"attempt_id": uuid7(NOW + 2 * 86_400)}),
+        ("end_time", {"end_time": {"seconds": int(NOW) - 301}}),
         ("end_time", {"end_time": None}),
         ("end_time", {"end_time": {"nanos": -1}}),
         ("state", {"state": ATTEMPT_STATE_UNSPECIFIED, "end_time": None}),
@@ -100,18 +106,20 @@ def test_an_answer_out_of_the_cache_is_booked_for_nothing_and_names_no_price() -
         ("finish_reason", {"finish_reason": "st\0p"}),
         ("tags[1]", {"tags": ["a", "b\0"]}),
         ("tags", {"tags": ["a"] * 257}),
+        ("tenant", {"tenant": "t" * (LONGEST_NAME + 1)}),
+        ("request_id", {"request_id": "r" * (LONGEST_NAME + 1)}),
     ],
 )
 def test_what_cannot_be_booked_is_refused_by_the_name_of_the_field(field: str, changes: dict[str, Any]) -> None:
-    assert why_not_bookable(attempt(**changes)).partition(":")[0] == field
+    assert why_not_bookable(attempt(**changes), NOW).partition(":")[0] == field
 
 
 def test_contradicting_counts_are_booked_as_the_provider_reported_them() -> None:
-    assert why_not_bookable(attempt(usage=Usage(input_tokens=1, cached_input_tokens=2))) == ""
+    assert why_not_bookable(attempt(usage=Usage(input_tokens=1, cached_input_tokens=2)), NOW) == ""
 
 
 def test_many_tags_that_are_long_together_are_no_reason_to_refuse() -> None:
-    assert why_not_bookable(attempt(tags=["t" * 100] * 100)) == ""
+    assert why_not_bookable(attempt(tags=["t" * 100] * 100), NOW) == ""
 
 
 @settings(deadline=None)
@@ -121,7 +129,7 @@ def test_no_bytes_that_read_as_an_attempt_break_the_check(raw: bytes) -> None:
         strange = Attempt.FromString(raw)
     except Exception:  # noqa: BLE001 - whatever protobuf says is no attempt
         return
-    assert isinstance(why_not_bookable(strange), str)
+    assert isinstance(why_not_bookable(strange, NOW), str)
 
 
 def test_an_attempt_id_is_a_uuid_of_version_7() -> None:
@@ -136,7 +144,7 @@ def test_counts_and_prices_within_their_bounds_cost_what_is_within_its_own(
 ) -> None:
     usage = Usage(input_tokens=tokens_in, output_tokens=tokens_out)
     cost = cost_nanos(usage, Price(input_nanos_per_1m=price_in, output_nanos_per_1m=price_out))
-    assert why_not_bookable(attempt(usage=usage, cost_nanos=cost)) == ""
+    assert why_not_bookable(attempt(usage=usage, cost_nanos=cost), NOW) == ""
 
 
 def test_a_price_needs_a_model_and_sensible_amounts() -> None:

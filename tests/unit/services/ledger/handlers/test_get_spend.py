@@ -23,6 +23,7 @@ from tollway.ledger.v1.ledger_pb2 import (
     SPEND_DIMENSION_MODEL_USED,
     SPEND_DIMENSION_PROJECT,
     SPEND_DIMENSION_PROVIDER,
+    SPEND_DIMENSION_TAG,
     SPEND_DIMENSION_TENANT,
     SPEND_DIMENSION_UNSPECIFIED,
     Attempt,
@@ -62,7 +63,7 @@ async def test_answers_out_of_the_cache_are_counted_and_cost_nothing(ledger: Led
 async def test_a_sum_counts_what_it_does_not_hold(ledger: Ledger) -> None:
     await ledger.record(
         attempt(request_id="a", cost_nanos=500),
-        attempt(request_id="a", provider_name="nobody", cost_nanos=None, price_version=None),
+        attempt(request_id="a", attempt_number=2, provider_name="nobody", cost_nanos=None, price_version=None),
         attempt(request_id="b", usage=None, cost_nanos=None, price_version=None),
         opened(attempt(request_id="c")),
         unsettled(attempt(request_id="d")),
@@ -109,6 +110,50 @@ async def test_every_dimension_groups_by_what_it_is_named_after(
     assert [(list(group.keys), group.attempts) for group in groups] == [(["x"], 2), (["y"], 1)]
 
 
+async def test_an_attempt_is_in_the_group_of_each_of_its_tags_and_once_in_the_total(ledger: Ledger) -> None:
+    await ledger.record(
+        attempt(tags=["ci", "ünicode", "ci"], cost_nanos=1),
+        attempt(tags=["ci"], cost_nanos=10, project="other"),
+        attempt(tags=[], cost_nanos=100),
+    )
+    response = await spend(ledger, SPEND_DIMENSION_TAG)
+    assert [(list(group.keys), group.cost_nanos, group.attempts) for group in response.groups] == [
+        ([""], 100, 1),
+        (["ci"], 11, 2),
+        (["ünicode"], 1, 1),
+    ]
+    assert (response.total.cost_nanos, response.total.attempts) == (111, 3)
+    response = await spend(ledger, SPEND_DIMENSION_TAG, SPEND_DIMENSION_PROJECT, usage_filter=UsageFilter(tag="ci"))
+    assert [(list(group.keys), group.cost_nanos) for group in response.groups] == [
+        (["ci", "other"], 10),
+        (["ci", "default"], 1),
+        (["ünicode", "default"], 1),
+    ]
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.integers(-400_000, 0), max_size=12),
+    st.none() | st.integers(-400_000, 1),
+    st.none() | st.integers(-400_000, 1),
+)
+async def test_any_time_span_sums_what_started_in_it_whether_in_totals_or_in_rows(
+    ledger: Ledger, starts: list[int], start: int | None, end: int | None
+) -> None:
+    if start is not None and end is not None and end < start:
+        start, end = end, start
+    batch = [attempt(NOW + second, trace_id="f" * 32, tags=["spans"]) for second in starts]
+    await ledger.record(*batch)
+    question = UsageFilter(tag="spans")
+    if start is not None:
+        question.start_time.FromSeconds(int(NOW) + start)
+    if end is not None:
+        question.end_time.FromSeconds(int(NOW) + end)
+    by_totals = await spend(ledger, SPEND_DIMENSION_DAY, SPEND_DIMENSION_TAG, usage_filter=question)
+    question.trace_id = "f" * 32  # which no total tells apart
+    assert by_totals == await spend(ledger, SPEND_DIMENSION_DAY, SPEND_DIMENSION_TAG, usage_filter=question)
+
+
 async def test_days_are_those_of_utc(ledger: Ledger) -> None:
     midnight = 1_699_920_000.0  # 2023-11-14 00:00:00 UTC
     await ledger.record(attempt(midnight - 0.000001), attempt(midnight), attempt(midnight + DAY - 1))
@@ -116,10 +161,12 @@ async def test_days_are_those_of_utc(ledger: Ledger) -> None:
     assert days == {"2023-11-13": 1, "2023-11-14": 2}
 
 
-async def test_a_request_with_attempts_in_two_groups_is_one_request(ledger: Ledger) -> None:
-    await ledger.record(attempt(provider_name="p", request_id="r"), attempt(provider_name="q", request_id="r"))
+async def test_a_request_counts_once_where_its_first_attempt_is(ledger: Ledger) -> None:
+    await ledger.record(
+        attempt(provider_name="p", request_id="r"), attempt(provider_name="q", request_id="r", attempt_number=2)
+    )
     response = await spend(ledger, SPEND_DIMENSION_PROVIDER)
-    assert [group.requests for group in response.groups] == [1, 1]
+    assert {group.keys[0]: group.requests for group in response.groups} == {"p": 1, "q": 0}
     assert response.total.requests == 1
 
 
@@ -132,7 +179,8 @@ async def test_only_the_time_span_asked_for_is_summed(ledger: Ledger) -> None:
 
 
 async def test_a_sum_beyond_what_can_be_said_is_an_error_and_not_a_wrong_figure(ledger: Ledger) -> None:
-    await ledger.record(*(attempt(cost_nanos=10**18) for _ in range(10)))
+    each = [attempt(cost_nanos=10**18, api_key_id=f"k{n}", provider_name=f"p{n}") for n in range(10)]
+    await ledger.record(*each)
     with pytest.raises(grpc.aio.AioRpcError, match="shorter time span") as raised:
         await spend(ledger)
     assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
@@ -157,8 +205,9 @@ async def test_a_grouping_that_cannot_be_is_refused(
 def some_attempt(number: int, provider: str, project: str, tokens: int | None, cost: int | None, stage: int) -> Attempt:
     priced = tokens is not None and cost is not None
     made = attempt(
-        NOW + number * 7919,
+        NOW - number * 7919,
         request_id=f"r{number % 3}",
+        attempt_number=1 + number % 2,
         provider_name=provider,
         project=project,
         usage=None if tokens is None else Usage(input_tokens=tokens, output_tokens=2 * tokens),
@@ -198,7 +247,8 @@ async def test_groups_sum_to_the_total_and_the_total_to_what_the_pages_hold(
         if not token:
             break
     total = response.total
-    assert total.requests == len({one.request_id for one in listed})
+    firsts = sum(one.attempt_number == 1 for one in listed)
+    assert total.requests == firsts == sum(group.requests for group in response.groups)
     assert total.attempts == len(listed) == sum(group.attempts for group in response.groups)
     for name in ("input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens"):
         held = sum(getattr(one.usage, name) for one in listed)

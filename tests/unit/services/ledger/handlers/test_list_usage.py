@@ -6,7 +6,7 @@ import grpc
 import pytest
 
 from mesh.status import from_rpc_error
-from tests.unit.services.ledger.conftest import Ledger
+from tests.unit.services.ledger.conftest import Ledger, on_sqlite
 from tests.unit.services.ledger.samples import NOW, attempt, opened, since, unsettled
 from tollway.ledger.v1.ledger_pb2 import (
     ATTEMPT_KIND_CACHE_HIT,
@@ -147,6 +147,7 @@ async def test_a_page_token_is_good_for_its_own_filter_only(ledger: Ledger) -> N
         )
 
 
+@on_sqlite
 async def test_turning_pages_and_filtering_by_provider_read_along_an_index(ledger: Ledger) -> None:
     await ledger.record(attempt())
     for query in (

@@ -4,10 +4,13 @@ import logging
 
 import grpc
 import pytest
+from google.protobuf.json_format import Parse
+from google.protobuf.timestamp_pb2 import Timestamp
 
+from mesh.ids import uuid7
 from mesh.status import from_rpc_error
-from tests.unit.services.ledger.conftest import Ledger, StartLedger
-from tests.unit.services.ledger.samples import NOW, attempt, opened, unsettled
+from tests.unit.services.ledger.conftest import Ledger, StartLedger, on_sqlite
+from tests.unit.services.ledger.samples import NOW, attempt, opened, priced, unsettled
 from tollway.chat.v1.chat_pb2 import Usage
 from tollway.ledger.v1.ledger_pb2 import (
     ATTEMPT_STATUS_FAILED,
@@ -18,6 +21,7 @@ from tollway.ledger.v1.ledger_pb2 import (
     Attempt,
     ListUsageRequest,
     RecordAttemptsRequest,
+    UsageFilter,
 )
 
 RECORDED, DUPLICATE, REFUSED = RECORD_OUTCOME_RECORDED, RECORD_OUTCOME_DUPLICATE, RECORD_OUTCOME_REFUSED
@@ -46,13 +50,19 @@ async def test_a_recorded_attempt_is_one_row_that_says_everything_it_said(ledger
 async def test_a_row_is_readable_by_anyone_with_sql(ledger: Ledger) -> None:
     settled = attempt()
     await ledger.record(settled)
-    columns = "attempt_id, timestamp, state, status, provenance, tags, cost_nanos, input_tokens, end_time"
+    columns = "attempt_id, state, status, provenance, tags, cost_nanos, input_tokens"
     assert ledger.sql(f"SELECT {columns} FROM request_logs") == [
-        (
-            settled.attempt_id, "2023-11-14 22:13:20.000000", "settled", "ok", "provider_reported", '["ci"]', 1234, 100,
-            "2023-11-14 22:13:21.500000",
-        )
-    ]  # fmt: skip
+        (settled.attempt_id, "settled", "ok", "provider_reported", '["ci"]', 1234, 100)
+    ]
+
+
+@on_sqlite
+async def test_a_moment_in_a_file_is_text_that_sorts_by_time(ledger: Ledger) -> None:
+    await ledger.record(attempt())
+    columns = "timestamp, end_time"
+    assert ledger.sql(f"SELECT {columns} FROM request_logs") == [
+        ("2023-11-14 22:13:20.000000", "2023-11-14 22:13:21.500000")
+    ]
 
 
 async def test_what_is_not_known_is_null_and_not_zero(ledger: Ledger) -> None:
@@ -91,16 +101,70 @@ async def test_a_row_goes_from_opened_over_unsettled_to_settled(ledger: Ledger) 
     assert await rows(ledger) == [settled]
 
 
-async def test_another_content_under_a_booked_id_is_kept_out_and_told(
+async def test_another_content_under_a_booked_id_is_kept_apart_flagged_and_told(
     ledger: Ledger, caplog: pytest.LogCaptureFixture
 ) -> None:
-    settled = attempt()
-    await ledger.record(settled)
-    [result] = await ledger.record(attempt(attempt_id=settled.attempt_id, cost_nanos=999, status=ATTEMPT_STATUS_FAILED))
-    assert result.outcome == DUPLICATE
-    assert "differs in cost_nanos, status" in result.message
-    assert await rows(ledger) == [settled]
+    settled, other = priced(), priced()
+    await ledger.record(settled, other)
+    false = priced(attempt_id=settled.attempt_id, cost_nanos=999, status=ATTEMPT_STATUS_FAILED, tags=["é"])
+    for _ in range(2):  # sent again, as after an answer that was lost
+        [result] = await ledger.record(false, journal_id="j1")
+        assert result.outcome == DUPLICATE
+        assert "differs in tags, cost_nanos, status" in result.message
+    assert {row.attempt_id: row for row in await rows(ledger)} == {
+        settled.attempt_id: settled,
+        other.attempt_id: other,
+    }
+    [(attempt_id, journal_id, differs, content)] = ledger.sql(
+        "SELECT attempt_id, journal_id, differs, content FROM attempt_conflicts"
+    )
+    assert (attempt_id, journal_id, differs) == (settled.attempt_id, "j1", "tags, cost_nanos, status")
+    assert Parse(content, Attempt()) == false
+    assert ledger.metrics.gauges["tollway.ledger.conflicts"] == 1
+    flagged = await ledger.stub.ListUsage(ListUsageRequest(filter=UsageFilter(conflicted=True)))
+    assert list(flagged.attempts) == [settled]
     assert settled.attempt_id in caplog.text
+    findings, last = await ledger.audit()
+    assert (findings, last.conflicts) == ([], 1)
+
+
+async def test_different_contents_of_one_batch_are_kept_apart_too(ledger: Ledger) -> None:
+    settled = priced()
+    others = [priced(attempt_id=settled.attempt_id, finish_reason=reason) for reason in ("length", "tool_calls")]
+    results = await ledger.record(settled, *others)
+    assert [result.outcome for result in results] == [RECORDED, DUPLICATE, DUPLICATE]
+    assert ledger.sql("SELECT differs FROM attempt_conflicts") == [("finish_reason",)] * 2
+    assert await rows(ledger) == [settled]
+
+
+async def test_a_clock_that_is_far_off_is_refused_by_name_and_the_rest_is_booked(ledger: Ledger) -> None:
+    good, ahead, unset = priced(), priced(NOW + 2 * 86_400), priced(3600.0)
+    backwards = priced(end_time=Timestamp(seconds=int(NOW) - 3600))
+    elsewhen = priced(attempt_id=uuid7(NOW - 30 * 86_400))
+    results = await ledger.record(ahead, good, unset, backwards, elsewhen)
+    assert [result.outcome for result in results] == [REFUSED, RECORDED, REFUSED, REFUSED, REFUSED]
+    assert [result.message for result in results] == [
+        "start_time: is more than a day ahead of the ledger's clock; set the router's clock right",
+        "",
+        "start_time: is before 2020; set the router's clock right",
+        "end_time: is more than 300 s before start_time",
+        "attempt_id: holds a time more than a day from start_time",
+    ]
+    assert await rows(ledger) == [good]
+
+
+async def test_a_clock_that_is_a_little_off_is_booked_as_it_is(ledger: Ledger) -> None:
+    ahead = priced(NOW + 3600)
+    set_right = priced(end_time=Timestamp(seconds=int(NOW) - 2))
+    assert [result.outcome for result in await ledger.record(ahead, set_right)] == [RECORDED, RECORDED]
+    assert await rows(ledger) == [ahead, set_right]
+
+
+async def test_what_waited_in_a_journal_for_months_is_booked_where_it_belongs(ledger: Ledger) -> None:
+    old = [priced(NOW - months * 30 * 86_400) for months in range(14)]
+    assert {result.outcome for result in await ledger.record(*old)} == {RECORDED}
+    assert {result.outcome for result in await ledger.record(*old)} == {DUPLICATE}
+    assert (await ledger.audit())[0] == []
 
 
 async def test_a_bad_row_is_refused_by_name_and_the_rest_is_booked(
@@ -121,6 +185,33 @@ async def test_rows_are_keyed_by_our_id_and_never_by_the_providers(ledger: Ledge
     twins = [attempt(upstream_request_id="same", request_id="same") for _ in range(3)]
     assert [result.outcome for result in await ledger.record(*twins)] == [RECORDED] * 3
     assert len(await rows(ledger)) == 3
+
+
+async def test_each_cost_is_posted_twice_once_and_moved_when_its_owner_was_told_wrong(ledger: Ledger) -> None:
+    settled = priced()
+    guessed = unsettled(settled)
+    guessed.cost_nanos, guessed.price_version, guessed.tenant = 5, "v", "else"
+    await ledger.record(guessed)
+    await ledger.record(settled)
+    assert ledger.sql("SELECT seq, account, amount_nanos, kind FROM postings ORDER BY seq") == [
+        (0, "spend:else/default/local", 5, "settlement"),
+        (1, "payable:sim", -5, "settlement"),
+        (2, "spend:else/default/local", -5, "adjustment"),
+        (3, "payable:sim", 5, "adjustment"),
+        (4, "spend:default/default/local", 11_000_000, "adjustment"),
+        (5, "payable:sim", -11_000_000, "adjustment"),
+    ]
+    assert (await ledger.audit())[0] == []
+
+
+async def test_an_account_that_would_overflow_is_an_error_and_nothing_is_written(ledger: Ledger) -> None:
+    with pytest.raises(grpc.aio.AioRpcError, match="beyond 2\\^63 - 1; nothing was written"):
+        await ledger.record(*(attempt(cost_nanos=10**18) for _ in range(10)))
+    for _ in range(9):
+        await ledger.record(attempt(cost_nanos=10**18))
+    with pytest.raises(grpc.aio.AioRpcError, match="beyond 2\\^63 - 1; nothing was written"):
+        await ledger.record(attempt(cost_nanos=10**18))
+    assert ledger.sql("SELECT count(*) FROM request_logs") == [(9,)]
 
 
 async def test_usage_that_came_without_a_cost_is_priced_here(ledger: Ledger) -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from typing import Any
 
 import grpc
@@ -126,9 +125,7 @@ async def test_a_watch_ends_as_unavailable_when_the_store_cannot_be_read(
 ) -> None:
     call = ledger.stub.WatchPrices(WatchPricesRequest())
     await read(call)
-    connection = sqlite3.connect(ledger.database)
-    connection.execute("DROP TABLE model_pricing")
-    connection.close()
+    ledger.sql("DROP TABLE model_pricing")
     ledger.runtime._bell.announce()
     with pytest.raises(grpc.aio.AioRpcError) as raised:
         await read(call)
@@ -139,13 +136,11 @@ async def test_a_watch_ends_as_unavailable_when_the_store_cannot_be_read(
 async def test_looking_for_prices_goes_on_after_the_store_could_not_be_read(
     ledger: Ledger, caplog: pytest.LogCaptureFixture
 ) -> None:
-    connection = sqlite3.connect(ledger.database)
-    connection.execute("ALTER TABLE model_pricing RENAME TO hidden")
+    ledger.sql("ALTER TABLE model_pricing RENAME TO hidden")
     while "could not look for new prices" not in caplog.text:
         await ledger.clock.advance(5)
         await asyncio.sleep(0.001)
-    connection.execute("ALTER TABLE hidden RENAME TO model_pricing")
-    connection.close()
+    ledger.sql("ALTER TABLE hidden RENAME TO model_pricing")
     call = ledger.stub.WatchPrices(WatchPricesRequest())
     assert len((await read(call)).prices) == 4
     call.cancel()

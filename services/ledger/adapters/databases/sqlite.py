@@ -1,0 +1,136 @@
+"""A file. One connection writes at a time: a transaction that writes takes the lock when it begins, since one that read
+first and asked for the lock later could be refused it (another process having written in between) and would have to
+start over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+import time
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from itertools import chain
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import quote
+
+from sqlalchemy import URL, AdaptedConnection, Connection, Dialect, Table, event
+from sqlalchemy.dialects.sqlite.aiosqlite import dialect as aiosqlite_dialect
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, ProgrammingError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from services.ledger.adapters.databases import Row, Trouble
+
+_WRITER = (
+    "PRAGMA journal_mode = WAL",
+    # An attempt that was answered for is gone from its router's journal: it must outlive a power cut here.
+    "PRAGMA synchronous = FULL",
+    "PRAGMA cache_size = -8192",
+    "PRAGMA journal_size_limit = 67108864",
+)
+_READER = ("PRAGMA query_only = ON",)
+_MISTAKES = (
+    *(IntegrityError, ProgrammingError, DataError, InterfaceError),
+    *(sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError, sqlite3.InterfaceError),
+)
+"""What only a mistake of ours can raise; everything else the driver raises is the store's state."""
+
+_PARAMETERS_AT_ONCE = 2500
+"""In a statement. The driver lets go of the interpreter for each, and gets it back when the event loop pauses."""
+
+
+class Sqlite:
+    """Implements `Database`. For `busy_timeout` seconds a transaction waits for another process to end its own."""
+
+    errors: tuple[type[BaseException], ...] = (DBAPIError, sqlite3.Error, OverflowError)
+
+    def __init__(self, file: Path, busy_timeout: float, *, read_only: bool = False) -> None:
+        self.name = str(file)
+        self.dialect: Dialect = aiosqlite_dialect()
+        self._uri = f"file:{quote(str(file.absolute()))}?mode={'ro' if read_only else 'rwc'}"
+        self._busy_timeout = busy_timeout
+
+    def reader(self) -> AsyncEngine:
+        return self._engine(_READER, "BEGIN", connections=2)
+
+    def writer(self) -> AsyncEngine:
+        return self._engine(_WRITER, "BEGIN IMMEDIATE", connections=1)
+
+    def trouble(self, error: BaseException) -> Trouble | None:
+        words = str(error.orig if isinstance(error, DBAPIError) else error)
+        checked = "CHECK constraint failed: ck_" in words and "_whole" in words
+        if isinstance(error, OverflowError) or "integer overflow" in words or checked:
+            return Trouble(words, overflow=True)
+        return None if isinstance(error, _MISTAKES) else Trouble(words)
+
+    async def fetch(self, driver: Any, statement: str, parameters: Row) -> Iterable[Any]:
+        rows: Iterable[Any] = await driver.execute_fetchall(statement, parameters)
+        return rows
+
+    async def execute_many(self, driver: Any, statement: str, rows: Sequence[Row]) -> None:
+        await driver.executemany(statement, rows)
+
+    async def insert(self, driver: Any, table: Table, rows: Sequence[Row]) -> None:
+        at_once = max(1, _PARAMETERS_AT_ONCE // len(table.columns))
+        together = len(rows) - len(rows) % at_once
+        if together:
+            several = [tuple(chain.from_iterable(rows[i : i + at_once])) for i in range(0, together, at_once)]
+            await driver.executemany(_insert(table, at_once), several)
+        if rest := rows[together:]:
+            await driver.executemany(_insert(table, 1), rest)
+
+    async def present(self, driver: Any, table: Table, attempt_ids: Sequence[str]) -> list[str]:
+        # One statement for any number of ids, so that the driver prepares it once.
+        query = f"SELECT attempt_id FROM {table.name} WHERE attempt_id IN (SELECT value FROM json_each(?))"
+        return [row[0] for row in await driver.execute_fetchall(query, (json.dumps(attempt_ids),))]
+
+    async def make_room(self, driver: Any, attempt_ids: Iterable[str]) -> None:
+        pass  # a file has it
+
+    async def clear_room(self, driver: Any, before: float) -> None:
+        pass  # the file's free pages are used again
+
+    def _engine(self, pragmas: tuple[str, ...], begin: str, connections: int) -> AsyncEngine:
+        busy_timeout = self._busy_timeout
+        engine = create_async_engine(
+            URL.create("sqlite+aiosqlite", database=self._uri, query={"uri": "true"}),
+            pool_size=connections,
+            max_overflow=0,
+            # The driver begins no transactions of its own accord, so that ours begin as they should.
+            connect_args={"isolation_level": None, "timeout": busy_timeout},
+        )
+
+        @event.listens_for(engine.sync_engine, "connect")
+        def _prepare(connection: AdaptedConnection, record: Any) -> None:
+            connection.run_async(lambda driver: prepare(driver, pragmas, busy_timeout))
+
+        @event.listens_for(engine.sync_engine, "begin")
+        def _begin(connection: Connection) -> None:
+            # Straight to the driver: one turn of its thread instead of three, in every transaction.
+            adapted = cast(AdaptedConnection, connection.connection.dbapi_connection)
+            adapted.run_async(lambda driver: driver.execute(begin))
+
+        return engine
+
+
+async def prepare(driver: Any, pragmas: Sequence[str], busy_timeout: float) -> None:
+    """Sets a new connection of the driver up."""
+    deadline = time.monotonic() + busy_timeout
+    for pragma in pragmas:
+        while True:
+            try:
+                await driver.execute_fetchall(pragma)
+                break
+            except sqlite3.OperationalError:
+                # Two that turn on the write-ahead log at once are not made to wait for each other, as others are.
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(0.01)
+
+
+@lru_cache(maxsize=32)
+def _insert(table: Table, rows: int) -> str:
+    places = f"({', '.join('?' * len(table.columns))})"
+    return f"INSERT INTO {table.name} VALUES {', '.join([places] * rows)}"
