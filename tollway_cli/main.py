@@ -87,7 +87,7 @@ def spend(
     by: Annotated[
         str,
         typer.Option(
-            help="Of model, model-used, provider, deployment, day, project, key, tenant; several with commas."
+            help="Of model, model-used, provider, deployment, day, project, key, tenant, tag; several with commas."
         ),
     ] = "model",
     since: Annotated[
@@ -106,6 +106,61 @@ def spend(
     from tollway_cli.spend import run_spend
 
     run_spend(by, since, until, rows, as_json=json, connect=connect, data_dir=data_dir, config=config)
+
+
+ConnectOption = Annotated[
+    str, typer.Option("--connect", help="Ask a ledger at this address, rather than open its database.")
+]
+
+
+@app.command()
+def audit(
+    json: Annotated[bool, typer.Option("--json", help="One JSON object a line: findings, then the counts.")] = False,
+    connect: ConnectOption = "",
+    data_dir: DataDirOption = DATA_DIR,
+    config: ConfigOption = None,
+) -> None:
+    """Prove that the books agree with themselves, or name what does not, with exit status 1.
+
+    Every entry's postings sum to zero; every row equals its postings, and costs what its usage costs at the price it
+    names; every balance is the sum of its account's postings; every daily total is the sum of its rows.
+    """
+    from tollway_cli.audit import run_audit
+
+    run_audit(as_json=json, connect=connect, data_dir=data_dir, config=config)
+
+
+@app.command()
+def adjust(
+    attempt: Annotated[str, typer.Argument(metavar="ATTEMPT_ID", help="As `tollway spend --rows 20 --json` has it.")],
+    cost: Annotated[str, typer.Option(help="What it is to cost in all, such as $0.0125.")],
+    reason: Annotated[str, typer.Option(help="Why; it stays in the book.")],
+    connect: ConnectOption = "",
+    data_dir: DataDirOption = DATA_DIR,
+    config: ConfigOption = None,
+) -> None:
+    """Make an attempt cost another amount, by postings beside those there are; its row stays as it is."""
+    from tollway_cli.adjust import run_adjust
+
+    run_adjust(attempt, cost, reason, connect, data_dir, config)
+
+
+@app.command()
+def export(
+    format: Annotated[str, typer.Option("--format", "-f", help="csv or parquet.")] = "csv",
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The file to write. [default: standard output; csv alone]")
+    ] = None,
+    since: Annotated[str, typer.Option(help="From this time on: 2026-11-20, 2026-11-20T10:00Z, or 7d.")] = "",
+    until: Annotated[str, typer.Option(help="Before this time.")] = "",
+    connect: ConnectOption = "",
+    data_dir: DataDirOption = DATA_DIR,
+    config: ConfigOption = None,
+) -> None:
+    """Write single attempts to a file, newest first; amounts are whole nano-USD."""
+    from tollway_cli.export import run_export
+
+    run_export(format, out, since, until, connect, data_dir, config)
 
 
 @app.command()

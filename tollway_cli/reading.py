@@ -1,10 +1,11 @@
-"""Where `tollway spend` reads from: the ledger's file, or a ledger that is asked."""
+"""Where `tollway spend` and its neighbours read from: the ledger's database, or a ledger that is asked."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
+from typing import Protocol
 
 import grpc
 
@@ -12,21 +13,35 @@ from mesh.errors import TollwayError
 from tollway.ledger.v1 import ledger_pb2
 from tollway_cli.configuration import load_or_refuse
 from tollway_cli.refusal import refuse
-from tollway_cli.spend import Reading
 
 _TIMEOUT = 30.0
 
 
+class Reading(Protocol):
+    """Where the book is read: its database, or a ledger."""
+
+    async def get_spend(self, request: ledger_pb2.GetSpendRequest) -> ledger_pb2.GetSpendResponse: ...
+
+    async def list_usage(self, request: ledger_pb2.ListUsageRequest) -> ledger_pb2.ListUsageResponse: ...
+
+    def audit(self) -> AsyncIterator[ledger_pb2.AuditLedgerResponse]: ...
+
+    async def adjust(self, request: ledger_pb2.AdjustAttemptRequest) -> ledger_pb2.AdjustAttemptResponse:
+        """Where it was opened for that."""
+
+
 @asynccontextmanager
-async def reading(connect: str, data_dir: Path, config: Path | None) -> AsyncIterator[Reading]:
-    """The ledger at `connect`; where that is empty, the configured ledger's file. Errors end the process."""
+async def reading(
+    connect: str, data_dir: Path, config: Path | None, *, writable: bool = False
+) -> AsyncIterator[Reading]:
+    """The ledger at `connect`; where that is empty, the configured ledger's database. Errors end the process."""
     try:
         if connect:
             async with _asking(connect) as asked:
                 yield asked
         else:
-            async with _file(data_dir, config) as file:
-                yield file
+            async with _opened(data_dir, config, writable=writable) as opened:
+                yield opened
     except TollwayError as error:
         refuse(error.message)
 
@@ -46,6 +61,13 @@ async def _asking(target: str) -> AsyncIterator[Reading]:
         async def list_usage(self, request: ledger_pb2.ListUsageRequest) -> ledger_pb2.ListUsageResponse:
             return await self._ledger.ListUsage(request, timeout=_TIMEOUT)
 
+        async def audit(self) -> AsyncIterator[ledger_pb2.AuditLedgerResponse]:
+            async for response in self._ledger.AuditLedger(ledger_pb2.AuditLedgerRequest()):
+                yield response
+
+        async def adjust(self, request: ledger_pb2.AdjustAttemptRequest) -> ledger_pb2.AdjustAttemptResponse:
+            return await self._ledger.AdjustAttempt(request, timeout=_TIMEOUT)
+
     async with grpc.aio.insecure_channel(target) as channel:
         try:
             yield Asked(channel)
@@ -54,8 +76,10 @@ async def _asking(target: str) -> AsyncIterator[Reading]:
 
 
 @asynccontextmanager
-async def _file(data_dir: Path, config: Path | None) -> AsyncIterator[Reading]:
+async def _opened(data_dir: Path, config: Path | None, *, writable: bool) -> AsyncIterator[Reading]:
     from services.ledger.bootstrap import LedgerReader, open_reader
+    from services.ledger.handlers.adjust_attempt import AdjustAttempt
+    from services.ledger.handlers.audit_ledger import AuditLedger
     from services.ledger.handlers.get_spend import GetSpend
     from services.ledger.handlers.list_usage import ListUsage
     from services.ledger.settings import LedgerSettings
@@ -70,5 +94,14 @@ async def _file(data_dir: Path, config: Path | None) -> AsyncIterator[Reading]:
         async def list_usage(self, request: ledger_pb2.ListUsageRequest) -> ledger_pb2.ListUsageResponse:
             return await self._reader.send(ListUsage(request.filter, request.page_size, request.page_token))
 
-    async with await open_reader(LedgerSettings.from_config(load_or_refuse(config), data_dir)) as reader:
+        async def audit(self) -> AsyncIterator[ledger_pb2.AuditLedgerResponse]:
+            async with aclosing(self._reader.stream(AuditLedger())) as responses:
+                async for response in responses:
+                    yield response
+
+        async def adjust(self, request: ledger_pb2.AdjustAttemptRequest) -> ledger_pb2.AdjustAttemptResponse:
+            return await self._reader.send(AdjustAttempt(request.attempt_id, request.cost_nanos, request.reason))
+
+    settings = LedgerSettings.from_config(load_or_refuse(config), data_dir)
+    async with await open_reader(settings, writable=writable) as reader:
         yield Read(reader)

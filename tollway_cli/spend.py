@@ -7,10 +7,14 @@ import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 from google.protobuf.json_format import MessageToDict
+from rich.bar import Bar
+from rich.console import Console, RenderableType
+from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 
 from mesh.money import format_usd
@@ -18,6 +22,9 @@ from tollway.ledger.v1 import ledger_pb2
 from tollway_cli.refusal import refuse
 from tollway_cli.terminal import console
 from tollway_cli.times import parse_time
+
+_LONGEST_BAR, _SHORTEST_BAR = 24, 6
+"""Columns of the largest amount's bar: as many as there is room for; none where that is too few to compare."""
 
 DIMENSIONS = {
     "tenant": ledger_pb2.SPEND_DIMENSION_TENANT,
@@ -27,16 +34,9 @@ DIMENSIONS = {
     "model-used": ledger_pb2.SPEND_DIMENSION_MODEL_USED,
     "provider": ledger_pb2.SPEND_DIMENSION_PROVIDER,
     "deployment": ledger_pb2.SPEND_DIMENSION_DEPLOYMENT,
+    "tag": ledger_pb2.SPEND_DIMENSION_TAG,
     "day": ledger_pb2.SPEND_DIMENSION_DAY,
 }
-
-
-class Reading(Protocol):
-    """Where spend is read from: a ledger's file, or a ledger."""
-
-    async def get_spend(self, request: ledger_pb2.GetSpendRequest) -> ledger_pb2.GetSpendResponse: ...
-
-    async def list_usage(self, request: ledger_pb2.ListUsageRequest) -> ledger_pb2.ListUsageResponse: ...
 
 
 def dimensions(by: str) -> list[ledger_pb2.SpendDimension.ValueType]:
@@ -58,8 +58,8 @@ def span(since: str, until: str, now: datetime) -> ledger_pb2.UsageFilter:
     return usage_filter
 
 
-def spend_table(by: Sequence[str], response: ledger_pb2.GetSpendResponse) -> Table:
-    """Sums, one group a row, and their total."""
+def spend_table(by: Sequence[str], response: ledger_pb2.GetSpendResponse, bar: int = 0) -> Table:
+    """Sums, one group a row, and their total; with a bar of at most so many columns for what each cost."""
     table = Table(box=None, header_style="bold", show_footer=bool(response.groups))
     total = response.total
     for index, name in enumerate(by):
@@ -70,25 +70,53 @@ def spend_table(by: Sequence[str], response: ledger_pb2.GetSpendResponse) -> Tab
         ("input", total.input_tokens),
         ("output", total.output_tokens),
     ):
-        table.add_column(name, footer=f"{number:,}", justify="right")
+        table.add_column(name, footer=f"{number:,}", justify="right", no_wrap=True)
     table.add_column("USD", footer=format_usd(total.cost_nanos), justify="right", no_wrap=True)
-    table.add_column("notes", footer=_notes(total))
-    for group in response.groups:
+    most = max((group.cost_nanos for group in response.groups), default=0)
+    charted = bar >= _SHORTEST_BAR and len(response.groups) > 1 and most > 0
+    if charted:
+        table.add_column("", width=bar)
+    noted = bool(_notes(total)) or any(map(_notes, response.groups))
+    if noted:
+        table.add_column("notes", footer=_notes(total))
+    for group in _in_order(by, response.groups):
         tokens = (group.requests, group.attempts, group.input_tokens, group.output_tokens)
-        cells = (*group.keys, *(f"{number:,}" for number in tokens), format_usd(group.cost_nanos), _notes(group))
+        cells: list[RenderableType] = [
+            *(escape(key) or "–" for key in group.keys),
+            *(f"{number:,}" for number in tokens),
+        ]
+        cells.append(format_usd(group.cost_nanos))
+        if charted:
+            cells.append(Bar(most, 0, max(group.cost_nanos, 0), color="cyan"))
+        if noted:
+            cells.append(_notes(group))
         table.add_row(*cells)
     return table
 
 
+def spend_chart(by: Sequence[str], response: ledger_pb2.GetSpendResponse, out: Console) -> Table:
+    """The table with bars as long as the room beside it."""
+    width = Measurement.get(out, out.options.update(width=10_000), spend_table(by, response)).maximum
+    return spend_table(by, response, min(_LONGEST_BAR, out.width - width - 2))
+
+
+def _in_order(by: Sequence[str], groups: Iterable[ledger_pb2.SpendGroup]) -> Iterable[ledger_pb2.SpendGroup]:
+    """Dearest first, as they came; where days come first they are a course of time."""
+    return sorted(groups, key=lambda group: group.keys[0]) if by[:1] == ["day"] else groups
+
+
 def _notes(group: ledger_pb2.SpendGroup) -> str:
     notes = []
+    if group.adjusted_nanos:
+        sign = "+" if group.adjusted_nanos > 0 else ""
+        notes.append(f"{sign}{format_usd(group.adjusted_nanos)} adjusted")
     if group.unpriced_attempts:
         notes.append(f"{group.unpriced_attempts:,} unpriced")
     if group.unsettled_attempts:
         notes.append(f"{group.unsettled_attempts:,} unsettled")
     if group.cache_hits:
         notes.append(f"{group.cache_hits:,} from the cache")
-    return ", ".join(notes)
+    return "\n".join(notes)
 
 
 def attempts_table(attempts: Iterable[ledger_pb2.Attempt]) -> Table:
@@ -157,10 +185,10 @@ def run_spend(
             sys.stdout.write(_json(message))
         return
     names = [name.strip() for name in by.split(",") if name.strip()]
-    table = attempts_table(response.attempts) if rows else spend_table(names, response)
-    console().print(table)
+    out = console()
+    out.print(attempts_table(response.attempts) if rows else spend_chart(names, response, out))
     if not (response.attempts if rows else response.groups):
-        console().print("Nothing was spent in that time." if since or until else "Nothing was spent yet.")
+        out.print("Nothing was spent in that time." if since or until else "Nothing was spent yet.")
 
 
 def _json(message: Any) -> str:

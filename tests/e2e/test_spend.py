@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 import sys
 import time
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -19,6 +21,11 @@ def spend(*arguments: str) -> list[dict[str, Any]]:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=clean_environment(), check=False)
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def tollway(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tollway_cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=clean_environment(), check=False)
 
 
 def ask(mesh: Mesh, model: str, request_id: str) -> httpx2.Response:
@@ -62,3 +69,31 @@ def test_groups_sum_to_the_total(mesh: Mesh) -> None:
     assert len(groups) >= 2
     for name in ("cost_nanos", "attempts", "input_tokens", "output_tokens"):
         assert sum(int(group[name]) for group in groups) == int(total[name])
+
+
+def test_an_audit_proves_the_books_from_the_file_and_over_the_wire_and_an_adjustment_leaves_them_in_order(
+    mesh: Mesh,
+) -> None:
+    ask(mesh, "sim/echo", "spend-test-4")
+    (row,) = attempts_of(mesh, "spend-test-4", "--connect", mesh.ledger)
+    sources = (("--data-dir", str(mesh.data_dir)), ("--connect", mesh.ledger))
+    for source, cost in zip(sources, ("$0.25", "$0.5"), strict=True):
+        done = tollway("adjust", row["attempt_id"], "--cost", cost, "--reason", "a test", *source)
+        assert done.returncode == 0, done.stderr
+        assert f"costs {cost}" in done.stdout
+        done = tollway("audit", *source)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "The books are in order" in done.stdout
+    *_, total = spend("--connect", mesh.ledger)
+    assert int(total["adjusted_nanos"]) == 500_000_000 - int(row["cost_nanos"])
+
+
+def test_an_export_has_every_attempt_that_is_listed(mesh: Mesh, tmp_path: Path) -> None:
+    ask(mesh, "sim", "spend-test-5")
+    attempts_of(mesh, "spend-test-5", "--connect", mesh.ledger)
+    for source in (("--data-dir", str(mesh.data_dir)), ("--connect", mesh.ledger)):
+        listed = {row["attempt_id"] for row in spend("--rows", "1000", *source)}
+        done = tollway("export", "--out", str(tmp_path / "a.csv"), *source)
+        assert done.returncode == 0, done.stderr
+        with (tmp_path / "a.csv").open(newline="") as file:
+            assert listed <= {row["attempt_id"] for row in csv.DictReader(file)}

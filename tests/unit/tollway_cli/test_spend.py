@@ -9,7 +9,7 @@ from rich.table import Table
 
 from tollway.chat.v1 import chat_pb2
 from tollway.ledger.v1 import ledger_pb2
-from tollway_cli.spend import attempts_table, dimensions, span, spend_table
+from tollway_cli.spend import attempts_table, dimensions, span, spend_chart, spend_table
 from tollway_cli.times import parse_time
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -49,6 +49,41 @@ def test_sums_are_exact_and_say_what_is_not_in_them() -> None:
     assert "0.000000001" in text
     assert "5.000000001" in text
     assert "2 unpriced" in text
+
+
+def chart(width: int, *costs: int, by: str = "model") -> str:
+    groups = [ledger_pb2.SpendGroup(keys=[f"m{number}"], cost_nanos=cost) for number, cost in enumerate(costs)]
+    response = ledger_pb2.GetSpendResponse(groups=groups, total=ledger_pb2.SpendGroup(cost_nanos=sum(costs)))
+    console = Console(width=width, file=(out := io.StringIO()))
+    console.print(spend_chart([by], response, console))
+    return out.getvalue()
+
+
+def test_what_each_group_cost_is_drawn_beside_it() -> None:
+    header, dear, half, free, total = chart(200, 8 * 10**9, 4 * 10**9, 0).splitlines()
+    assert dear.count("█") == 24
+    assert half.count("█") == 12
+    assert "█" not in header + free + total
+
+
+def test_bars_take_the_room_there_is_and_none_where_it_is_too_little() -> None:
+    assert chart(70, 8 * 10**9, 1).splitlines()[1].count("█") in range(6, 24)
+    assert "█" not in chart(40, 8 * 10**9, 1)
+    assert "█" not in chart(200, 8 * 10**9), "one alone compares with nothing"
+    assert "█" not in chart(200, 0, 0)
+
+
+def test_days_are_a_course_of_time_and_anything_else_is_dearest_first() -> None:
+    response = ledger_pb2.GetSpendResponse(
+        groups=[ledger_pb2.SpendGroup(keys=[key], cost_nanos=cost) for key, cost in (("b", 2), ("a", 1))]
+    )
+    rows = [shown(spend_table([by], response)).splitlines()[1:3] for by in ("day", "model")]
+    assert [[row.split()[0] for row in each] for each in rows] == [["a", "b"], ["b", "a"]]
+
+
+def test_what_operators_adjusted_is_noted() -> None:
+    total = ledger_pb2.SpendGroup(cost_nanos=5, adjusted_nanos=-3 * 10**9, attempts=1)
+    assert "-3.00 adjusted" in shown(spend_table([], ledger_pb2.GetSpendResponse(groups=[total], total=total)))
 
 
 def test_an_attempt_without_a_price_is_shown_as_unpriced_and_not_as_zero() -> None:
