@@ -73,16 +73,12 @@ class Store:
             async with self._reader.connect() as connection:
                 yield connection
 
-    async def fetch(self, statement: str, parameters: Row) -> Iterable[Any]:
-        """Rows of the driver's own. Inside a transaction.
+    async def execute_many(self, statement: str, rows: Sequence[Row]) -> None:
+        """Runs a statement for each tuple of the driver's own parameters. Inside a transaction.
 
-        SQLAlchemy's cursors take a turn of the driver's thread each to be made, run, read and closed, and turns are
+        SQLAlchemy would take a turn of the driver's thread each to make, run, read and close a cursor, and turns are
         what a batch costs beside its rows.
         """
-        return await self.database.fetch(await self._driver(), statement, parameters)
-
-    async def execute_many(self, statement: str, rows: Sequence[Row]) -> None:
-        """Runs a statement for each tuple of the driver's own parameters. Inside a transaction."""
         await self.database.execute_many(await self._driver(), statement, rows)
 
     async def insert(self, table: Table, rows: Sequence[Row]) -> None:

@@ -44,9 +44,6 @@ class Database(Protocol):
     def trouble(self, error: BaseException) -> Trouble | None:
         """What is wrong with the store; None where only a mistake of ours can raise this."""
 
-    async def fetch(self, driver: Any, statement: str, parameters: Row) -> Iterable[Any]:
-        """Rows of the driver's own."""
-
     async def execute_many(self, driver: Any, statement: str, rows: Sequence[Row]) -> None:
         """Runs a statement for each row."""
 

@@ -68,10 +68,6 @@ class PostgreSql:
             return None
         return Trouble(words)
 
-    async def fetch(self, driver: Any, statement: str, parameters: Row) -> Iterable[Any]:
-        rows: Iterable[Any] = await driver.fetch(statement, *parameters)
-        return rows
-
     async def execute_many(self, driver: Any, statement: str, rows: Sequence[Row]) -> None:
         await driver.executemany(statement, rows)
 

@@ -37,6 +37,7 @@ _MISTAKES = (
 )
 """What only a mistake of ours can raise; everything else the driver raises is the store's state."""
 
+_READERS = 4
 _PARAMETERS_AT_ONCE = 2500
 """In a statement. The driver lets go of the interpreter for each, and gets it back when the event loop pauses."""
 
@@ -53,7 +54,7 @@ class Sqlite:
         self._busy_timeout = busy_timeout
 
     def reader(self) -> AsyncEngine:
-        return self._engine(_READER, "BEGIN", connections=2)
+        return self._engine(_READER, "BEGIN", connections=_READERS)
 
     def writer(self) -> AsyncEngine:
         return self._engine(_WRITER, "BEGIN IMMEDIATE", connections=1)
@@ -64,10 +65,6 @@ class Sqlite:
         if isinstance(error, OverflowError) or "integer overflow" in words or checked:
             return Trouble(words, overflow=True)
         return None if isinstance(error, _MISTAKES) else Trouble(words)
-
-    async def fetch(self, driver: Any, statement: str, parameters: Row) -> Iterable[Any]:
-        rows: Iterable[Any] = await driver.execute_fetchall(statement, parameters)
-        return rows
 
     async def execute_many(self, driver: Any, statement: str, rows: Sequence[Row]) -> None:
         await driver.executemany(statement, rows)

@@ -24,10 +24,12 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from sqlalchemy import select
 
 from mesh.clock import VirtualClock
 from mesh.metrics import NoMetrics
 from mesh.tracing import NoTracer
+from services.ledger.adapters.schema import request_logs
 from services.ledger.bootstrap import LedgerRuntime, start
 from services.ledger.domain.totals import DAY, day_of
 from services.ledger.handlers.adjust_attempt import AdjustAttempt
@@ -151,7 +153,7 @@ class BookMachine(RuleBasedStateMachine):
             if count < most or not whole:
                 break
         self.send(TidyDetails(before * 1_000_000))
-        present = {each[0] for each in self.run(self.ids())}
+        present = self.run(self.ids())
         for name in [name for name in self.rows if name not in present]:
             row = self.rows.pop(name)
             assert row.state == ATTEMPT_STATE_SETTLED
@@ -160,10 +162,9 @@ class BookMachine(RuleBasedStateMachine):
             self.conflicts = {each for each in self.conflicts if Attempt.FromString(each).attempt_id != name}
         assert present == self.rows.keys()
 
-    async def ids(self) -> list[Any]:
-        store = self.ledger._store
-        async with store.transaction():
-            return [tuple(map(str, row)) for row in await store.fetch("SELECT attempt_id FROM request_logs", ())]
+    async def ids(self) -> set[str]:
+        async with self.ledger._store.connection() as connection:
+            return set((await connection.execute(select(request_logs.c.attempt_id))).scalars())
 
     @rule()
     def restart(self) -> None:

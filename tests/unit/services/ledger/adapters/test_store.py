@@ -250,7 +250,7 @@ async def test_writing_outside_a_transaction_is_a_mistake(store: Store) -> None:
 
 async def test_too_many_waiting_for_the_store_is_unavailable(store: Store) -> None:
     async with AsyncExitStack() as held:
-        for _ in range(4 if store.dialect.name == POSTGRESQL else 2):
+        for _ in range(4):
             await held.enter_async_context(store.connection())
         store._reader.pool._timeout = 0.01  # type: ignore[attr-defined] # thirty seconds are long in a test
         with pytest.raises(TollwayError, match="too many") as raised:

@@ -128,6 +128,14 @@ async def test_another_content_under_a_booked_id_is_kept_apart_flagged_and_told(
     assert (findings, last.conflicts) == ([], 1)
 
 
+async def test_how_much_was_kept_apart_is_known_from_the_start(start_ledger: StartLedger) -> None:
+    ledger = await start_ledger()
+    assert ledger.metrics.gauges["tollway.ledger.conflicts"] == 0
+    settled = priced()
+    await ledger.record(settled, priced(attempt_id=settled.attempt_id, finish_reason="length"))
+    assert (await start_ledger()).metrics.gauges["tollway.ledger.conflicts"] == 1
+
+
 async def test_different_contents_of_one_batch_are_kept_apart_too(ledger: Ledger) -> None:
     settled = priced()
     others = [priced(attempt_id=settled.attempt_id, finish_reason=reason) for reason in ("length", "tool_calls")]
