@@ -159,7 +159,7 @@ def _compose(
         behaviors=[
             Logging(),
             when(is_checked, Validation()),
-            when(is_command, condition),
+            when(lambda message: isinstance(message, RecordAttempts), condition),
             when(lambda message: isinstance(message, SetPrice), Announcement(bell)),
             when(is_command, Transaction(store)),
         ],

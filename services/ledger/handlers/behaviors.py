@@ -62,7 +62,7 @@ class Transaction(Behavior):
 
 
 class Condition(Behavior):
-    """Remembers whether the last command could be written: what cannot be must show in health."""
+    """Remembers whether what came last could be written: a ledger that cannot must show in health."""
 
     def __init__(self) -> None:
         self.serving = True
