@@ -6,9 +6,13 @@ fifth of the time.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 import orjson
+
+from services.providers.adapters.sse import Event
 
 Json = dict[str, Any]
 
@@ -37,16 +41,22 @@ class Repetition:
         self._before = self._after = b""
         self._lessons = 0
 
-    def find(self, written: bytes) -> str | None:
-        """The text of an event that is otherwise like the one learned; None where it is not, or may not be."""
-        before, after = self._before, self._after
-        if not before or not written.startswith(before) or not written.endswith(after):
-            return None
-        try:
-            text = orjson.loads(written[len(before) : -len(after)])
-        except orjson.JSONDecodeError:
-            return None
-        return text if type(text) is str else None
+    def find(self, events: Sequence[Event], place: int) -> list[str]:
+        """The texts of the events from that place on, as far as they are otherwise like the one learned."""
+        before, after, texts = self._before, self._after, []
+        if before:
+            begin, end = len(before), -len(after)
+            for kind, written in islice(events, place, None):
+                if kind or not written.startswith(before) or not written.endswith(after):
+                    break
+                try:
+                    text = orjson.loads(written[begin:end])
+                except orjson.JSONDecodeError:
+                    break
+                if type(text) is not str:
+                    break
+                texts.append(text)
+        return texts
 
     def learn(self, written: bytes, event: Json) -> None:
         """Remembers what stands around the event's text, if text is all it has to say."""

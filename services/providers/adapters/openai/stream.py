@@ -76,19 +76,14 @@ class StreamDecoder:
         events = self._sse.feed(data)
         self.events += len(events)
         try:
-            for kind, text in events:
-                if kind == b"error":
-                    self._end(event_error(text))
-                elif (said := self._repetition.find(text)) is not None:
-                    self._say(said, self._repetition.choice)
-                elif len(text) < 10 and text.strip() in (b"", b"[DONE]"):
-                    self._mark(text)
+            place = 0
+            while place < len(events) and not self.done:
+                if texts := self._repetition.find(events, place):
+                    self._say("".join(texts), self._repetition.choice)
+                    place += len(texts)
                 else:
-                    event = parse(text)
-                    self._event(event)
-                    self._repetition.learn(text, event)
-                if self.done:
-                    break
+                    self._read(*events[place])
+                    place += 1
         except NOT_UNDERSTOOD as error:
             self._end(malformed(f"the provider sent an event that is not a chunk ({type(error).__name__})"))
         if self._sse.overflown and not self.done:
@@ -96,6 +91,16 @@ class StreamDecoder:
         self._close_chunk()
         full, self._full = self._full, []
         return full
+
+    def _read(self, kind: bytes, text: bytes) -> None:
+        if kind == b"error":
+            self._end(event_error(text))
+        elif len(text) < 10 and text.strip() in (b"", b"[DONE]"):
+            self._mark(text)
+        else:
+            event = parse(text)
+            self._event(event)
+            self._repetition.learn(text, event)
 
     def _end(self, error: TollwayError | None) -> None:
         self.done, self.error = True, error
