@@ -129,7 +129,7 @@ async def test_what_a_router_message_brings_is_not_kept_back(edge: Edge) -> None
 @pytest.mark.parametrize("ending", [[], [TollwayError(Reason.UPSTREAM_CUT, "it broke off")]])
 async def test_what_is_here_together_is_written_together(edge: Edge, ending: list[TollwayError]) -> None:
     *begun, finish = pieces("Hel", "lo", "!")
-    edge.router.messages = [*begun, *(ending or [finish])]
+    edge.router.messages = [*begun, *ending] if ending else [*begun, finish]
 
     async with edge.socket() as client:
         client.send_request(b'{"model": "m", "messages": [{"role": "user"}], "stream": true}')
