@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import lru_cache
 
 from aiohttp import web
 
@@ -14,7 +15,7 @@ from gateway_http.request_headers import request_id, trace_parent
 from gateway_http.routes import Route, Routes, handler_of
 from mesh.clock import Clock
 from mesh.errors import Reason, TollwayError
-from mesh.metrics import Metrics
+from mesh.metrics import LabelSet, Metrics
 from mesh.tracing import AttributeValue, Kind, NoTracer, Tracer
 
 _CLIENT_LEFT = 499
@@ -22,7 +23,7 @@ _CLIENT_LEFT = 499
 
 _OTHER = "_OTHER"
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"))
-_ACTIVE = {method: {"http.request.method": method} for method in (*_METHODS, _OTHER)}
+_ACTIVE = {method: LabelSet({"http.request.method": method}) for method in (*_METHODS, _OTHER)}
 """The labels of a request while it is being answered."""
 
 _UNTRACED = NoTracer()
@@ -90,11 +91,7 @@ class App:
         if failed is not None and error is not None:
             span.fail(failed, error.message)
         span.end()
-        labels: dict[str, str | int | bool] = {"http.request.method": method, "http.response.status_code": status}
-        if route is not None:
-            labels["http.route"] = route.template
-        if failed is not None:
-            labels["error.type"] = failed
+        labels = _labels(method, status, "" if route is None else route.template, failed or "")
         self._metrics.record("http.server.request.duration", seconds, labels)
 
 
@@ -111,6 +108,16 @@ async def _fail(exchange: Exchange, error: TollwayError) -> web.StreamResponse:
 
 def _known(method: str) -> str:
     return method if method in _METHODS else _OTHER
+
+
+@lru_cache(1024)
+def _labels(method: str, status: int, template: str, failed: str) -> LabelSet:
+    labels: dict[str, str | int | bool] = {"http.request.method": method, "http.response.status_code": status}
+    if template:
+        labels["http.route"] = template
+    if failed:
+        labels["error.type"] = failed
+    return LabelSet(labels)
 
 
 def _attributes(request: web.BaseRequest, route: Route | None, method: str, status: int) -> dict[str, AttributeValue]:

@@ -14,6 +14,7 @@ from gateway_http.openai_response import encode_completion
 from gateway_http.openai_stream import ChunkEncoder
 from gateway_http.receipt import receipt_headers, receipt_json
 from gateway_http.request_headers import Metadata, call_metadata, tags, timeout
+from mesh.channels import next_is_here
 from mesh.clock import Clock
 from mesh.errors import Reason, TollwayError
 from tollway.router.v1.router_pb2 import CreateChatCompletionRequest, Receipt, StreamChatCompletionRequest
@@ -78,8 +79,9 @@ class ChatCompletions:
                 events = encoder.encode(message.chunk)
                 if stream is None:
                     stream = await exchange.open_stream(receipt_headers(receipt))
-                if events:
-                    await stream.write(events)
+                stream.hold(events)
+                if not next_is_here(call):
+                    await stream.flush()
         finally:
             call.cancel()  # does nothing where the call has ended
         if stream is None:

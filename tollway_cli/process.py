@@ -215,9 +215,9 @@ async def _run(node: Node, announce: Callable[[Listening], None]) -> None:
 def _spare_the_collector() -> None:
     """Keeps the cycle collector from going through what stays for ever, and from coming every few requests.
 
-    Nearly all of what a request makes is freed by its reference count; a young collection every ten thousand
+    Nearly all of what a request makes is freed by its reference count; a young collection every fifty thousand
     allocations finds the rest soon enough.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(10_000, 10, 10)
+    gc.set_threshold(50_000, 10, 10)

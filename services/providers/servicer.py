@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import aclosing
 from typing import Any
 
 import grpc
 
+from mesh.interceptors.writing import write_all
 from mesh.mediator import Mediator
 from mesh.tracing import current
 from services.providers.handlers.create_completion import CreateCompletion
@@ -29,12 +28,10 @@ class ProviderServicer(providers_pb2_grpc.ProviderServiceServicer):
     ) -> providers_pb2.CreateCompletionResponse:
         return await self._mediator.send(CreateCompletion(request, current()))
 
-    async def StreamCompletion(
+    async def StreamCompletion(  # type: ignore[override]  # the generated types know only servicers that yield
         self, request: providers_pb2.StreamCompletionRequest, context: Context
-    ) -> AsyncIterator[providers_pb2.StreamCompletionResponse]:
-        async with aclosing(self._mediator.stream(StreamCompletion(request, current()))) as responses:
-            async for response in responses:
-                yield response
+    ) -> None:
+        await write_all(self._mediator.stream(StreamCompletion(request, current())), context)
 
     async def ListProviderModels(
         self, request: providers_pb2.ListProviderModelsRequest, context: Context

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import aclosing
 from typing import Any
 
 import grpc
 
 from mesh.clock import Clock
 from mesh.ids import new_request_id
+from mesh.interceptors.writing import write_all
 from mesh.mediator import Mediator
 from mesh.tracing import current
 from services.router.handlers.create_chat_completion import CreateChatCompletion
@@ -21,7 +20,6 @@ from tollway.router.v1.router_pb2 import (
     ListModelsRequest,
     ListModelsResponse,
     StreamChatCompletionRequest,
-    StreamChatCompletionResponse,
 )
 from tollway.router.v1.router_pb2_grpc import RouterServiceServicer
 
@@ -50,9 +48,9 @@ class RouterServicer(RouterServiceServicer):
             )
         )
 
-    async def StreamChatCompletion(
+    async def StreamChatCompletion(  # type: ignore[override]  # the generated types know only servicers that yield
         self, request: StreamChatCompletionRequest, context: Context
-    ) -> AsyncIterator[StreamChatCompletionResponse]:
+    ) -> None:
         parent = current()
         command = StreamChatCompletion(
             request.chat,
@@ -63,9 +61,7 @@ class RouterServicer(RouterServiceServicer):
             request.preferences,
             _credentials(context),
         )
-        async with aclosing(self._mediator.stream(command)) as responses:
-            async for response in responses:
-                yield response
+        await write_all(self._mediator.stream(command), context)
 
     async def ListModels(self, request: ListModelsRequest, context: Context) -> ListModelsResponse:
         return await self._mediator.send(ListModels(request.page_size, request.page_token))

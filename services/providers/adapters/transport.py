@@ -169,6 +169,7 @@ class HttpAnswer:
     async def read(self, deadline: float | None) -> bytes:
         content = self._content
         try:
+            _join(content)
             if (data := content.read_nowait()) or content.at_eof():
                 return data
             self._watch.expect(deadline)
@@ -193,6 +194,14 @@ class HttpAnswer:
         self._watch.stop()
         if not self._content.is_eof():
             _abort(self._connection)
+
+
+def _join(content: aiohttp.StreamReader) -> None:
+    """Makes one of the chunks that are here, which aiohttp would take one by one: a stream has one for each token."""
+    if not content.at_eof() and len(content._buffer) > 1 and not content._buffer_offset:
+        joined = b"".join(content._buffer)
+        content._buffer.clear()
+        content._buffer.append(joined)
 
 
 class _Watch:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from mesh.clock import Clock
 from mesh.errors import Reason, TollwayError, invalid
-from mesh.metrics import Metrics
+from mesh.metrics import LabelSet, Metrics
 from mesh.tracing import AttributeValue, Kind, TraceContext, Tracer
 from services.providers.domain.failures import malformed
 from services.providers.domain.headers import request_id
@@ -122,14 +122,7 @@ class Call:
         return about
 
     def _measure(self, status: int, failed: str) -> None:
-        labels: dict[str, str | int | bool] = {
-            "http.request.method": "POST",
-            "server.address": str(self._attributes["server.address"]),
-        }
-        if status:
-            labels["http.response.status_code"] = status
-        if failed:
-            labels["error.type"] = failed
+        labels = _labels(str(self._attributes["server.address"]), status, failed)
         seconds = self._around.clock.monotonic() - self._started
         self._around.metrics.record("http.client.request.duration", seconds, labels)
 
@@ -169,6 +162,16 @@ async def _error_body(answer: Answer, clock: Clock) -> bytes:
         if error.reason is not Reason.UPSTREAM_CUT:
             raise
     return body
+
+
+@lru_cache(maxsize=1024)
+def _labels(address: str, status: int, failed: str) -> LabelSet:
+    labels: dict[str, str | int | bool] = {"http.request.method": "POST", "server.address": address}
+    if status:
+        labels["http.response.status_code"] = status
+    if failed:
+        labels["error.type"] = failed
+    return LabelSet(labels)
 
 
 @lru_cache(maxsize=1024)

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 
 from mesh.config.patterns import find, upstream_model
+from mesh.metrics import LabelSet
 from tollway.ledger.v1.ledger_pb2 import Attempt
 from tollway.providers.v1.providers_pb2 import CallTimeouts
 
@@ -59,7 +60,7 @@ class Candidate:
     name: str
     """`provider/model`"""
     columns: Attempt
-    labels: Mapping[str, str]
+    labels: LabelSet
     whole_timeouts: CallTimeouts
 
 
@@ -123,12 +124,14 @@ def _deployed(route: Route, name: str, requested: str) -> Iterator[Candidate]:
             provider_name=deployment.provider,
             deployment=deployed,
         )
-        labels = {
-            "gen_ai.operation.name": "chat",
-            "gen_ai.provider.name": deployment.model_provider,
-            "gen_ai.request.model": requested,
-            "tollway.provider": deployment.provider,
-        }
+        labels = LabelSet(
+            {
+                "gen_ai.operation.name": "chat",
+                "gen_ai.provider.name": deployment.model_provider,
+                "gen_ai.request.model": requested,
+                "tollway.provider": deployment.provider,
+            }
+        )
         whole = CallTimeouts()
         whole.CopyFrom(deployment.timeouts)
         whole.ClearField("headers")

@@ -13,6 +13,7 @@ from typing import Any
 
 from mesh.errors import Reason, TollwayError
 from mesh.ids import uuid7
+from mesh.metrics import with_label
 from mesh.prices import unix_seconds
 from mesh.tracing import AttributeValue, Kind, TraceContext
 from services.router.domain import genai, settlement
@@ -200,7 +201,7 @@ class AttemptRun:
         row, outcome, labels = self.row, _OUTCOMES[ending.status], self.candidate.labels
         if row.cost_nanos:
             self._desk.metrics.count("tollway.cost.nanos", row.cost_nanos, labels)
-        self._desk.metrics.count("tollway.attempts", 1, {**labels, "tollway.outcome": outcome})
+        self._desk.metrics.count("tollway.attempts", 1, with_label(labels, "tollway.outcome", outcome))
         span = self._span
         if span.recording:
             span.set(

@@ -7,6 +7,7 @@ import logging
 from types import TracebackType
 
 from mesh.errors import Reason, TollwayError
+from mesh.metrics import with_label
 from mesh.tracing import AttributeValue, Kind
 from services.router.domain import genai
 from services.router.domain.routes import Candidate, Plan
@@ -150,14 +151,14 @@ class Operation:
         if not row.HasField("usage"):
             return
         record, labels = self._desk.metrics.record, self._candidate.labels
-        record("gen_ai.client.token.usage", row.usage.input_tokens, {**labels, "gen_ai.token.type": "input"})
-        record("gen_ai.client.token.usage", row.usage.output_tokens, {**labels, "gen_ai.token.type": "output"})
+        record("gen_ai.client.token.usage", row.usage.input_tokens, with_label(labels, "gen_ai.token.type", "input"))
+        record("gen_ai.client.token.usage", row.usage.output_tokens, with_label(labels, "gen_ai.token.type", "output"))
 
     def _end(self, outcome: str, error_type: str) -> None:
         self._ended = True
         labels = self._candidate.labels
         if error_type:
-            labels = {**labels, "error.type": error_type}
+            labels = with_label(labels, "error.type", error_type)
         took = self._desk.clock.monotonic() - self._began
         self._desk.metrics.record("gen_ai.client.operation.duration", took, labels)
         log.debug(

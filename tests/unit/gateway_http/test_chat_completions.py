@@ -8,6 +8,7 @@ import pytest
 from openai.types.chat import ChatCompletionMessageParam
 
 from mesh.errors import Reason, TollwayError, invalid
+from tests.unit.gateway_http.conftest import in_one_process
 from tests.unit.gateway_http.edge import QUESTION, Edge, events
 from tests.unit.gateway_http.scripted_router import DEPLOYMENT, last, pieces, receipt
 from tollway.chat.v1 import chat_pb2 as pb
@@ -122,6 +123,24 @@ async def test_what_a_router_message_brings_is_not_kept_back(edge: Edge) -> None
         assert b'"content":"Hel"' in await client.reader.readuntil(b'"Hel"')
         rest.set()
         assert b"[DONE]" in await client.reader.readuntil(b"[DONE]")
+
+
+@pytest.mark.parametrize("open_edge", [in_one_process], indirect=True)
+@pytest.mark.parametrize("ending", [[], [TollwayError(Reason.UPSTREAM_CUT, "it broke off")]])
+async def test_what_is_here_together_is_written_together(edge: Edge, ending: list[TollwayError]) -> None:
+    *begun, finish = pieces("Hel", "lo", "!")
+    edge.router.messages = [*begun, *ending] if ending else [*begun, finish]
+
+    async with edge.socket() as client:
+        client.send_request(b'{"model": "m", "messages": [{"role": "user"}], "stream": true}')
+        await client.reader.readuntil(b"\r\n\r\n")
+        size = int(await client.reader.readline(), 16)
+        written = await client.reader.readexactly(size)
+        assert await client.reader.readexactly(7) == b"\r\n0\r\n\r\n"
+    said = [event for event in events(written) if event != "[DONE]"]
+    texts = [choice["delta"].get("content", "") for event in said for choice in event.get("choices", ())]
+    assert "".join(texts) == "Hello!"
+    assert ("error" in said[-1], written.endswith(b"data: [DONE]\n\n")) == (bool(ending), not ending)
 
 
 @pytest.mark.parametrize("stream", [False, True])
