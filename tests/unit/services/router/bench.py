@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any, TypeVar
 
 from mesh.clock import VirtualClock
@@ -13,7 +14,9 @@ from mesh.errors import TollwayError
 from mesh.tracing import TraceContext
 from services.router.domain.fleet import Fleet
 from services.router.domain.routes import Deployment, Route, Routes
+from services.router.domain.rules import Rule
 from services.router.domain.schedule import Schedule
+from services.router.domain.selection import Selection
 from services.router.handlers.create_chat_completion import CreateChatCompletion, create_chat_completion
 from services.router.handlers.desk import Desk
 from services.router.handlers.drains import Drains
@@ -52,6 +55,8 @@ class Bench:
         self.drains = Drains(self.clock)
         self.fleet = Fleet()
         self.routes = Routes([])
+        self.rules: Sequence[Rule] = ()
+        self.chance = Random(1)
 
     def deploy(self, *deployments: Deployment, fallback: Deployment | None = None, **scripts: Sequence[Script]) -> None:
         """Puts deployments behind `gpt`, by default one for each script; scripts are named by provider."""
@@ -67,8 +72,12 @@ class Bench:
         schedule = Schedule(retry_after_wait=5.0, jitter=lambda: 0.5)
         return Desk(
             self.routes, schedule, self.providers, self.journal, self.prices, self.drains, self.fleet, self.clock,
-            self.tracer, self.metrics,
+            self.tracer, self.metrics, self.selection,
         )  # fmt: skip
+
+    @property
+    def selection(self) -> Selection:
+        return Selection(self.routes, self.rules, self.fleet, self.chance, self.prices.find)
 
     def _deadline(self, timeout: float | None) -> float | None:
         return None if timeout is None else self.clock.monotonic() + timeout

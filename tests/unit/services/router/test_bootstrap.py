@@ -93,6 +93,9 @@ class Provider(providers_pb2_grpc.ProviderServiceServicer):
             models=[providers_pb2.ProviderModel(provider="sim", model="echo")]
         )
 
+    async def CheckHealth(self, request: providers_pb2.CheckHealthRequest, context: Any) -> Any:
+        return providers_pb2.CheckHealthResponse()
+
 
 class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
     """Keeps rows, has one price, and refuses whatever bears the tag `bad`. Nobody asks it anything else."""
