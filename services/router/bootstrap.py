@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 
@@ -29,6 +30,7 @@ from services.router.adapters.shipper import Shipper
 from services.router.domain import genai
 from services.router.domain.fleet import Fleet
 from services.router.domain.hours import EVERY_DAY, Hours
+from services.router.domain.principal import LOCAL
 from services.router.domain.routes import Deployment, Route, Routes
 from services.router.domain.rules import Action, Condition, Rule
 from services.router.domain.schedule import Schedule
@@ -45,7 +47,7 @@ from services.router.handlers.stream_chat_completion import StreamChatCompletion
 from services.router.servicer import RouterServicer
 from services.router.settings import DeploymentSettings, RouterSettings
 from tollway.providers.v1.providers_pb2 import CallTimeouts
-from tollway.router.v1.router_pb2 import ExplainRouteResponse, Model
+from tollway.router.v1.router_pb2 import ExplainRouteRequest, ExplainRouteResponse, Model
 from tollway.router.v1.router_pb2_grpc import add_RouterServiceServicer_to_server
 
 _PATIENCE_FOR_PRICES = 1.0
@@ -137,11 +139,18 @@ async def offered(settings: RouterSettings, *, providers: grpc.aio.Channel, cloc
             return models
 
 
-async def explained(settings: RouterSettings, question: ExplainRoute, *, clock: Clock) -> ExplainRouteResponse:
+async def explained(
+    settings: RouterSettings, request: ExplainRouteRequest, *, key: str, project: str, tenant: str, clock: Clock
+) -> ExplainRouteResponse:
     """Where a router with these settings would send the question, were it just started; nothing is.
 
-    It knows no prices yet, and of no deployment how it stands. Raises ValueError, TollwayError.
+    Empty names of who asks stand for those of an unknown local caller. It knows no prices, and of no deployment how it
+    stands. Raises ValueError, TollwayError.
     """
+    who = replace(LOCAL, key=key or LOCAL.key, project=project or LOCAL.project, tenant=tenant or LOCAL.tenant)
+    question = ExplainRoute(
+        request.chat, "", request.tags, None, None, request.preferences, principal=who, streamed=request.streamed
+    )
     selection = Selection(_routes(settings), _rules(settings), Fleet(), random.Random(), lambda *_: None)
     handler = partial(explain_route, selection=selection, clock=clock)
     return await Mediator([(ExplainRoute, handler)], behaviors=[when(has_question, Validation())]).send(question)
