@@ -221,4 +221,6 @@ def _set(chat: ChatRequest, parameters: Mapping[str, Parameter]) -> None:
 def _shown(value: Parameter) -> str:
     if isinstance(value, tuple):
         return ", ".join(map(repr, value)) or "nothing"
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -183,6 +183,8 @@ class _Why:
         others = [each for each in pool.candidates if each.name not in self._late]
         if session is not None and ranked(session, others)[0] is candidate:
             return "its session's deployment"
+        if len(others) == 1:
+            return "the only one"
         return STRATEGIES[pool.route.strategy].why(candidate, replace(pool, candidates=tuple(others)), self._around)
 
 
