@@ -14,9 +14,8 @@ KEYS = [number.to_bytes(16, "big") for number in range(2000)]
 def test_keys_are_spread_by_weight() -> None:
     candidates = pool(*deployments("a", "b", "c", weights=[1, 1, 2])).candidates
     first = Counter(ranked(key, candidates)[0].deployment.provider for key in KEYS)
-    assert [round(first[name] / len(KEYS), 1) for name in "abc"] == [0.3, 0.2, 0.5] or all(
-        abs(first[name] / len(KEYS) - share) < 0.04 for name, share in {"a": 0.25, "b": 0.25, "c": 0.5}.items()
-    )
+    shares = {"a": 0.25, "b": 0.25, "c": 0.5}
+    assert all(abs(first[name] / len(KEYS) - share) < 0.04 for name, share in shares.items())
 
 
 @given(st.sets(st.sampled_from("abcdefgh"), min_size=2), st.data())
