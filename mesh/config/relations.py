@@ -100,15 +100,15 @@ def _check_rules(
         name, when, then = rule.get("name"), _mapping(rule.get("when")), _mapping(rule.get("then"))
         if isinstance(name, str) and name and seen.setdefault(name, index) != index:
             document.blame((*path, "name"), f"is the name of rules[{seen[name]}] as well")
-        for place, model in _named(path, when, "when", "model"):
+        for place, model in _well_formed(path, when, "when", "model"):
             if not any(overlap(model, known) for known in names):
                 document.blame(place, f"no model is called {model}{_did_you_mean(model, names)}")
-        for place, key in _named(path, when, "when", "key"):
+        for place, key in _well_formed(path, when, "when", "key"):
             known = keys or ["local"]
             if not any(matches(key, each) for each in known):
                 document.blame(place, f"no key is called {key}{_did_you_mean(key, known)}")
         for action in ("choose", "exclude"):
-            for place, wanted in _named(path, then, "then", action):
+            for place, wanted in _well_formed(path, then, "then", action):
                 _check_wanted(document, place, wanted, providers, deployments)
         for place, rewrite in _named(path, then, "then", "rewrite"):
             _check_rewrite(document, place, rewrite, names)
@@ -155,6 +155,11 @@ def _named(path: KeyPath, section: dict[str, Any], name: str, key: str) -> list[
         return [((*path, name, key), value)] if value else []
     places = (((*path, name, key, index), each) for index, each in enumerate(_list(value)))
     return [(place, each) for place, each in places if isinstance(each, str) and each]
+
+
+def _well_formed(path: KeyPath, section: dict[str, Any], name: str, key: str) -> list[tuple[KeyPath, str]]:
+    """Those of them that nothing is wrong with by themselves."""
+    return [(place, each) for place, each in _named(path, section, name, key) if problem_of_model(each) is None]
 
 
 def _did_you_mean(name: str, known: Collection[str]) -> str:

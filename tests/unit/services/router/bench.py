@@ -32,7 +32,12 @@ from tests.unit.services.router.twins import (
 )
 from tollway.chat.v1.chat_pb2 import ChatRequest, Delta
 from tollway.ledger.v1.ledger_pb2 import Price
-from tollway.router.v1.router_pb2 import CreateChatCompletionResponse, Receipt, StreamChatCompletionResponse
+from tollway.router.v1.router_pb2 import (
+    CreateChatCompletionResponse,
+    Preferences,
+    Receipt,
+    StreamChatCompletionResponse,
+)
 
 T = TypeVar("T")
 PRICE = Price(version="v1", input_nanos_per_1m=1_000_000_000, output_nanos_per_1m=2_000_000_000)
@@ -83,22 +88,28 @@ class Bench:
         return None if timeout is None else self.clock.monotonic() + timeout
 
     def create(
-        self, timeout: float | None = None, request: ChatRequest | None = None
+        self, timeout: float | None = None, request: ChatRequest | None = None, preferences: Preferences | None = None
     ) -> asyncio.Task[CreateChatCompletionResponse]:
         """A question, being answered whole."""
-        command = CreateChatCompletion(request or chat(), "req-1", ["ci"], PARENT, self._deadline(timeout))
+        command = CreateChatCompletion(
+            request or chat(), "req-1", ["ci"], PARENT, self._deadline(timeout), preferences or Preferences()
+        )
         return asyncio.get_running_loop().create_task(create_chat_completion(command, desk=self.desk))
 
     def responses(
-        self, timeout: float | None = None, request: ChatRequest | None = None
+        self, timeout: float | None = None, request: ChatRequest | None = None, preferences: Preferences | None = None
     ) -> AsyncGenerator[StreamChatCompletionResponse, None]:
         """The same question, to be answered as the iterator is pulled."""
-        command = StreamChatCompletion(request or chat(), "req-1", ["ci"], PARENT, self._deadline(timeout))
+        command = StreamChatCompletion(
+            request or chat(), "req-1", ["ci"], PARENT, self._deadline(timeout), preferences or Preferences()
+        )
         return stream_chat_completion(command, desk=self.desk)
 
-    def stream(self, timeout: float | None = None, request: ChatRequest | None = None) -> Reader:
+    def stream(
+        self, timeout: float | None = None, request: ChatRequest | None = None, preferences: Preferences | None = None
+    ) -> Reader:
         """The same question, being answered as fast as it comes."""
-        return Reader(self.responses(timeout, request))
+        return Reader(self.responses(timeout, request, preferences))
 
     def ask(self, streamed: bool, timeout: float | None = None) -> asyncio.Task[tuple[str, Receipt]]:
         """The same question either way: the answer's text and the receipt."""

@@ -9,15 +9,26 @@ from hypothesis import strategies as st
 
 from mesh.errors import Reason, TollwayError
 from services.router.domain.fleet import Fleet
-from services.router.domain.needs import FEATURES, Needs
+from services.router.domain.needs import Needs
 from services.router.domain.principal import LOCAL
 from services.router.domain.routes import Deployment, Route
 from services.router.domain.rules import Action, Condition, Rule
 from services.router.domain.selection import Selected, Selection
-from services.router.domain.strategies import STRATEGIES
-from tests.unit.services.router.domain.questions import NOW, deployments, inquiry, providers, selection
+from tests.unit.services.router.domain.questions import (
+    NOW,
+    QUESTIONS,
+    configurations,
+    deployments,
+    inquiry,
+    offline,
+    providers,
+    selection,
+    used_up,
+    with_picture,
+    with_tools,
+)
 from tests.unit.services.router.twins import chat
-from tollway.chat.v1.chat_pb2 import ChatRequest, ContentPart, ImagePart, ToolDefinition
+from tollway.chat.v1.chat_pb2 import ChatRequest
 
 
 def order(selected: Selected) -> list[str]:
@@ -32,27 +43,6 @@ def refused(selected: Selected) -> TollwayError:
     assert selected.refusal is not None
     assert selected.plan.candidates == ()
     return selected.refusal
-
-
-def with_tools() -> ChatRequest:
-    question = chat()
-    question.tools.append(ToolDefinition(name="f"))
-    return question
-
-
-def with_picture() -> ChatRequest:
-    question = chat()
-    question.messages[0].content.append(ContentPart(image=ImagePart(url="https://x")))
-    return question
-
-
-def offline(fleet: Fleet, *names: str, wait: float = 3.2) -> None:
-    for name in names:
-        for _ in range(3):
-            fleet.outages.unreachable(name, "connection refused", NOW)
-        outage = fleet.outages.of(name)
-        assert outage is not None
-        outage.next_look = NOW + wait
 
 
 # -- names -------------------------------------------------------------------------------------------------------------
@@ -173,12 +163,6 @@ def test_a_client_is_never_told_to_come_back_at_once() -> None:
     fleet = Fleet()
     offline(fleet, "a", wait=-1.0)
     assert refused(selection(Route("gpt", deployments("a")), fleet=fleet).select(inquiry())).retry_after == 1.0
-
-
-def used_up(fleet: Fleet, *names: str) -> None:
-    for name in names:
-        headers = {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "10"}
-        fleet.standing(f"{name}/m").quota.note(headers, 0, NOW, NOW)
 
 
 def test_whoever_has_no_quota_left_is_asked_last_and_again_when_it_is_back() -> None:
@@ -326,48 +310,6 @@ def test_what_a_rule_sets_can_be_more_than_a_deployment_can() -> None:
 
 
 # -- laws --------------------------------------------------------------------------------------------------------------
-
-
-@st.composite
-def configurations(draw: st.DrawFn) -> tuple[list[Route], Fleet, list[Rule]]:
-    features = st.none() | st.frozensets(st.sampled_from(FEATURES))
-    routes = [
-        Route(
-            name,
-            tuple(
-                Deployment(
-                    provider,
-                    draw(st.sampled_from(["m", "n"])),
-                    weight=draw(st.integers(1, 3)),
-                    can=draw(features),
-                    context=draw(st.none() | st.integers(1, 300)),
-                )
-                for provider in draw(st.lists(st.sampled_from("abcd"), min_size=1, max_size=4))
-            ),
-            tuple(draw(st.lists(st.sampled_from(["gpt", "two"]), max_size=2))),
-            strategy=draw(st.sampled_from(list(STRATEGIES))),
-            sticky=draw(st.sampled_from(["none", "key", "session"])),
-        )
-        for name in ("gpt", "two")
-    ]
-    fleet = Fleet()
-    offline(fleet, *draw(st.sets(st.sampled_from("abcd"))))
-    used_up(fleet, *draw(st.sets(st.sampled_from("abcd"))))
-    patterns = st.lists(st.sampled_from(["a", "b/*", "c/m", "*"]), max_size=2).map(tuple)
-    rules = [
-        Rule(f"rule {number}", Condition(model=draw(st.sampled_from([(), ("gpt",), ("two",)]))),
-             Action(draw(patterns), draw(patterns), draw(st.sampled_from(["", "two"]))))
-        for number in range(draw(st.integers(0, 3)))
-    ]  # fmt: skip
-    return routes, fleet, rules
-
-
-QUESTIONS = st.builds(
-    lambda words, tools, picture: (
-        with_tools() if tools else with_picture() if picture else chat(words="x" * words)
-    ),
-    st.integers(0, 3000), st.booleans(), st.booleans(),
-)  # fmt: skip
 
 
 @given(configurations(), QUESTIONS, st.sampled_from(["", "s", "t"]), st.sampled_from([(), ("two",)]))
