@@ -145,8 +145,7 @@ class Selection:
             return Skipped(candidate, why, Reason.CONTEXT_LENGTH_EXCEEDED)
         outages = self._fleet.outages
         if outages and (outage := outages.of(deployment.provider)) is not None:
-            why = f"its provider is offline: {outage.why}"
-            return Skipped(candidate, why, Reason.NO_DEPLOYMENT_READY, outage.wait(around.now))
+            return Skipped(candidate, "its provider is offline", Reason.NO_DEPLOYMENT_READY, outage.wait(around.now))
         return None
 
     def _late(self, plan: Plan, around: Circumstances) -> dict[str, str]:

@@ -56,7 +56,7 @@ async def test_it_tells_who_would_be_asked_in_which_order_and_why_nobody_else() 
         candidates=[PlannedCandidate(deployment="a/m", stands_for="gpt", reason="the only one")],
         skipped=[
             SkippedCandidate(deployment="d/m", stands_for="gpt", reason="the rule 'calm' excludes d"),
-            SkippedCandidate(deployment="b/m", stands_for="gpt", reason="its provider is offline: connection refused"),
+            SkippedCandidate(deployment="b/m", stands_for="gpt", reason="its provider is offline"),
             SkippedCandidate(deployment="c/m", stands_for="gpt", reason="cannot do vision"),
         ],
         rules=[
