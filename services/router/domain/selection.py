@@ -169,13 +169,13 @@ class _Why:
     """Tells the reason for a candidate's place, when somebody wants to know."""
 
     def __init__(
-        self, pools: Iterable[Pool], late: dict[str, str], sessions: dict[str, bytes], around: Circumstances
+        self, pools: Sequence[Pool], late: dict[str, str], sessions: dict[str, bytes], around: Circumstances
     ) -> None:
-        self._pools = {candidate.name: pool for pool in pools for candidate in pool.candidates}
+        self._pools = pools
         self._late, self._sessions, self._around = late, sessions, around
 
     def __call__(self, candidate: Candidate) -> str:
-        pool = self._pools[candidate.name]
+        pool = next(pool for pool in self._pools if candidate in pool.candidates)
         if candidate.name in self._late:
             return f"last, because {self._late[candidate.name]}"
         session = self._sessions.get(pool.name)
