@@ -8,16 +8,22 @@ from aiohttp import web
 
 from gateway_http.body import BodyReader
 from gateway_http.exchange import Exchange
+from gateway_http.explanation import explanation_fields
 from gateway_http.json_input import read_object
 from gateway_http.openai_request import decode_chat_call
-from gateway_http.openai_response import encode_completion
+from gateway_http.openai_response import encode_completion, encode_json
 from gateway_http.openai_stream import ChunkEncoder
 from gateway_http.receipt import receipt_headers, receipt_json
-from gateway_http.request_headers import Metadata, call_metadata, tags, timeout
+from gateway_http.request_headers import Metadata, call_metadata, session, tags, timeout, wants_explanation
 from mesh.channels import next_is_here
 from mesh.clock import Clock
 from mesh.errors import Reason, TollwayError
-from tollway.router.v1.router_pb2 import CreateChatCompletionRequest, Receipt, StreamChatCompletionRequest
+from tollway.router.v1.router_pb2 import (
+    CreateChatCompletionRequest,
+    ExplainRouteRequest,
+    Receipt,
+    StreamChatCompletionRequest,
+)
 
 if TYPE_CHECKING:  # the name exists for the type checker alone
     from tollway.router.v1.router_pb2_grpc import RouterServiceAsyncStub
@@ -32,11 +38,15 @@ class ChatCompletions:
     async def __call__(self, exchange: Exchange) -> web.StreamResponse:
         headers = exchange.request.headers
         metadata, seconds = call_metadata(headers, exchange.span.context), timeout(headers)
-        labels = tags(headers)
+        labels, kept_to, explain = tags(headers), session(headers), wants_explanation(headers)
         body = await self._bodies.read(exchange.request)
         request, include_usage = decode_chat_call(read_object(body), self._max_messages)
         request.request_id = exchange.request_id
         request.tags.extend(labels)
+        if kept_to:
+            request.preferences.session = kept_to
+        if explain:
+            return await self._explain(request, metadata, seconds)
         if isinstance(request, CreateChatCompletionRequest):
             return await self._answer_whole(exchange, request, metadata, seconds)
         encoder = ChunkEncoder(
@@ -46,6 +56,23 @@ class ChatCompletions:
             include_usage=include_usage,
         )
         return await self._answer_in_pieces(exchange, request, metadata, seconds, encoder)
+
+    async def _explain(
+        self,
+        request: CreateChatCompletionRequest | StreamChatCompletionRequest,
+        metadata: Metadata,
+        seconds: float | None,
+    ) -> web.StreamResponse:
+        """Says where the question would go, and asks nobody."""
+        question = ExplainRouteRequest(
+            chat=request.chat,
+            tags=request.tags,
+            preferences=request.preferences,
+            streamed=isinstance(request, StreamChatCompletionRequest),
+        )
+        explanation = await self._router.ExplainRoute(question, metadata=metadata, timeout=seconds)
+        body = encode_json(explanation_fields(request.chat.model, explanation))
+        return web.Response(body=body, headers={"content-type": "application/json"})
 
     async def _answer_whole(
         self,

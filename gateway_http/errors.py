@@ -27,7 +27,10 @@ def explain(raised: Exception, trace_id: str) -> TollwayError:
 
 
 def error_body(error: TollwayError, trace_id: str) -> bytes:
-    """`{"error": {message, type, param, code, trace_id}}`; `param` is the path of the first field at fault."""
+    """`{"error": {message, type, param, code, trace_id}}`; `param` is the path of the first field at fault.
+
+    Where nobody could be asked, `candidates` says of each why not.
+    """
     fields: dict[str, Any] = {
         "message": error.message,
         "type": error.row.openai_type,
@@ -35,6 +38,10 @@ def error_body(error: TollwayError, trace_id: str) -> bytes:
         "code": error.row.openai_code,
         "trace_id": trace_id,
     }
+    if "candidate_1" in error.metadata:
+        numbers = range(1, len(error.metadata) + 1)
+        names = (f"candidate_{number}" for number in numbers)
+        fields["candidates"] = [error.metadata[name] for name in names if name in error.metadata]
     return encode_json({"error": fields})
 
 

@@ -19,6 +19,8 @@ _LONGEST_AUTHORIZATION = 4096
 _LONGEST_TRACESTATE = 512
 _MOST_TAGS = 16
 _LONGEST_TIMEOUT = 86_400.0
+_LONGEST_SESSION = 128
+_YES_OR_NO = {"1": True, "true": True, "0": False, "false": False}
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _TAG = re.compile(r"[A-Za-z0-9._/@+-]{1,64}(:[A-Za-z0-9._/@+-]{1,64})?")
@@ -65,6 +67,24 @@ def tags(headers: Headers) -> list[str]:
     if not all(_TAG.fullmatch(label) for label in labels):
         raise invalid("x-tollway-tags", "must be labels such as nightly,team:search")
     return labels
+
+
+def session(headers: Headers) -> str:
+    """What keeps questions to one deployment, from `x-tollway-session`; empty: nothing. Raises INVALID_REQUEST."""
+    given = headers.get("x-tollway-session", "")
+    if len(given) > _LONGEST_SESSION or not _travels(given):
+        raise invalid("x-tollway-session", f"must be at most {_LONGEST_SESSION} printable ASCII characters")
+    return given
+
+
+def wants_explanation(headers: Headers) -> bool:
+    """Whether `x-tollway-explain` asks where the question would go, and for no answer. Raises INVALID_REQUEST."""
+    given = headers.get("x-tollway-explain")
+    if given is None:
+        return False
+    if given.lower() not in _YES_OR_NO:
+        raise invalid("x-tollway-explain", "must be 1 or 0")
+    return _YES_OR_NO[given.lower()]
 
 
 def timeout(headers: Headers) -> float | None:

@@ -83,6 +83,45 @@ def models(
 
 
 @app.command()
+def explain(
+    models: Annotated[
+        list[str], typer.Argument(metavar="MODEL…", help="The name asked for, and those to ask after it.")
+    ],
+    message: Annotated[str, typer.Option(help="What is said.")] = "Hello!",
+    tokens: Annotated[int, typer.Option(min=0, max=10_000_000, help="Make it about as many tokens long.")] = 0,
+    tools: Annotated[bool, typer.Option("--tools", help="It brings tools along.")] = False,
+    vision: Annotated[bool, typer.Option("--vision", help="It shows a picture.")] = False,
+    json_schema: Annotated[bool, typer.Option("--json-schema", help="It wants JSON by a schema.")] = False,
+    session: Annotated[str, typer.Option(help="The session it belongs to.")] = "",
+    tag: Annotated[list[str] | None, typer.Option(help="A label, name or name:value; may be repeated.")] = None,
+    key: Annotated[str, typer.Option(help="The name of the API key that asks.")] = "",
+    project: Annotated[str, typer.Option(help="The project on whose account it is.")] = "",
+    tenant: Annotated[str, typer.Option(help="The tenant on whose account it is.")] = "",
+    json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
+    connect: Annotated[
+        str, typer.Option(help="Ask a router at this address, which knows how deployments stand and what they cost.")
+    ] = "",
+    config: ConfigOption = None,
+) -> None:
+    """Tell where a question would go, in which order, and why nowhere else. Nobody is called."""
+    from tollway_cli.explain import Asked, run_explain
+
+    asked = Asked(models, message, tokens, tools, vision, json_schema, session, tag or [], key, project, tenant)
+    run_explain(asked, as_json=json, connect=connect, config=config)
+
+
+@app.command()
+def deployments(
+    connect: Annotated[str, typer.Option(help="The router's address.")] = "127.0.0.1:50051",
+    provider: Annotated[str, typer.Option(help="Only this provider's.")] = "",
+) -> None:
+    """Show how deployments stand at a router: ready, offline or out of quota, how busy and how fast."""
+    from tollway_cli.deployments import run_deployments
+
+    run_deployments(connect, provider)
+
+
+@app.command()
 def spend(
     by: Annotated[
         str,

@@ -6,6 +6,7 @@ What is raised says what is wanted and never repeats the value: only the loader 
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
@@ -43,6 +44,62 @@ def _parse_money(text: object) -> int:
         return parse_usd(str(text))
     except ValueError:
         raise ValueError("must be an amount such as $5.00, with at most nine decimal places") from None
+
+
+_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+def parse_days(value: object) -> frozenset[int]:
+    """Days of the week, Monday being 0, of a list such as `[mon-fri, sun]`. Raises ValueError for anything else."""
+    if isinstance(value, frozenset):
+        return value
+    listed = [value] if isinstance(value, str) else value
+    if not isinstance(listed, (list, tuple)) or not listed:
+        raise ValueError("must be a list of days such as [mon-fri, sun]")
+    days: set[int] = set()
+    for each in listed:
+        first, dash, last = each.strip().lower().partition("-") if isinstance(each, str) else ("", "", "")
+        if first not in _DAYS or (dash and last not in _DAYS):
+            raise ValueError(f"must be a list of days such as [mon-fri, sun], of {', '.join(_DAYS)}")
+        start = _DAYS.index(first)
+        count = (_DAYS.index(last) - start) % 7 + 1 if dash else 1
+        days.update((start + step) % 7 for step in range(count))
+    return frozenset(days)
+
+
+def format_days(days: frozenset[int]) -> list[str]:
+    return [_DAYS[day] for day in sorted(days)]
+
+
+def parse_time_of_day(value: object) -> int:
+    """Minutes since midnight of a time such as `08:00` or `24:00`. Raises ValueError for anything else."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    match = re.fullmatch(r"([01]?\d|2[0-4]):([0-5]\d)", value.strip()) if isinstance(value, str) else None
+    minutes = int(match[1]) * 60 + int(match[2]) if match else -1
+    if not 0 <= minutes <= 24 * 60:
+        raise ValueError('must be a time of the day such as "08:00", in quotes')
+    return minutes
+
+
+def format_time_of_day(minutes: int) -> str:
+    return f"{minutes // 60:02}:{minutes % 60:02}"
+
+
+def _check_zone(name: str) -> str:
+    # Imported late: only who has rules about hours needs the zones.
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        near = get_close_matches(name, available_timezones(), n=1)
+        raise ValueError(
+            f"no time zone is called {name}; did you mean {near[0]}?"
+            if near
+            else "must be a time zone such as Europe/Zurich"
+        ) from None
+    return name
 
 
 def format_duration(seconds: float) -> str:
@@ -85,6 +142,15 @@ Size = Annotated[int, Field(gt=0), BeforeValidator(parse_size)]
 
 NanoUsd = Annotated[int, BeforeValidator(_parse_money), PlainSerializer(lambda nanos: "$" + format_usd(nanos))]
 """Nano-USD."""
+
+Days = Annotated[frozenset[int], BeforeValidator(parse_days), PlainSerializer(format_days)]
+"""Days of the week; Monday is 0."""
+
+TimeOfDay = Annotated[int, BeforeValidator(parse_time_of_day), PlainSerializer(format_time_of_day)]
+"""Minutes since midnight."""
+
+Zone = Annotated[str, AfterValidator(_check_zone)]
+"""The name of a time zone."""
 
 Address = Annotated[str, AfterValidator(_check_address)]
 """Where to listen: `host:port`, `[::1]:port` or `unix:/path`."""

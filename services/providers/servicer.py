@@ -9,6 +9,7 @@ import grpc
 from mesh.interceptors.writing import write_all
 from mesh.mediator import Mediator
 from mesh.tracing import current
+from services.providers.handlers.check_health import CheckHealth
 from services.providers.handlers.create_completion import CreateCompletion
 from services.providers.handlers.list_provider_models import ListProviderModels
 from services.providers.handlers.stream_completion import StreamCompletion
@@ -37,3 +38,8 @@ class ProviderServicer(providers_pb2_grpc.ProviderServiceServicer):
         self, request: providers_pb2.ListProviderModelsRequest, context: Context
     ) -> providers_pb2.ListProviderModelsResponse:
         return await self._mediator.send(ListProviderModels(request.provider))
+
+    async def CheckHealth(
+        self, request: providers_pb2.CheckHealthRequest, context: Context
+    ) -> providers_pb2.CheckHealthResponse:
+        return await self._mediator.send(CheckHealth(request.provider, current()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 
@@ -12,6 +13,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from mesh.clock import Clock
+from mesh.config import schema
 from mesh.config.schema import Timeouts
 from mesh.mediator import Mediator, messages_in, when
 from mesh.metrics import Metrics
@@ -21,24 +23,31 @@ from services.router.adapters.adoption import Adoption
 from services.router.adapters.journal_sqlite import SqliteJournal
 from services.router.adapters.ledger_grpc import GrpcLedger
 from services.router.adapters.price_watch import PriceWatch
+from services.router.adapters.probes import Probes
 from services.router.adapters.providers_grpc import GrpcProviderCalls
 from services.router.adapters.recording import Recorder
 from services.router.adapters.shipper import Shipper
 from services.router.domain import genai
 from services.router.domain.fleet import Fleet
+from services.router.domain.hours import EVERY_DAY, Hours
+from services.router.domain.principal import LOCAL
 from services.router.domain.routes import Deployment, Route, Routes
+from services.router.domain.rules import Action, Condition, Rule
 from services.router.domain.schedule import Schedule
+from services.router.domain.selection import Selection
 from services.router.domain.settlement import set_time
-from services.router.handlers.behaviors import Validation, is_question
+from services.router.handlers.behaviors import Validation, has_question
 from services.router.handlers.create_chat_completion import CreateChatCompletion, create_chat_completion
 from services.router.handlers.desk import Desk
 from services.router.handlers.drains import Drains
+from services.router.handlers.explain_route import ExplainRoute, explain_route
+from services.router.handlers.list_deployments import ListDeployments, list_deployments
 from services.router.handlers.list_models import ListModels, list_models
 from services.router.handlers.stream_chat_completion import StreamChatCompletion, stream_chat_completion
 from services.router.servicer import RouterServicer
 from services.router.settings import DeploymentSettings, RouterSettings
 from tollway.providers.v1.providers_pb2 import CallTimeouts
-from tollway.router.v1.router_pb2 import Model
+from tollway.router.v1.router_pb2 import ExplainRouteRequest, ExplainRouteResponse, Model
 from tollway.router.v1.router_pb2_grpc import add_RouterServiceServicer_to_server
 
 _PATIENCE_FOR_PRICES = 1.0
@@ -57,12 +66,13 @@ class RouterRuntime:
         hops: Mapping[str, grpc.aio.Channel],
         drains: Drains,
         prices: PriceWatch,
+        probes: Probes,
         journal: SqliteJournal,
         shipper: Shipper,
         adoption: Adoption,
     ) -> None:
         self.hops = hops
-        self._servicer, self._drains, self._prices = servicer, drains, prices
+        self._servicer, self._drains, self._prices, self._probes = servicer, drains, prices, probes
         self._journal, self._shipper, self._adoption = journal, shipper, adoption
 
     @property
@@ -77,6 +87,7 @@ class RouterRuntime:
         """Settles what is still read on, ships what is settled, and removes the journal if all of it is."""
         await self._drains.close()
         await self._prices.close()
+        await self._probes.close()
         await self._adoption.close()
         await self._shipper.close(_SHIP_WITHIN)
         await self._journal.close()
@@ -102,14 +113,16 @@ async def start(
     adoption = Adoption(journal.file, recorder, clock)
     prices = PriceWatch(ledger_client, clock)
     await prices.start(_PATIENCE_FOR_PRICES)
-    drains, calls = Drains(clock), GrpcProviderCalls(providers)
+    drains, calls, fleet = Drains(clock), GrpcProviderCalls(providers), Fleet()
+    probes = Probes(fleet.outages, calls, clock)
     schedule = Schedule(settings.retry_after_wait, random.random)
-    desk = Desk(routes, schedule, calls, journal, prices, drains, Fleet(), clock, tracer, metrics)
+    selection = Selection(routes, _rules(settings), fleet, random.Random(), prices.find)
+    desk = Desk(routes, schedule, calls, journal, prices, drains, fleet, clock, tracer, metrics, selection)
     servicer = RouterServicer(_mediator(desk, loaded), clock)
     hops = MappingProxyType(
         {"tollway.providers.v1.ProviderService": providers, "tollway.ledger.v1.LedgerService": ledger}
     )
-    return RouterRuntime(servicer, hops, drains, prices, journal, shipper, adoption)
+    return RouterRuntime(servicer, hops, drains, prices, probes, journal, shipper, adoption)
 
 
 async def offered(settings: RouterSettings, *, providers: grpc.aio.Channel, clock: Clock) -> list[Model]:
@@ -126,14 +139,33 @@ async def offered(settings: RouterSettings, *, providers: grpc.aio.Channel, cloc
             return models
 
 
+async def explained(
+    settings: RouterSettings, request: ExplainRouteRequest, *, key: str, project: str, tenant: str, clock: Clock
+) -> ExplainRouteResponse:
+    """Where a router with these settings would send the question, were it just started; nothing is.
+
+    Empty names of who asks stand for those of an unknown local caller. It knows no prices, and of no deployment how it
+    stands. Raises ValueError, TollwayError.
+    """
+    who = replace(LOCAL, key=key or LOCAL.key, project=project or LOCAL.project, tenant=tenant or LOCAL.tenant)
+    question = ExplainRoute(
+        request.chat, "", request.tags, None, None, request.preferences, principal=who, streamed=request.streamed
+    )
+    selection = Selection(_routes(settings), _rules(settings), Fleet(), random.Random(), lambda *_: None)
+    handler = partial(explain_route, selection=selection, clock=clock)
+    return await Mediator([(ExplainRoute, handler)], behaviors=[when(has_question, Validation())]).send(question)
+
+
 def _mediator(desk: Desk, loaded: Timestamp) -> Mediator:
     return Mediator(
         [
             (CreateChatCompletion, partial(create_chat_completion, desk=desk)),
             (StreamChatCompletion, partial(stream_chat_completion, desk=desk)),
+            (ExplainRoute, partial(explain_route, selection=desk.selection, clock=desk.clock)),
+            (ListDeployments, partial(list_deployments, routes=desk.routes, fleet=desk.fleet, clock=desk.clock)),
             (ListModels, partial(list_models, routes=desk.routes, providers=desk.providers, loaded=loaded)),
         ],
-        behaviors=[when(is_question, Validation())],
+        behaviors=[when(has_question, Validation())],
         expected=messages_in(handlers),
     )
 
@@ -145,6 +177,9 @@ def _routes(settings: RouterSettings) -> Routes:
             tuple(_deployment(settings, deployment) for deployment in model.deployments),
             model.fallbacks,
             model.description,
+            model.strategy,
+            model.latency_bound,
+            model.sticky,
         )
         for model in settings.models
     )
@@ -156,12 +191,44 @@ def _deployment(settings: RouterSettings, deployment: DeploymentSettings) -> Dep
         provider=deployment.provider,
         model=deployment.model,
         model_provider=genai.provider_name(deployment.provider, provider.dialect),
+        weight=deployment.weight,
+        can=deployment.can,
         context=deployment.context,
         retries=deployment.retries,
         timeouts=_call_timeouts(deployment.timeouts),
         total=deployment.timeouts.total,
         drain=provider.drain,
     )
+
+
+def _rules(settings: RouterSettings) -> tuple[Rule, ...]:
+    return tuple(Rule(rule.name, _condition(rule.when), _action(rule.then)) for rule in settings.rules)
+
+
+def _condition(when: schema.RuleCondition) -> Condition:
+    return Condition(
+        model=when.model or (),
+        key=when.key or (),
+        project=when.project or (),
+        tenant=when.tenant or (),
+        tags=when.tags or (),
+        over=None if when.tokens is None else when.tokens.over,
+        under=None if when.tokens is None else when.tokens.under,
+        needs=when.needs or (),
+        hours=None if when.time is None else _hours(when.time),
+    )
+
+
+def _action(then: schema.RuleAction) -> Action:
+    parameters = {} if then.set is None else then.set.model_dump(exclude_unset=True)
+    return Action(then.choose or (), then.exclude or (), then.rewrite or "", parameters, then.deny or "")
+
+
+def _hours(time: schema.RuleTime) -> Hours:
+    # Imported late: only who has rules about hours needs the zones.
+    from zoneinfo import ZoneInfo
+
+    return Hours(time.days or EVERY_DAY, time.from_, time.to, ZoneInfo(time.zone))
 
 
 def _call_timeouts(timeouts: Timeouts) -> CallTimeouts:

@@ -42,6 +42,9 @@ class ProviderCalls(Protocol):
     async def known_models(self) -> Sequence[ProviderModel]:
         """The models of all providers that are known without asking them. Raises TollwayError."""
 
+    async def check_health(self, provider: str, timeout: float) -> None:
+        """Looks whether a provider can be reached and takes its credentials. Raises TollwayError where not."""
+
 
 class Journal(Protocol):
     """The router's own record of calls, until the ledger has them."""

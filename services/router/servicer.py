@@ -12,11 +12,17 @@ from mesh.interceptors.writing import write_all
 from mesh.mediator import Mediator
 from mesh.tracing import current
 from services.router.handlers.create_chat_completion import CreateChatCompletion
+from services.router.handlers.explain_route import ExplainRoute
+from services.router.handlers.list_deployments import ListDeployments
 from services.router.handlers.list_models import ListModels
 from services.router.handlers.stream_chat_completion import StreamChatCompletion
 from tollway.router.v1.router_pb2 import (
     CreateChatCompletionRequest,
     CreateChatCompletionResponse,
+    ExplainRouteRequest,
+    ExplainRouteResponse,
+    ListDeploymentsRequest,
+    ListDeploymentsResponse,
     ListModelsRequest,
     ListModelsResponse,
     StreamChatCompletionRequest,
@@ -65,6 +71,23 @@ class RouterServicer(RouterServiceServicer):
 
     async def ListModels(self, request: ListModelsRequest, context: Context) -> ListModelsResponse:
         return await self._mediator.send(ListModels(request.page_size, request.page_token))
+
+    async def ExplainRoute(self, request: ExplainRouteRequest, context: Context) -> ExplainRouteResponse:
+        return await self._mediator.send(
+            ExplainRoute(
+                request.chat,
+                "",
+                request.tags,
+                current(),
+                None,
+                request.preferences,
+                credentials=_credentials(context),
+                streamed=request.streamed,
+            )
+        )
+
+    async def ListDeployments(self, request: ListDeploymentsRequest, context: Context) -> ListDeploymentsResponse:
+        return await self._mediator.send(ListDeployments(request.provider))
 
     def _deadline(self, context: Context) -> float | None:
         """When the caller stops waiting, on the clock's monotonic time."""

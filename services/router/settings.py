@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mesh.config import inherit
-from mesh.config.schema import Config, Model, Provider, Timeouts
+from mesh.config.schema import Config, Model, Provider, Rule, Timeouts
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +16,8 @@ class DeploymentSettings:
 
     provider: str
     model: str
+    weight: int
+    can: frozenset[str] | None
     context: int | None
     retries: int
     timeouts: Timeouts
@@ -29,6 +31,9 @@ class ModelSettings:
     deployments: tuple[DeploymentSettings, ...]
     fallbacks: tuple[str, ...]
     description: str
+    strategy: str
+    latency_bound: float | None
+    sticky: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,7 @@ class RouterSettings:
 
     models: tuple[ModelSettings, ...]
     providers: Mapping[str, ProviderSettings]
+    rules: tuple[Rule, ...]
     retry_after_wait: float
     journal_directory: Path
     journal_fsync: float
@@ -55,6 +61,7 @@ class RouterSettings:
         return cls(
             models=tuple(_model(config, name, model) for name, model in config.models.items()),
             providers={name: _provider(provider) for name, provider in config.providers.items()},
+            rules=config.rules,
             retry_after_wait=config.defaults.retry_after_wait,
             journal_directory=data_dir / "journal",
             journal_fsync=config.journal.fsync,
@@ -67,13 +74,23 @@ def _model(config: Config, name: str, model: Model) -> ModelSettings:
         DeploymentSettings(
             provider=deployment.provider,
             model=deployment.model,
+            weight=deployment.weight,
+            can=None if deployment.can is None else frozenset(deployment.can),
             context=deployment.context,
             retries=inherit.retries(config.defaults, model, deployment),
             timeouts=inherit.timeouts(config.defaults, model, deployment),
         )
         for deployment in model.deployments
     )
-    return ModelSettings(name, deployments, model.fallbacks, model.description)
+    return ModelSettings(
+        name=name,
+        deployments=deployments,
+        fallbacks=model.fallbacks,
+        description=model.description,
+        strategy=model.strategy,
+        latency_bound=model.latency_bound,
+        sticky=model.sticky or ("none" if model.strategy == "ordered" else "session"),
+    )
 
 
 def _provider(provider: Provider) -> ProviderSettings:

@@ -65,6 +65,8 @@ TABLE: Mapping[Reason, Meaning] = {
     Reason.UNSUPPORTED_MEDIA_TYPE: _STOP,
     Reason.UNAUTHENTICATED: _STOP,
     Reason.PERMISSION_DENIED: _STOP,
+    Reason.DENIED_BY_RULE: _STOP,
+    Reason.NO_DEPLOYMENT_READY: _STOP,
     Reason.RATE_LIMITED: _STOP,
     Reason.BUDGET_EXCEEDED: _STOP,
     Reason.IDEMPOTENCY_CONFLICT: _STOP,
@@ -80,3 +82,13 @@ def backoff(tries: int) -> float:
 def heard_upstream(failure: TollwayError) -> bool:
     """Whether the failure carries an answer of the provider itself, so that the call is known to have arrived."""
     return failure.metadata.get("upstream_status", "0") != "0"
+
+
+def no_connection(failure: TollwayError) -> bool:
+    """Whether there was nobody to talk to: no connection stood, for whatever reason."""
+    return failure.reason is Reason.UPSTREAM_UNREACHABLE and failure.metadata.get("phase") == "connect"
+
+
+def is_the_deployments(failure: TollwayError) -> bool:
+    """Whether the failure says something about the deployment, rather than about the question."""
+    return TABLE[failure.reason].then is Then.ANYBODY

@@ -18,7 +18,7 @@ from mesh.prices import unix_seconds
 from mesh.tracing import AttributeValue, Kind, TraceContext
 from services.router.domain import genai, settlement
 from services.router.domain.answer import Answer
-from services.router.domain.failures import heard_upstream
+from services.router.domain.failures import heard_upstream, is_the_deployments, no_connection
 from services.router.domain.routes import Candidate
 from services.router.domain.settlement import CANCELLED, OK, Ending
 from services.router.domain.usage import Counted, count, message_size
@@ -55,6 +55,7 @@ class AttemptRun:
         self._began = desk.clock.monotonic()
         self._content_at: float | None = None
         self._heard = False
+        self._failure: TollwayError | None = None
         self._handed_over = False
         self._answer: Answer | None = None
         self._response = _NOTHING
@@ -71,6 +72,9 @@ class AttemptRun:
             self._span.end()
             raise
         self._standing.in_flight += 1
+        self._standing.begun += 1
+        self._call = self._standing.begun
+        self._standing.pace.began(self._call, self._began, streamed=streamed)
 
     def _opened_row(self, number: int, streamed: bool) -> Attempt:
         now = self._desk.clock.time()
@@ -106,13 +110,13 @@ class AttemptRun:
         if not self._heard:
             self._hear(upstream)
         if self._content_at is None and answer.begun:
-            self._content_at = self._desk.clock.monotonic()
+            self._show_content()
         self._answer = answer
 
     def hear_whole(self, upstream: UpstreamCall, response: ChatResponse) -> None:
         """The whole answer is here."""
         self._hear(upstream)
-        self._content_at = self._desk.clock.monotonic()
+        self._show_content()
         self._response = response
 
     def hand_over(self, rest: Coroutine[Any, Any, None]) -> bool:
@@ -124,6 +128,13 @@ class AttemptRun:
     def _hear(self, upstream: UpstreamCall) -> None:
         self._heard = True
         settlement.note_upstream(self.row, upstream.status, upstream.request_id)
+        if upstream.rate_limits:
+            clock = self._desk.clock
+            self._standing.quota.note(upstream.rate_limits, self._call, clock.monotonic(), clock.time())
+
+    def _show_content(self) -> None:
+        self._content_at = now = self._desk.clock.monotonic()
+        self._standing.pace.answered(self._call, now, streamed=self.row.streamed)
 
     def said(self) -> dict[str, AttributeValue]:
         """The answer, as its span tells it."""
@@ -149,6 +160,7 @@ class AttemptRun:
             status = ATTEMPT_STATUS_INTERRUPTED
         if not isinstance(error, TollwayError):
             return Ending(status, Reason.INTERNAL)
+        self._failure = error
         if heard_upstream(error):
             self._heard = True
             known = error.metadata
@@ -163,6 +175,7 @@ class AttemptRun:
 
     def _settle(self, ending: Ending) -> None:
         self._standing.in_flight -= 1
+        self._observe(ending)
         clock, row = self._desk.clock, self.row
         counted = self._counted(ending)
         price = None
@@ -177,6 +190,21 @@ class AttemptRun:
             row.finish_reason = _FINISHES.get(finishes[0], "")
         self._desk.journal.settled(self._entry, row)
         self._tell(ending)
+
+    def _observe(self, ending: Ending) -> None:
+        """Learns from how it went."""
+        now, pace, outages = self._desk.clock.monotonic(), self._standing.pace, self._desk.fleet.outages
+        provider, failure, streamed = self.row.provider_name, self._failure, self.row.streamed
+        if self._heard:
+            outages.reached(provider)
+        elif failure is not None and no_connection(failure):
+            outages.unreachable(provider, failure.message, now)
+        if failure is None or ending.status == ATTEMPT_STATUS_CANCELLED or not is_the_deployments(failure):
+            pace.left(self._call, now, streamed=streamed)
+            return
+        pace.failed(self._call, now, streamed=streamed)
+        if failure.reason is Reason.UPSTREAM_RATE_LIMITED and failure.retry_after is not None:
+            self._standing.quota.hold(now + failure.retry_after)
 
     def _counted(self, ending: Ending) -> Counted:
         answer, response = self._answer, self._response

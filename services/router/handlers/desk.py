@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from mesh.clock import Clock
+from mesh.errors import TollwayError
 from mesh.metrics import Metrics
 from mesh.tracing import TraceContext, Tracer
 from services.router.domain.fleet import Fleet
 from services.router.domain.principal import LOCAL, Principal
 from services.router.domain.routes import Routes
 from services.router.domain.schedule import Schedule
+from services.router.domain.selection import Inquiry, Selected, Selection
 from services.router.handlers.drains import Drains
 from services.router.ports import Journal, PriceSource, ProviderCalls
 from tollway.chat.v1.chat_pb2 import ChatRequest
@@ -57,3 +59,26 @@ class Desk:
     clock: Clock
     tracer: Tracer
     metrics: Metrics
+    selection: Selection
+
+
+def select(selection: Selection, clock: Clock, question: Question, *, streamed: bool) -> Selected:
+    """Whom the question goes to. Raises TollwayError MODEL_NOT_FOUND for a name that nobody stands for."""
+    inquiry = Inquiry(
+        question.chat,
+        question.tags,
+        question.preferences,
+        question.principal,
+        streamed,
+        clock.monotonic(),
+        clock.time(),
+    )
+    try:
+        return selection.select(inquiry)
+    except TollwayError as unknown:
+        raise told(unknown, question.about()) from None
+
+
+def told(failure: TollwayError, about: Mapping[str, str]) -> TollwayError:
+    """The same failure, which also says what it is about."""
+    return replace(failure, metadata={**about, **failure.metadata})

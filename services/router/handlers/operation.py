@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
+from dataclasses import replace
 from types import TracebackType
 
 from mesh.errors import Reason, TollwayError
 from mesh.metrics import with_label
 from mesh.tracing import AttributeValue, Kind
 from services.router.domain import genai
-from services.router.domain.routes import Candidate, Plan
+from services.router.domain.routes import Candidate
+from services.router.domain.rules import Outcome
 from services.router.domain.schedule import GiveUp, NextCandidate, RetryAfter, Tried
 from services.router.domain.verdict import Showed, verdict
 from services.router.handlers.attempt import AttemptRun
-from services.router.handlers.desk import Desk, Question
+from services.router.handlers.desk import Desk, Question, select, told
 from tollway.ledger.v1.ledger_pb2 import ATTEMPT_STATUS_CANCELLED, Attempt
 from tollway.router.v1.router_pb2 import Receipt
 
@@ -22,11 +25,14 @@ log = logging.getLogger(__name__)
 
 
 class Operation:
-    """An operation under way. Raises TollwayError MODEL_NOT_FOUND for a name that nobody answers to."""
+    """An operation under way. Raises TollwayError for a name that nobody answers to, and where nobody can be asked."""
 
     def __init__(self, desk: Desk, question: Question, *, streamed: bool) -> None:
+        selected = select(desk.selection, desk.clock, question, streamed=streamed)
+        if selected.chat is not question.chat:
+            question = replace(question, chat=selected.chat)  # as the rules want it asked
         self._desk, self._question, self._streamed = desk, question, streamed
-        self._plan = _plan(desk, question)
+        self._plan = selected.plan
         self._began = desk.clock.monotonic()
         self._tried = Tried()
         self._shown: list[Showed] = []
@@ -34,6 +40,12 @@ class Operation:
         self._spent = 0
         self._ended = False
         self._span = desk.tracer.start(f"chat {question.chat.model}", Kind.CLIENT, question.parent)
+        if self._span.recording and selected.outcomes:
+            self._span.set(_ruled(selected.outcomes))
+        if selected.refusal is not None:
+            self._span.fail(selected.refusal.reason)
+            self._span.end()
+            raise told(selected.refusal, {**question.about(), "trace_id": self._span.context.trace_id})
         if self._span.recording:
             provider = self._candidate.deployment.model_provider
             self._span.set(genai.request_attributes(question.chat, provider, streamed=streamed))
@@ -169,13 +181,8 @@ class Operation:
         self._span.end()
 
 
-def _plan(desk: Desk, question: Question) -> Plan:
-    model = question.chat.model
-    plan = desk.routes.plan(model)
-    if plan is None:
-        raise TollwayError(
-            Reason.MODEL_NOT_FOUND,
-            f"The model {model!r} does not exist here. GET /v1/models (RouterService.ListModels) lists those that do.",
-            question.about(),
-        )
-    return plan
+def _ruled(outcomes: Sequence[Outcome]) -> dict[str, AttributeValue]:
+    """Which rules matched, and which of those could not do what they say."""
+    matched = tuple(outcome.rule for outcome in outcomes if outcome.matched)
+    failed = tuple(outcome.rule for outcome in outcomes if outcome.error)
+    return {"tollway.rules.matched": matched, **({"tollway.rules.failed": failed} if failed else {})}

@@ -89,3 +89,11 @@ def test_an_error_with_a_reason_is_nothing_to_log(caplog: pytest.LogCaptureFixtu
 
     assert explain(error, TRACE) is error
     assert caplog.text == ""
+
+
+def test_where_nobody_could_be_asked_each_candidates_reason_is_in_the_body() -> None:
+    about = {"request_id": "r", "candidate_1": "a/m: offline", "candidate_2": "b/m: cannot do tools"}
+    body = json.loads(error_body(TollwayError(Reason.NO_DEPLOYMENT_READY, "nobody", about, 3.0), TRACE))
+
+    assert body["error"]["candidates"] == ["a/m: offline", "b/m: cannot do tools"]
+    assert body["error"]["code"] == "no_deployment_ready"

@@ -96,3 +96,30 @@ def test_what_is_no_duration_of_a_request_is_refused(value: str) -> None:
         headers.timeout(given(("x-tollway-timeout", value)))
 
     assert raised.value.violations[0].field == "x-tollway-timeout"
+
+
+def test_a_session_is_a_short_printable_name() -> None:
+    assert headers.session(given()) == ""
+    assert headers.session(given(("X-Tollway-Session", "chat 42/a:b"))) == "chat 42/a:b"
+    for wrong in ("s" * 129, "a\tb", "é"):
+        with pytest.raises(TollwayError) as refused:
+            headers.session(given(("x-tollway-session", wrong)))
+        assert refused.value.violations[0].field == "x-tollway-session"
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"), [("1", True), ("true", True), ("True", True), ("0", False), ("false", False)]
+)
+def test_an_explanation_is_wanted_or_not(value: str, wanted: bool) -> None:
+    assert headers.wants_explanation(given(("x-tollway-explain", value))) is wanted
+
+
+def test_without_a_word_an_answer_is_wanted() -> None:
+    assert headers.wants_explanation(given()) is False
+
+
+@pytest.mark.parametrize("value", ["", "yes", "2"])
+def test_any_other_wish_is_refused(value: str) -> None:
+    with pytest.raises(TollwayError) as refused:
+        headers.wants_explanation(given(("x-tollway-explain", value)))
+    assert refused.value.violations[0].field == "x-tollway-explain"

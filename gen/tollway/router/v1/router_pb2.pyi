@@ -432,6 +432,9 @@ class ExplainRouteRequest(_message.Message):
     CHAT_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
     PREFERENCES_FIELD_NUMBER: _builtins.int
+    STREAMED_FIELD_NUMBER: _builtins.int
+    streamed: _builtins.bool
+    """Whether the answer would be asked for as it arrives: how fast a deployment is, is measured apart for the two."""
     @_builtins.property
     def chat(self) -> _chat_pb2.ChatRequest: ...
     @_builtins.property
@@ -446,10 +449,11 @@ class ExplainRouteRequest(_message.Message):
         chat: _chat_pb2.ChatRequest | None = ...,
         tags: _abc.Iterable[_builtins.str] | None = ...,
         preferences: Global___Preferences | None = ...,
+        streamed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["chat", b"chat", "preferences", b"preferences"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chat", b"chat", "preferences", b"preferences", "tags", b"tags"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chat", b"chat", "preferences", b"preferences", "streamed", b"streamed", "tags", b"tags"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -13,8 +13,21 @@ from pydantic.fields import FieldInfo
 
 from mesh.config.defaults import WELL_KNOWN
 from mesh.config.load import load
-from mesh.config.outline import _is_section, _structure
-from mesh.config.schema import Config, Defaults, Deployment, Drain, Model, PriceEntry, Section, Tls
+from mesh.config.outline import _is_section, _structure, fields_of
+from mesh.config.schema import (
+    Config,
+    Defaults,
+    Deployment,
+    Drain,
+    Model,
+    PriceEntry,
+    Rule,
+    RuleAction,
+    RuleParameters,
+    RuleTokens,
+    Section,
+    Tls,
+)
 from mesh.telemetry.instruments import INSTRUMENTS
 
 PAGE = (Path(__file__).parents[4] / "docs" / "configuration.md").read_text()
@@ -28,13 +41,17 @@ REQUIRED: dict[type[Section], dict[str, Any]] = {
     Drain: {"drain": "1s"},
     Model: {"deployments": [{"provider": "p"}]},
     PriceEntry: {"provider": "p", "input": "1", "output": "1"},
+    Rule: {"name": "r", "then": {"deny": "no"}},
+    RuleAction: {"deny": "no"},
+    RuleParameters: {"temperature": 0},
+    RuleTokens: {"over": 1},
     Tls: {"cert": "c", "key": "k"},
 }
 
 
 def fields(section: type[Section], prefix: str = "") -> Iterator[tuple[str, type[Section], str, FieldInfo]]:
     """Every key of the schema as the page writes it, with its section."""
-    for name, field in section.model_fields.items():
+    for name, field in fields_of(section).items():
         path = f"{prefix}{name}"
         yield path, section, name, field
         kind = _structure(field.annotation)
@@ -47,8 +64,8 @@ def fields(section: type[Section], prefix: str = "") -> Iterator[tuple[str, type
 
 
 KEYS = {path: (section, name, field) for path, section, name, field in fields(Config)}
-SECTIONS = {"providers", "models", "defaults", "prices", "ledger", "journal", "telemetry", "http", "grpc"}
-STANDS_FOR_ITS_KEYS = SECTIONS | {"providers.*.sim", "defaults.timeouts"}
+SECTIONS = {"providers", "models", "defaults", "prices", "rules", "ledger", "journal", "telemetry", "http", "grpc"}
+STANDS_FOR_ITS_KEYS = SECTIONS | {"providers.*.sim", "defaults.timeouts", "rules[].when"}
 
 
 @pytest.mark.parametrize("number", range(len(EXAMPLES)))

@@ -21,7 +21,7 @@ Complaints = Callable[..., list[str]]
         ("htpp: {}", "htpp (tollway.yaml:1): unknown key; did you mean http?"),
         (
             "xyz: {}",
-            "xyz (tollway.yaml:1): unknown key; there are providers, models, defaults, prices, ledger, journal, "
+            "xyz (tollway.yaml:1): unknown key; there are providers, models, defaults, prices, rules, ledger, journal, "
             "telemetry, http, grpc",
         ),
         ("providers:\n\n  a: {api_kee: x}", "providers.a.api_kee (tollway.yaml:3): unknown key; did you mean api_key?"),
@@ -53,7 +53,8 @@ Complaints = Callable[..., list[str]]
             "telemetry.log_level (tollway.yaml:1): must be 'debug', 'info', 'warning' or 'error', not loud",
         ),
         ("models: {m: {strategy: fast, deployments: [{provider: sim}]}}",
-         "models.m.strategy (tollway.yaml:1): must be 'ordered', not fast"),
+         "models.m.strategy (tollway.yaml:1): must be 'ordered', 'weighted', 'least_busy', 'latency', 'cost' or "
+         "'affinity', not fast"),
         ("providers: {a: {on_disconnect: drop}}",
          "providers.a.on_disconnect (tollway.yaml:1): must be cancel, or a mapping such as {drain: 30s}, not drop"),
         ("providers: {a: {on_disconnect: {}}}", "providers.a.on_disconnect.drain (tollway.yaml:1): must be given"),
@@ -105,8 +106,8 @@ http: {drain: 5, listen: "${NOPE}"}
         "http.listen (tollway.yaml:9",
         "http.drain (tollway.yaml:9",
         "journal.fsync (TOLLWAY_JOURNAL__FSYNC): must be a duration such as 250ms, 10s or 5m, not later",
-        "nothing (TOLLWAY_NOTHING): unknown key; there are providers, models, defaults, prices, ledger, journal, "
-        "telemetry, http, grpc",
+        "nothing (TOLLWAY_NOTHING): unknown key; there are providers, models, defaults, prices, rules, ledger, "
+        "journal, telemetry, http, grpc",
     ]
 
 

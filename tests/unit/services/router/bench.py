@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any, TypeVar
 
 from mesh.clock import VirtualClock
@@ -13,7 +14,9 @@ from mesh.errors import TollwayError
 from mesh.tracing import TraceContext
 from services.router.domain.fleet import Fleet
 from services.router.domain.routes import Deployment, Route, Routes
+from services.router.domain.rules import Rule
 from services.router.domain.schedule import Schedule
+from services.router.domain.selection import Selection
 from services.router.handlers.create_chat_completion import CreateChatCompletion, create_chat_completion
 from services.router.handlers.desk import Desk
 from services.router.handlers.drains import Drains
@@ -29,7 +32,12 @@ from tests.unit.services.router.twins import (
 )
 from tollway.chat.v1.chat_pb2 import ChatRequest, Delta
 from tollway.ledger.v1.ledger_pb2 import Price
-from tollway.router.v1.router_pb2 import CreateChatCompletionResponse, Receipt, StreamChatCompletionResponse
+from tollway.router.v1.router_pb2 import (
+    CreateChatCompletionResponse,
+    Preferences,
+    Receipt,
+    StreamChatCompletionResponse,
+)
 
 T = TypeVar("T")
 PRICE = Price(version="v1", input_nanos_per_1m=1_000_000_000, output_nanos_per_1m=2_000_000_000)
@@ -52,6 +60,8 @@ class Bench:
         self.drains = Drains(self.clock)
         self.fleet = Fleet()
         self.routes = Routes([])
+        self.rules: Sequence[Rule] = ()
+        self.chance = Random(1)
 
     def deploy(self, *deployments: Deployment, fallback: Deployment | None = None, **scripts: Sequence[Script]) -> None:
         """Puts deployments behind `gpt`, by default one for each script; scripts are named by provider."""
@@ -67,29 +77,39 @@ class Bench:
         schedule = Schedule(retry_after_wait=5.0, jitter=lambda: 0.5)
         return Desk(
             self.routes, schedule, self.providers, self.journal, self.prices, self.drains, self.fleet, self.clock,
-            self.tracer, self.metrics,
+            self.tracer, self.metrics, self.selection,
         )  # fmt: skip
+
+    @property
+    def selection(self) -> Selection:
+        return Selection(self.routes, self.rules, self.fleet, self.chance, self.prices.find)
 
     def _deadline(self, timeout: float | None) -> float | None:
         return None if timeout is None else self.clock.monotonic() + timeout
 
     def create(
-        self, timeout: float | None = None, request: ChatRequest | None = None
+        self, timeout: float | None = None, request: ChatRequest | None = None, preferences: Preferences | None = None
     ) -> asyncio.Task[CreateChatCompletionResponse]:
         """A question, being answered whole."""
-        command = CreateChatCompletion(request or chat(), "req-1", ["ci"], PARENT, self._deadline(timeout))
+        command = CreateChatCompletion(
+            request or chat(), "req-1", ["ci"], PARENT, self._deadline(timeout), preferences or Preferences()
+        )
         return asyncio.get_running_loop().create_task(create_chat_completion(command, desk=self.desk))
 
     def responses(
-        self, timeout: float | None = None, request: ChatRequest | None = None
+        self, timeout: float | None = None, request: ChatRequest | None = None, preferences: Preferences | None = None
     ) -> AsyncGenerator[StreamChatCompletionResponse, None]:
         """The same question, to be answered as the iterator is pulled."""
-        command = StreamChatCompletion(request or chat(), "req-1", ["ci"], PARENT, self._deadline(timeout))
+        command = StreamChatCompletion(
+            request or chat(), "req-1", ["ci"], PARENT, self._deadline(timeout), preferences or Preferences()
+        )
         return stream_chat_completion(command, desk=self.desk)
 
-    def stream(self, timeout: float | None = None, request: ChatRequest | None = None) -> Reader:
+    def stream(
+        self, timeout: float | None = None, request: ChatRequest | None = None, preferences: Preferences | None = None
+    ) -> Reader:
         """The same question, being answered as fast as it comes."""
-        return Reader(self.responses(timeout, request))
+        return Reader(self.responses(timeout, request, preferences))
 
     def ask(self, streamed: bool, timeout: float | None = None) -> asyncio.Task[tuple[str, Receipt]]:
         """The same question either way: the answer's text and the receipt."""

@@ -93,6 +93,9 @@ class Provider(providers_pb2_grpc.ProviderServiceServicer):
             models=[providers_pb2.ProviderModel(provider="sim", model="echo")]
         )
 
+    async def CheckHealth(self, request: providers_pb2.CheckHealthRequest, context: Any) -> Any:
+        return providers_pb2.CheckHealthResponse()
+
 
 class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
     """Keeps rows, has one price, and refuses whatever bears the tag `bad`. Nobody asks it anything else."""
@@ -239,6 +242,22 @@ async def test_what_the_upstream_showed_reaches_the_caller(mesh: Mesh) -> None:
 async def test_models_are_listed(mesh: Mesh) -> None:
     response = await mesh.stub.ListModels(router_pb2.ListModelsRequest())
     assert [model.name for model in response.models] == ["gpt", "sim/echo"]
+
+
+async def test_a_route_is_explained_and_nobody_called(mesh: Mesh) -> None:
+    request = router_pb2.ExplainRouteRequest(chat=chat("gpt"), preferences=router_pb2.Preferences(models=["sim/echo2"]))
+    response = await mesh.stub.ExplainRoute(request)
+    assert [candidate.deployment for candidate in response.candidates] == ["sim/echo", "sim/echo2"]
+    assert mesh.provider.seen == []
+    told = await refusal(mesh.stub.ExplainRoute(router_pb2.ExplainRouteRequest(chat=chat(""))))
+    assert [violation.field for violation in told.violations] == ["chat.model"]
+
+
+async def test_deployments_are_listed_with_how_they_stand(mesh: Mesh) -> None:
+    await mesh.stub.CreateChatCompletion(asked("sim/other"))
+    response = await mesh.stub.ListDeployments(router_pb2.ListDeploymentsRequest())
+    assert [status.deployment for status in response.deployments] == ["sim/echo", "sim/other"]
+    assert {status.state for status in response.deployments} == {router_pb2.DEPLOYMENT_STATE_READY}
 
 
 async def test_models_can_be_listed_without_starting_a_router(mesh: Mesh, tmp_path: Path) -> None:

@@ -1,0 +1,55 @@
+"""Telling how deployments stand at this router."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mesh.clock import Clock
+from mesh.mediator import Query
+from services.router.domain.fleet import Fleet, Standing
+from services.router.domain.routes import Routes
+from services.router.domain.settlement import set_time
+from tollway.router.v1.router_pb2 import (
+    DEPLOYMENT_STATE_EXHAUSTED,
+    DEPLOYMENT_STATE_OFFLINE,
+    DEPLOYMENT_STATE_READY,
+    DeploymentStatus,
+    ListDeploymentsResponse,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ListDeployments(Query[ListDeploymentsResponse]):
+    """Asks for those of a provider; empty: for all."""
+
+    provider: str
+
+
+async def list_deployments(
+    query: ListDeployments, *, routes: Routes, fleet: Fleet, clock: Clock
+) -> ListDeploymentsResponse:
+    """The configured deployments in their order, then those behind patterns that were asked."""
+    configured = (
+        candidate.name
+        for route in routes
+        if (plan := None if route.name.endswith("*") else routes.plan(route.name)) is not None
+        for candidate in plan.candidates
+    )
+    wanted = f"{query.provider}/" if query.provider else ""
+    names = (name for name in dict.fromkeys((*configured, *fleet)) if name.startswith(wanted))
+    return ListDeploymentsResponse(deployments=[_status(name, fleet, clock) for name in names])
+
+
+def _status(name: str, fleet: Fleet, clock: Clock) -> DeploymentStatus:
+    standing = fleet.seen(name) or Standing()
+    status = DeploymentStatus(deployment=name, state=DEPLOYMENT_STATE_READY, in_flight=standing.in_flight)
+    if (latency := standing.pace.first_content.recent) is not None:
+        status.latency.FromNanoseconds(round(latency * 1e9))
+    now, wait = clock.monotonic(), 0.0
+    if (outage := fleet.outages.of(name.partition("/")[0])) is not None:
+        status.state, status.reason, wait = DEPLOYMENT_STATE_OFFLINE, outage.why, outage.wait(now)
+    elif (shortage := standing.quota.shortage(None, standing.begun, now)) is not None:
+        status.state, status.reason, wait = DEPLOYMENT_STATE_EXHAUSTED, shortage.why, shortage.wait
+    if status.state != DEPLOYMENT_STATE_READY:
+        set_time(status.retry_time, clock.time() + wait)
+    return status
