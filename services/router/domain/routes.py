@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from mesh.config.patterns import find, upstream_model
+from services.router.domain.breaker import BreakerPolicy
+from services.router.domain.hedging import Hedge
 from tollway.ledger.v1.ledger_pb2 import Attempt
 from tollway.providers.v1.providers_pb2 import CallTimeouts
 
@@ -21,7 +23,8 @@ class Deployment:
     """A provider's model that can answer; times are in seconds.
 
     An empty `model` stands for what the client asked for. `context` is its window in tokens, None where not known;
-    `total` what a call to it may take; `drain` how long an abandoned answer is read on for.
+    `total` what a call to it may take; `drain` how long an abandoned answer is read on for. With `prefill`, it goes on
+    from a last message of the assistant's.
     """
 
     provider: str
@@ -32,16 +35,26 @@ class Deployment:
     timeouts: CallTimeouts = field(default_factory=CallTimeouts)
     total: float = 600.0
     drain: float = 0.0
+    prefill: bool = False
+    breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What stands behind a name or pattern. Fallbacks are other names; their own fallbacks are not followed."""
+    """What stands behind a name or pattern. Fallbacks are other names; their own fallbacks are not followed.
+
+    An answer that breaks off is gone on with by at most so many further calls (`continuations`); an `assured` one is
+    held back until it is whole, unless the question wants otherwise. `hedge` says when a second attempt is made beside
+    a slow first one; None: never.
+    """
 
     name: str
     deployments: tuple[Deployment, ...]
     fallbacks: tuple[str, ...] = ()
     description: str = ""
+    continuations: int = 2
+    assured: bool = False
+    hedge: Hedge | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,162 @@
+"""Going on with an answer that broke off after content was delivered: how, with whom, and with which question.
+
+A deployment that goes on from a last message of the assistant's (prefill) is given what was said, and says the rest. It
+has to be plain text, alone, with nothing in play that such a message cannot carry. Any other deployment is asked the
+same question anew, and is of use only if it answers in the same words (`splice`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import orjson
+
+from mesh.errors import TollwayError
+from services.router.domain.failures import TABLE, Midway
+from services.router.domain.routes import Candidate, Plan
+from services.router.domain.said import TEXT, Said
+from services.router.domain.schedule import Tried, remaining
+from services.router.domain.usage import tokens
+from services.router.domain.verdict import Showed
+from tollway.chat.v1.chat_pb2 import (
+    RESPONSE_FORMAT_KIND_TEXT,
+    ROLE_ASSISTANT,
+    ChatRequest,
+    ContentPart,
+    Message,
+    SamplingOptions,
+    Usage,
+)
+from tollway.router.v1.router_pb2 import CONTINUATION_PREFILL, CONTINUATION_SPLICE, Continuation
+
+_NOT_PLAIN = ("audio", "function", "grammar", "guided", "reason", "schema", "think", "tool")
+"""Words in the names of a dialect's own parameters that put more into play than plain text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Who is asked to go on, by its place in the plan, and how."""
+
+    index: int
+    how: Continuation.ValueType
+
+
+@dataclass(slots=True)
+class Broken:
+    """An answer that broke off: what has been delivered of it, what ended it last, and how it was gone on with so far.
+
+    `calls` are those made to go on with it, `ways` how those of them went on that brought some of it, and `usages` what
+    the attempts took that brought what is delivered.
+    """
+
+    said: Said
+    showed: Showed
+    calls: int = 0
+    ways: list[Continuation.ValueType] = field(default_factory=list)
+    usages: list[Usage] = field(default_factory=list)
+
+    def add(self, how: Continuation.ValueType | None, usage: Usage) -> None:
+        """An attempt brought some of it, which took that much. `how`: how it went on, None where it was the first."""
+        if how is not None:
+            self.ways.append(how)
+        self.usages = self._usages(how, usage)
+
+    def usage_with(self, how: Continuation.ValueType | None, usage: Usage) -> Usage:
+        """What the whole answer took, now that an attempt has brought the rest of it."""
+        return as_one(self._usages(how, usage))
+
+    def _usages(self, how: Continuation.ValueType | None, usage: Usage) -> list[Usage]:
+        # An answer that was joined by splicing has said everything itself.
+        return [*self.usages, usage] if how == CONTINUATION_PREFILL else [usage]
+
+
+def way_on(
+    plan: Plan,
+    tried: Tried,
+    chat: ChatRequest,
+    said: Said,
+    failure: TollwayError,
+    wait: Callable[[Candidate], float],
+) -> Way | None:
+    """How to go on after the candidate being asked showed `failure`; None: not at all.
+
+    By prefill before anything else: on the same deployment, unless it fell silent or was asked to go on before, then on
+    the others. `wait` says how many seconds a candidate is to be left alone for.
+    """
+    midway = TABLE[failure.reason].midway
+    if midway is Midway.TELL or not said.kept or not said.characters:
+        return None
+    others = [index for index, candidate in remaining(plan, tried) if not wait(candidate)]
+    if may_prefill(chat, said):
+        again = midway is Midway.CONTINUE and tried.index not in tried.resumed
+        same = [tried.index] if again and not wait(plan.candidates[tried.index]) else []
+        for index in (*same, *others):
+            if plan.candidates[index].deployment.prefill:
+                return Way(index, CONTINUATION_PREFILL)
+    return Way(others[0], CONTINUATION_SPLICE) if others else None
+
+
+def may_prefill(chat: ChatRequest, said: Said) -> bool:
+    """Whether what was said can stand as the beginning of an assistant's message that is gone on with."""
+    texts = said.texts()
+    return (
+        set(texts) == {TEXT}
+        and not texts[TEXT][-1:].isspace()
+        and (chat.choice_count or 1) == 1
+        and not chat.tools
+        and not chat.reasoning_effort
+        and not (chat.HasField("response_format") and chat.response_format.kind != RESPONSE_FORMAT_KIND_TEXT)
+        and all(modality == "text" for modality in chat.modalities)
+        and not _puts_more_into_play(chat.extra_json)
+    )
+
+
+def _puts_more_into_play(extra_json: bytes) -> bool:
+    names = orjson.loads(extra_json) if extra_json else {}
+    return any(word in name.lower() for name in names for word in _NOT_PLAIN)
+
+
+def prefilled(chat: ChatRequest, said: Said) -> ChatRequest:
+    """The question with what was said as the beginning of its answer, and that much less left to be said."""
+    question = ChatRequest()
+    question.CopyFrom(chat)
+    _say(question.messages, said.texts()[TEXT])
+    if question.HasField("sampling"):
+        _take_off(question.sampling, tokens(said.characters))
+    return question
+
+
+def _say(messages: Sequence[Message], text: str) -> None:
+    """As part of the last message where that is the assistant's: then the client has begun the answer itself."""
+    last = messages[-1]
+    if last.role != ROLE_ASSISTANT or last.tool_calls:
+        last = messages.add(role=ROLE_ASSISTANT)  # type: ignore[attr-defined]  # a repeated field
+    if last.content and last.content[-1].WhichOneof("part") == "text":
+        last.content[-1].text += text
+    else:
+        last.content.append(ContentPart(text=text))
+
+
+def _take_off(sampling: SamplingOptions, said: int) -> None:
+    if sampling.HasField("max_output_tokens"):
+        sampling.max_output_tokens = max(sampling.max_output_tokens - said, 1)
+    if sampling.HasField("max_tokens"):
+        sampling.max_tokens = max(sampling.max_tokens - said, 1)
+
+
+def as_one(usages: Sequence[Usage]) -> Usage:
+    """What one answer would have taken that was said by several attempts, each going on where the last broke off.
+
+    The question counts once, as the first was asked it; what was said counts in all of them.
+    """
+    whole = Usage()
+    whole.CopyFrom(usages[0])
+    for usage in usages[1:]:
+        whole.output_tokens += usage.output_tokens
+        whole.reasoning_tokens += usage.reasoning_tokens
+        whole.output_audio_tokens += usage.output_audio_tokens
+        whole.output_image_tokens += usage.output_image_tokens
+        whole.accepted_prediction_tokens += usage.accepted_prediction_tokens
+        whole.rejected_prediction_tokens += usage.rejected_prediction_tokens
+    return whole
