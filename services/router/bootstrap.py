@@ -12,7 +12,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from mesh.clock import Clock
-from mesh.config.schema import Timeouts
+from mesh.config.schema import Breaker, Timeouts
 from mesh.mediator import Mediator, messages_in, when
 from mesh.metrics import Metrics
 from mesh.tracing import Tracer
@@ -25,7 +25,9 @@ from services.router.adapters.providers_grpc import GrpcProviderCalls
 from services.router.adapters.recording import Recorder
 from services.router.adapters.shipper import Shipper
 from services.router.domain import genai
+from services.router.domain.breaker import BreakerPolicy
 from services.router.domain.fleet import Fleet
+from services.router.domain.hedging import Hedge
 from services.router.domain.routes import Deployment, Route, Routes
 from services.router.domain.schedule import Schedule
 from services.router.domain.settlement import set_time
@@ -36,7 +38,7 @@ from services.router.handlers.drains import Drains
 from services.router.handlers.list_models import ListModels, list_models
 from services.router.handlers.stream_chat_completion import StreamChatCompletion, stream_chat_completion
 from services.router.servicer import RouterServicer
-from services.router.settings import DeploymentSettings, RouterSettings
+from services.router.settings import DeploymentSettings, ModelSettings, RouterSettings
 from tollway.providers.v1.providers_pb2 import CallTimeouts
 from tollway.router.v1.router_pb2 import Model
 from tollway.router.v1.router_pb2_grpc import add_RouterServiceServicer_to_server
@@ -145,6 +147,9 @@ def _routes(settings: RouterSettings) -> Routes:
             tuple(_deployment(settings, deployment) for deployment in model.deployments),
             model.fallbacks,
             model.description,
+            model.continuations,
+            model.assured,
+            _hedge(model),
         )
         for model in settings.models
     )
@@ -161,7 +166,26 @@ def _deployment(settings: RouterSettings, deployment: DeploymentSettings) -> Dep
         timeouts=_call_timeouts(deployment.timeouts),
         total=deployment.timeouts.total,
         drain=provider.drain,
+        prefill=deployment.prefill,
+        breaker=_breaker(deployment.breaker),
     )
+
+
+def _breaker(breaker: Breaker) -> BreakerPolicy:
+    return BreakerPolicy(
+        failures=breaker.failures,
+        rate=breaker.rate,
+        calls=breaker.calls,
+        window=breaker.window,
+        open_for=breaker.open_for,
+        probes=breaker.probes,
+    )
+
+
+def _hedge(model: ModelSettings) -> Hedge | None:
+    if model.hedge is None:
+        return None
+    return Hedge(None if model.hedge.after == "p95" else model.hedge.after, model.hedge.budget)
 
 
 def _call_timeouts(timeouts: Timeouts) -> CallTimeouts:

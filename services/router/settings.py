@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mesh.config import inherit
-from mesh.config.schema import Config, Model, Provider, Timeouts
+from mesh.config.schema import Breaker, Config, Hedge, Model, Provider, Timeouts
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,8 @@ class DeploymentSettings:
     context: int | None
     retries: int
     timeouts: Timeouts
+    prefill: bool
+    breaker: Breaker
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,9 @@ class ModelSettings:
     deployments: tuple[DeploymentSettings, ...]
     fallbacks: tuple[str, ...]
     description: str
+    continuations: int
+    assured: bool
+    hedge: Hedge | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +75,20 @@ def _model(config: Config, name: str, model: Model) -> ModelSettings:
             context=deployment.context,
             retries=inherit.retries(config.defaults, model, deployment),
             timeouts=inherit.timeouts(config.defaults, model, deployment),
+            prefill="prefill" in (deployment.can or ()),
+            breaker=inherit.breaker(config.defaults, model, deployment),
         )
         for deployment in model.deployments
     )
-    return ModelSettings(name, deployments, model.fallbacks, model.description)
+    return ModelSettings(
+        name,
+        deployments,
+        model.fallbacks,
+        model.description,
+        inherit.continuations(config.defaults, model),
+        model.assured,
+        inherit.hedge(config.defaults, model),
+    )
 
 
 def _provider(provider: Provider) -> ProviderSettings:
