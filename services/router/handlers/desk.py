@@ -9,6 +9,7 @@ from mesh.clock import Clock
 from mesh.metrics import Metrics
 from mesh.tracing import TraceContext, Tracer
 from services.router.domain.fleet import Fleet
+from services.router.domain.hedging import HedgeBudgets
 from services.router.domain.principal import LOCAL, Principal
 from services.router.domain.routes import Routes
 from services.router.domain.schedule import Schedule
@@ -57,3 +58,4 @@ class Desk:
     clock: Clock
     tracer: Tracer
     metrics: Metrics
+    hedges: HedgeBudgets = field(default_factory=HedgeBudgets)
