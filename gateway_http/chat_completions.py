@@ -13,7 +13,7 @@ from gateway_http.openai_request import decode_chat_call
 from gateway_http.openai_response import encode_completion
 from gateway_http.openai_stream import ChunkEncoder
 from gateway_http.receipt import receipt_headers, receipt_json
-from gateway_http.request_headers import Metadata, call_metadata, tags, timeout
+from gateway_http.request_headers import Metadata, assured, call_metadata, tags, timeout
 from mesh.clock import Clock
 from mesh.errors import Reason, TollwayError
 from tollway.router.v1.router_pb2 import CreateChatCompletionRequest, Receipt, StreamChatCompletionRequest
@@ -31,11 +31,13 @@ class ChatCompletions:
     async def __call__(self, exchange: Exchange) -> web.StreamResponse:
         headers = exchange.request.headers
         metadata, seconds = call_metadata(headers, exchange.span.context), timeout(headers)
-        labels = tags(headers)
+        labels, held_back = tags(headers), assured(headers)
         body = await self._bodies.read(exchange.request)
         request, include_usage = decode_chat_call(read_object(body), self._max_messages)
         request.request_id = exchange.request_id
         request.tags.extend(labels)
+        if held_back is not None:
+            request.preferences.assured = held_back
         if isinstance(request, CreateChatCompletionRequest):
             return await self._answer_whole(exchange, request, metadata, seconds)
         encoder = ChunkEncoder(

@@ -19,6 +19,7 @@ _LONGEST_AUTHORIZATION = 4096
 _LONGEST_TRACESTATE = 512
 _MOST_TAGS = 16
 _LONGEST_TIMEOUT = 86_400.0
+_YES_OR_NO = {"1": True, "0": False, "true": True, "false": False}
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _TAG = re.compile(r"[A-Za-z0-9._/@+-]{1,64}(:[A-Za-z0-9._/@+-]{1,64})?")
@@ -83,6 +84,19 @@ def timeout(headers: Headers) -> float | None:
     if not 0 < seconds <= _LONGEST_TIMEOUT:
         raise invalid("x-tollway-timeout", "must be more than nothing, and at most 24h")
     return seconds
+
+
+def assured(headers: Headers) -> bool | None:
+    """Whether the caller wants a streamed answer held back until it is whole, from `x-tollway-assured`.
+
+    None: as configured. Raises INVALID_REQUEST.
+    """
+    given = headers.get("x-tollway-assured")
+    if given is None:
+        return None
+    if given not in _YES_OR_NO:
+        raise invalid("x-tollway-assured", "must be 1 or 0")
+    return _YES_OR_NO[given]
 
 
 def _travels(text: str) -> bool:
