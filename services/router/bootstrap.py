@@ -13,11 +13,14 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from mesh.clock import Clock
 from mesh.config.schema import Breaker, Timeouts
+from mesh.ids import uuid7
 from mesh.mediator import Mediator, messages_in, when
 from mesh.metrics import Metrics
+from mesh.state.store import StateStore
 from mesh.tracing import Tracer
 from services.router import handlers
 from services.router.adapters.adoption import Adoption
+from services.router.adapters.breaker_watch import BreakerWatch
 from services.router.adapters.journal_sqlite import SqliteJournal
 from services.router.adapters.ledger_grpc import GrpcLedger
 from services.router.adapters.price_watch import PriceWatch
@@ -26,6 +29,7 @@ from services.router.adapters.recording import Recorder
 from services.router.adapters.shipper import Shipper
 from services.router.domain import genai
 from services.router.domain.breaker import BreakerPolicy
+from services.router.domain.breaker_sharing import Sharing
 from services.router.domain.fleet import Fleet
 from services.router.domain.hedging import Hedge
 from services.router.domain.routes import Deployment, Route, Routes
@@ -62,10 +66,12 @@ class RouterRuntime:
         journal: SqliteJournal,
         shipper: Shipper,
         adoption: Adoption,
+        watch: BreakerWatch | None = None,
     ) -> None:
         self.hops = hops
         self._servicer, self._drains, self._prices = servicer, drains, prices
         self._journal, self._shipper, self._adoption = journal, shipper, adoption
+        self._watch = watch
 
     @property
     def dead_letters(self) -> int:
@@ -78,6 +84,8 @@ class RouterRuntime:
     async def close(self) -> None:
         """Settles what is still read on, ships what is settled, and removes the journal if all of it is."""
         await self._drains.close()
+        if self._watch is not None:
+            await self._watch.close()
         await self._prices.close()
         await self._adoption.close()
         await self._shipper.close(_SHIP_WITHIN)
@@ -92,8 +100,12 @@ async def start(
     clock: Clock,
     tracer: Tracer,
     metrics: Metrics,
+    shared: StateStore | None = None,
 ) -> RouterRuntime:
-    """A router that runs. Raises ValueError for routes that lead nowhere, OSError where there cannot be a journal."""
+    """A router that runs; `shared` is what it shares with other routers, None where there are none.
+
+    Raises ValueError for routes that lead nowhere, OSError where there cannot be a journal.
+    """
     routes = _routes(settings)
     loaded = Timestamp()
     set_time(loaded, clock.time())
@@ -106,12 +118,17 @@ async def start(
     await prices.start(_PATIENCE_FOR_PRICES)
     drains, calls = Drains(clock), GrpcProviderCalls(providers)
     schedule = Schedule(settings.retry_after_wait, random.random)
-    desk = Desk(routes, schedule, calls, journal, prices, drains, Fleet(), clock, tracer, metrics)
+    fleet = Fleet()
+    desk = Desk(routes, schedule, calls, journal, prices, drains, fleet, clock, tracer, metrics)
+    watch = None
+    if shared is not None:
+        watch = BreakerWatch(Sharing(fleet, uuid7(clock.time())), shared, clock)
+        watch.start()
     servicer = RouterServicer(_mediator(desk, loaded), clock)
     hops = MappingProxyType(
         {"tollway.providers.v1.ProviderService": providers, "tollway.ledger.v1.LedgerService": ledger}
     )
-    return RouterRuntime(servicer, hops, drains, prices, journal, shipper, adoption)
+    return RouterRuntime(servicer, hops, drains, prices, journal, shipper, adoption, watch)
 
 
 async def offered(settings: RouterSettings, *, providers: grpc.aio.Channel, clock: Clock) -> list[Model]:

@@ -69,10 +69,7 @@ def _go_on(reply: Reply, begun: str) -> Reply:
     if not begun:
         return reply
     whole = reply.text("content")
-    if whole.startswith(begun):
-        rest = split(whole[len(begun) :])
-    else:
-        rest = split(whole)[count(begun) :]
+    rest = split(whole[len(begun) :]) if whole.startswith(begun) else split(whole)[count(begun) :]
     return replace(reply, tokens=tuple(Token("content", text) for text in rest))
 
 

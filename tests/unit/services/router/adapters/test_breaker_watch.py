@@ -1,0 +1,252 @@
+"""Replicas that share a store: what one learns of a deployment, all know about a second later."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+
+from mesh.clock import VirtualClock
+from mesh.errors import Reason, TollwayError
+from mesh.state.store import Decision, Draw, Slot
+from services.router.adapters.breaker_watch import BreakerWatch
+from services.router.domain.breaker import BreakerPolicy
+from services.router.domain.breaker_sharing import Sharing
+from services.router.domain.fleet import UNHINDERED, Fleet
+
+POLICY = BreakerPolicy()
+
+
+class MemoryStore:
+    """Implements as much of `StateStore` as breakers need."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        self._clock = clock
+        self.lost = False
+        self.records: dict[str, tuple[bytes, float]] = {}
+        self.writes: list[str] = []
+
+    async def _answer(self) -> None:
+        await asyncio.sleep(0)
+        if self.lost:
+            raise TollwayError(Reason.SERVICE_UNAVAILABLE, "the store is gone")
+        now = self._clock.time()
+        self.records = {key: record for key, record in self.records.items() if record[1] > now}
+
+    async def put(self, key: str, value: bytes, ttl: float) -> None:
+        await self._answer()
+        self.writes.append(key)
+        self.records[key] = (value, self._clock.time() + ttl)
+
+    async def add(self, key: str, value: bytes, ttl: float) -> bool:
+        await self._answer()
+        if key in self.records:
+            return False
+        self.records[key] = (value, self._clock.time() + ttl)
+        return True
+
+    async def delete(self, key: str) -> None:
+        await self._answer()
+        self.records.pop(key, None)
+
+    async def scan(self, prefix: str) -> Mapping[str, bytes]:
+        await self._answer()
+        return {key: value for key, (value, _) in self.records.items() if key.startswith(prefix)}
+
+    async def get(self, key: str) -> bytes | None:
+        raise NotImplementedError
+
+    async def swap(self, key: str, old: bytes, new: bytes, ttl: float) -> bool:
+        raise NotImplementedError
+
+    async def admit(self, draws: Sequence[Draw], slots: Sequence[Slot], holder: str) -> Decision:
+        raise NotImplementedError
+
+    async def adjust(self, draws: Sequence[Draw]) -> None:
+        raise NotImplementedError
+
+    async def release(self, slots: Sequence[Slot], holder: str) -> None:
+        raise NotImplementedError
+
+    async def append(self, key: str, pieces: Sequence[bytes], ttl: float) -> None:
+        raise NotImplementedError
+
+    async def pieces(self, key: str, start: int) -> Sequence[bytes]:
+        raise NotImplementedError
+
+    async def close(self) -> None: ...
+
+
+class Replicas:
+    """Three routers, a second after they were started."""
+
+    def __init__(self) -> None:
+        self.clock = VirtualClock()
+        self.store = MemoryStore(self.clock)
+        self.fleets = [Fleet() for _ in range(3)]
+        self.watches = [
+            BreakerWatch(Sharing(fleet, f"r{number}"), self.store, self.clock)
+            for number, fleet in enumerate(self.fleets)
+        ]
+
+    def now(self) -> float:
+        return self.clock.monotonic()
+
+    def fail(self, replica: int, times: int = 5, retry_after: float | None = None) -> None:
+        for _ in range(times):
+            self.fleets[replica].standing("a/m").fail(UNHINDERED, self.now(), POLICY, "UPSTREAM_FAILED", retry_after)
+
+    def asked(self) -> list[bool]:
+        """Which replicas would ask the deployment now; nobody does."""
+        return [fleet.standing("a/m").closed_to(self.now()) is None for fleet in self.fleets]
+
+    def probe(self, replica: int, *, well: bool) -> None:
+        standing = self.fleets[replica].standing("a/m")
+        passed = standing.enter(self.now())
+        assert passed is not None
+        if well:
+            standing.succeed(passed, self.now(), POLICY)
+        else:
+            standing.fail(passed, self.now(), POLICY, "UPSTREAM_FAILED")
+
+
+@asynccontextmanager
+async def running() -> AsyncIterator[Replicas]:
+    replicas = Replicas()
+    for watch in replicas.watches:
+        watch.start()
+    await replicas.clock.advance(0.5)
+    try:
+        yield replicas
+    finally:
+        for watch in replicas.watches:
+            await watch.close()
+
+
+@pytest.fixture
+async def replicas() -> AsyncIterator[Replicas]:
+    async with running() as started:
+        yield started
+
+
+async def test_what_fails_for_one_is_left_alone_by_all(replicas: Replicas) -> None:
+    replicas.fail(1)
+    assert replicas.asked() == [True, False, True]
+    await replicas.clock.advance(2)
+    assert replicas.asked() == [False] * 3
+    shut = replicas.fleets[0].standing("a/m").closed_to(replicas.now())
+    assert shut is not None
+    assert shut.wait == 28
+    assert "5 of its last 5 calls failed" in shut.reason
+
+
+async def test_so_is_whoever_refuses_a_credential(replicas: Replicas) -> None:
+    replicas.fleets[0].standing("a/m").refuse(UNHINDERED, replicas.now(), POLICY, "UPSTREAM_CREDENTIALS")
+    await replicas.clock.advance(2)
+    assert replicas.fleets[2].standing("a/other").closed_to(replicas.now()) is not None
+    assert replicas.fleets[2].standing("b/m").closed_to(replicas.now()) is None
+
+
+async def test_one_of_them_tries_it_again_and_all_are_told_how_that_went(replicas: Replicas) -> None:
+    replicas.fail(1)
+    await replicas.clock.advance(32)
+    assert sorted(replicas.asked()) == [False, False, True]
+    prober = replicas.asked().index(True)
+    replicas.probe(prober, well=True)
+    await replicas.clock.advance(2)
+    assert replicas.asked() == [True] * 3
+    assert not [key for key in replicas.store.records if key.startswith("breaker:")]
+
+
+async def test_where_that_goes_badly_all_leave_it_alone_anew(replicas: Replicas) -> None:
+    replicas.fail(1)
+    await replicas.clock.advance(32)
+    prober = replicas.asked().index(True)
+    replicas.probe(prober, well=False)
+    await replicas.clock.advance(28)
+    assert replicas.asked() == [False] * 3
+    await replicas.clock.advance(4)
+    assert sorted(replicas.asked()) == [False, False, True]
+
+
+async def test_one_that_claimed_a_probe_and_makes_none_is_followed_by_another(replicas: Replicas) -> None:
+    replicas.fail(1)
+    await replicas.clock.advance(32)
+    first = replicas.asked().index(True)
+    await replicas.watches[first].close()
+    await replicas.clock.advance(31)
+    others = [asked for replica, asked in enumerate(replicas.asked()) if replica != first]
+    assert sorted(others) == [False, True]
+
+
+async def test_a_longer_hold_reaches_everybody_and_a_shorter_one_shortens_nothing(replicas: Replicas) -> None:
+    replicas.fail(0)
+    await replicas.clock.advance(2)
+    replicas.fail(1, times=1, retry_after=100.0)
+    await replicas.clock.advance(2)
+    replicas.fail(2, times=1, retry_after=3.0)
+    await replicas.clock.advance(2)
+    waits = [fleet.standing("a/m").breaker.wait(replicas.now()) for fleet in replicas.fleets]
+    assert waits == [pytest.approx(96, abs=1)] * 3
+
+
+async def test_two_that_find_out_in_the_same_moment_agree(replicas: Replicas) -> None:
+    replicas.fail(0)
+    replicas.fail(1)
+    replicas.fail(2)
+    await replicas.clock.advance(32)
+    assert sorted(replicas.asked()) == [False, False, True]
+
+
+async def test_without_the_store_each_has_breakers_of_its_own(
+    replicas: Replicas, caplog: pytest.LogCaptureFixture
+) -> None:
+    replicas.store.lost = True
+    await replicas.clock.advance(3)
+    replicas.fail(1)
+    assert replicas.asked() == [True, False, True]
+    await replicas.clock.advance(30)
+    assert replicas.asked() == [True, True, True]
+    assert len([record for record in caplog.records if record.levelname == "WARNING"]) == 3
+
+
+async def test_a_store_that_is_lost_while_a_breaker_is_open_leaves_nobody_waiting_for_a_claim(
+    replicas: Replicas,
+) -> None:
+    replicas.fail(1)
+    await replicas.clock.advance(2)
+    replicas.store.lost = True
+    await replicas.clock.advance(29)
+    assert replicas.asked() == [True] * 3
+
+
+async def test_a_store_that_is_back_is_told_what_happened_meanwhile(replicas: Replicas) -> None:
+    replicas.store.lost = True
+    replicas.fail(1)
+    await replicas.clock.advance(3)
+    replicas.store.lost = False
+    await replicas.clock.advance(2)
+    assert replicas.asked() == [False] * 3
+
+
+async def test_a_store_that_forgot_everything_leaves_deployments_to_be_asked(replicas: Replicas) -> None:
+    replicas.fail(1)
+    await replicas.clock.advance(2)
+    replicas.store.records.clear()
+    await replicas.clock.advance(2)
+    assert replicas.asked() == [True] * 3
+
+
+async def test_a_record_of_another_version_is_passed_over(replicas: Replicas) -> None:
+    replicas.store.records["breaker:a/m"] = (b'{"new": 1}', replicas.clock.time() + 60)
+    replicas.store.records["breaker:b/m"] = (b"\xff", replicas.clock.time() + 60)
+    await replicas.clock.advance(2)
+    assert replicas.asked() == [True] * 3
+
+
+async def test_where_nothing_changes_nothing_is_written(replicas: Replicas) -> None:
+    replicas.fail(1)
+    await replicas.clock.advance(20)
+    assert replicas.store.writes == ["breaker:a/m"]
