@@ -40,7 +40,7 @@ def verdict(shown: Sequence[Showed], left_alone: Sequence[LeftAlone] = ()) -> To
         failure.reason,
         _message(shown, chosen, left_alone),
         {**failure.metadata, "deployment": chosen.candidate.name},
-        failure.retry_after,
+        _retry_after(shown, failure, left_alone),
         failure.violations,
     )
 
@@ -60,13 +60,17 @@ def broken_off(showed: Showed, shown: Sequence[Showed]) -> TollwayError:
 def _nobody(left_alone: Sequence[LeftAlone]) -> TollwayError:
     reasons = "; ".join(f"{each.candidate.name} {each.reason}" for each in left_alone)
     soonest = min((each.wait for each in left_alone), default=None)
-    message = f"No deployment of {len(left_alone)} can be asked now. {reasons}"
-    if len(left_alone) == 1:
-        return TollwayError(
-            Reason.SERVICE_UNAVAILABLE, f"No deployment can be asked now. {reasons}",
-            {"deployment": left_alone[0].candidate.name}, soonest,
-        )  # fmt: skip
-    return TollwayError(Reason.SERVICE_UNAVAILABLE, message, {}, soonest)
+    alone = {"deployment": left_alone[0].candidate.name} if len(left_alone) == 1 else {}
+    return TollwayError(Reason.SERVICE_UNAVAILABLE, f"No deployment can be asked now. {reasons}", alone, soonest)
+
+
+def _retry_after(shown: Sequence[Showed], failure: TollwayError, left_alone: Sequence[LeftAlone]) -> float | None:
+    """What the provider said; else, where everybody who was asked is left alone now, when the first comes back."""
+    if failure.retry_after is not None or not failure.row.repeatable:
+        return failure.retry_after
+    if {each.candidate.name for each in shown} <= {each.candidate.name for each in left_alone}:
+        return min(each.wait for each in left_alone)
+    return None
 
 
 def _soonest(shown: Sequence[Showed]) -> Showed | None:
