@@ -28,6 +28,7 @@ from tollway.chat.v1.chat_pb2 import (
     SamplingOptions,
     Usage,
 )
+from tollway.ledger.v1.ledger_pb2 import PROVENANCE_PROVIDER_REPORTED, Attempt
 from tollway.router.v1.router_pb2 import CONTINUATION_PREFILL, CONTINUATION_SPLICE, Continuation
 
 _NOT_PLAIN = ("audio", "function", "grammar", "guided", "reason", "schema", "think", "tool")
@@ -46,29 +47,29 @@ class Way:
 class Broken:
     """An answer that broke off: what has been delivered of it, what ended it last, and how it was gone on with so far.
 
-    `calls` are those made to go on with it, `ways` how those of them went on that brought some of it, and `usages` what
-    the attempts took that brought what is delivered.
+    `calls` are those made to go on with it, `ways` how those of them went on that brought some of it, and `rows` the
+    ledger's of the attempts that brought what is delivered.
     """
 
     said: Said
     showed: Showed
     calls: int = 0
     ways: list[Continuation.ValueType] = field(default_factory=list)
-    usages: list[Usage] = field(default_factory=list)
+    rows: list[Attempt] = field(default_factory=list)
 
-    def add(self, how: Continuation.ValueType | None, usage: Usage) -> None:
-        """An attempt brought some of it, which took that much. `how`: how it went on, None where it was the first."""
+    def add(self, how: Continuation.ValueType | None, row: Attempt) -> None:
+        """An attempt brought some of it. `how`: how it went on, None where it was the first."""
         if how is not None:
             self.ways.append(how)
-        self.usages = self._usages(how, usage)
+        self.rows = self._with(how, row)
 
-    def usage_with(self, how: Continuation.ValueType | None, usage: Usage) -> Usage:
+    def usage_with(self, how: Continuation.ValueType | None, row: Attempt) -> Usage:
         """What the whole answer took, now that an attempt has brought the rest of it."""
-        return as_one(self._usages(how, usage))
+        return as_one(self._with(how, row))
 
-    def _usages(self, how: Continuation.ValueType | None, usage: Usage) -> list[Usage]:
+    def _with(self, how: Continuation.ValueType | None, row: Attempt) -> list[Attempt]:
         # An answer that was joined by splicing has said everything itself.
-        return [*self.usages, usage] if how == CONTINUATION_PREFILL else [usage]
+        return [*self.rows, row] if how == CONTINUATION_PREFILL else [row]
 
 
 def way_on(
@@ -145,18 +146,32 @@ def _take_off(sampling: SamplingOptions, said: int) -> None:
         sampling.max_tokens = max(sampling.max_tokens - said, 1)
 
 
-def as_one(usages: Sequence[Usage]) -> Usage:
+def as_one(rows: Sequence[Attempt]) -> Usage:
     """What one answer would have taken that was said by several attempts, each going on where the last broke off.
 
-    The question counts once, as the first was asked it; what was said counts in all of them.
+    What was said counts in all of them, and the question once: as the first attempt's provider counted it, or, since
+    one that breaks off seldom gets to that, as the last one's did, less what it was told had been said.
     """
+    first, last = rows[0], rows[-1]
     whole = Usage()
-    whole.CopyFrom(usages[0])
-    for usage in usages[1:]:
-        whole.output_tokens += usage.output_tokens
-        whole.reasoning_tokens += usage.reasoning_tokens
-        whole.output_audio_tokens += usage.output_audio_tokens
-        whole.output_image_tokens += usage.output_image_tokens
-        whole.accepted_prediction_tokens += usage.accepted_prediction_tokens
-        whole.rejected_prediction_tokens += usage.rejected_prediction_tokens
+    whole.CopyFrom(last.usage)
+    for name in _OF_THE_ANSWER:
+        setattr(whole, name, sum(getattr(row.usage, name) for row in rows))
+    if first.provenance == PROVENANCE_PROVIDER_REPORTED or last.provenance != PROVENANCE_PROVIDER_REPORTED:
+        for name in _OF_THE_QUESTION:
+            setattr(whole, name, getattr(first.usage, name))
+    else:
+        said = sum(row.usage.output_tokens for row in rows[:-1])
+        whole.input_tokens = max(last.usage.input_tokens - said, 0)
+        whole.cached_input_tokens = min(last.usage.cached_input_tokens, whole.input_tokens)
     return whole
+
+
+_OF_THE_QUESTION = (
+    "input_tokens", "cached_input_tokens", "cache_write_tokens", "cache_write_1h_tokens", "input_audio_tokens",
+    "input_image_tokens",
+)  # fmt: skip
+_OF_THE_ANSWER = (
+    "output_tokens", "reasoning_tokens", "output_audio_tokens", "output_image_tokens", "accepted_prediction_tokens",
+    "rejected_prediction_tokens",
+)  # fmt: skip

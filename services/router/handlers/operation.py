@@ -176,7 +176,7 @@ class Operation:
         if self._broken is None:
             self._broken = Broken(said, showed)
         self._broken.said, self._broken.showed = said, showed
-        self._broken.add(attempt.turn.how, attempt.row.usage)
+        self._broken.add(attempt.turn.how, attempt.row)
 
     def _go_on(self, broken: Broken, failure: TollwayError, left: float | None) -> None:
         if left is not None and left <= 0:
@@ -257,18 +257,13 @@ class Operation:
     def ending(self) -> ChatChunk:
         """The last chunk of a streamed answer that ended well."""
         ending = self._answer().ending()
-        if ending.HasField("usage"):
-            ending.usage.CopyFrom(self._usage())
+        if self._broken is not None and ending.HasField("usage"):
+            ending.usage.CopyFrom(self._broken.usage_with(self.attempt.turn.how, self.attempt.row))
         return ending
 
     def _answer(self) -> Answer:
         assert self.attempt.answer is not None
         return self.attempt.answer
-
-    def _usage(self) -> Usage:
-        """What the answer took, as if one attempt had given all of it."""
-        row = self.attempt.row
-        return row.usage if self._broken is None else self._broken.usage_with(self.attempt.turn.how, row.usage)
 
     def opening_receipt(self) -> Receipt:
         """For the first message of a stream: all but the cost. The first content goes out with it."""
@@ -336,7 +331,7 @@ class Operation:
             **attempt.said(),
         }
         if attempt.row.HasField("usage"):
-            attributes.update(genai.usage_attributes(self._usage()))
+            attributes.update(genai.usage_attributes(self._usage(attempt)))
         if receipt.continuations:
             attributes["tollway.continued"] = tuple(CONTINUATIONS[how] for how in receipt.continuations)
         if receipt.hedged:
@@ -344,6 +339,12 @@ class Operation:
         if receipt.HasField("cost_nanos"):
             attributes["tollway.cost_nanos"] = receipt.cost_nanos
         return attributes
+
+    def _usage(self, attempt: AttemptRun) -> Usage:
+        """What the answer took, as if one attempt had given all of it."""
+        if self._broken is None:
+            return attempt.row.usage
+        return self._broken.usage_with(attempt.turn.how, attempt.row)
 
     def _count_tokens(self, row: Attempt) -> None:
         if not row.HasField("usage"):

@@ -25,6 +25,7 @@ from tollway.chat.v1.chat_pb2 import (
     ToolDefinition,
     Usage,
 )
+from tollway.ledger.v1.ledger_pb2 import Attempt, Provenance
 from tollway.router.v1.router_pb2 import CONTINUATION_PREFILL as PREFILL
 from tollway.router.v1.router_pb2 import CONTINUATION_SPLICE as SPLICE
 
@@ -189,21 +190,30 @@ def test_so_much_less_is_left_to_be_said() -> None:
 # -- what it took ------------------------------------------------------------------------------------------------------
 
 
-FIRST = Usage(input_tokens=10, cached_input_tokens=4, output_tokens=5)
-SECOND = Usage(input_tokens=15, output_tokens=7, reasoning_tokens=1)
+REPORTED, COUNTED = Provenance.PROVENANCE_PROVIDER_REPORTED, Provenance.PROVENANCE_STREAM_COUNTED
+FIRST = Attempt(usage=Usage(input_tokens=10, cached_input_tokens=4, output_tokens=5), provenance=REPORTED)
+ESTIMATED = Attempt(usage=Usage(input_tokens=7, output_tokens=5), provenance=COUNTED)
+LAST = Attempt(
+    usage=Usage(input_tokens=17, cached_input_tokens=16, output_tokens=7, reasoning_tokens=1), provenance=REPORTED
+)
 
 
 def test_the_question_counts_once_and_what_was_said_counts_in_all() -> None:
-    assert as_one([FIRST, SECOND]) == Usage(
-        input_tokens=10, cached_input_tokens=4, output_tokens=12, reasoning_tokens=1
+    assert as_one([FIRST, LAST]) == Usage(input_tokens=10, cached_input_tokens=4, output_tokens=12, reasoning_tokens=1)
+
+
+def test_a_question_that_only_the_last_provider_counted_is_what_it_counted_less_what_had_been_said() -> None:
+    assert as_one([ESTIMATED, LAST]) == Usage(
+        input_tokens=12, cached_input_tokens=12, output_tokens=12, reasoning_tokens=1
     )
+    assert as_one([ESTIMATED, ESTIMATED]) == Usage(input_tokens=7, output_tokens=10)
 
 
 def test_an_answer_that_said_everything_again_took_what_it_took() -> None:
     candidate = plan(unable("a")).candidates[0]
     broken = Broken(said(), Showed(candidate, CUT))
     broken.add(None, FIRST)
-    assert broken.usage_with(SPLICE, SECOND) == SECOND
-    assert broken.usage_with(PREFILL, SECOND).output_tokens == 12
-    broken.add(PREFILL, SECOND)
-    assert (broken.ways, broken.usage_with(PREFILL, SECOND).output_tokens) == ([PREFILL], 19)
+    assert broken.usage_with(SPLICE, LAST) == LAST.usage
+    assert broken.usage_with(PREFILL, LAST).output_tokens == 12
+    broken.add(PREFILL, LAST)
+    assert (broken.ways, broken.usage_with(PREFILL, LAST).output_tokens) == ([PREFILL], 19)
