@@ -183,7 +183,7 @@ def _deployment(settings: RouterSettings, deployment: DeploymentSettings) -> Dep
         timeouts=_call_timeouts(deployment.timeouts),
         total=deployment.timeouts.total,
         drain=provider.drain,
-        prefill=deployment.prefill,
+        can=deployment.can,
         breaker=_breaker(deployment.breaker),
     )
 

@@ -19,7 +19,7 @@ class DeploymentSettings:
     context: int | None
     retries: int
     timeouts: Timeouts
-    prefill: bool
+    can: frozenset[str] | None
     breaker: Breaker
 
 
@@ -75,7 +75,7 @@ def _model(config: Config, name: str, model: Model) -> ModelSettings:
             context=deployment.context,
             retries=inherit.retries(config.defaults, model, deployment),
             timeouts=inherit.timeouts(config.defaults, model, deployment),
-            prefill="prefill" in (deployment.can or ()),
+            can=None if deployment.can is None else frozenset(deployment.can),
             breaker=inherit.breaker(config.defaults, model, deployment),
         )
         for deployment in model.deployments

@@ -93,7 +93,7 @@ def way_on(
         again = midway is Midway.CONTINUE and tried.index not in tried.resumed
         same = [tried.index] if again and not wait(plan.candidates[tried.index]) else []
         for index in (*same, *others):
-            if plan.candidates[index].deployment.prefill:
+            if "prefill" in (plan.candidates[index].deployment.can or ()):
                 return Way(index, CONTINUATION_PREFILL)
     return Way(others[0], CONTINUATION_SPLICE) if others else None
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from mesh.config.values import format_duration
 from services.router.domain.breaker import ORDINARY, Breaker, BreakerPolicy
-from services.router.domain.pace import Pace
+from services.router.domain.waits import Waits
 
 _MOST = 4096
 """Deployments remembered. Pass-through names are as many as clients make up."""
@@ -41,7 +41,7 @@ class Standing:
     breaker: Breaker = field(default_factory=Breaker)
     credential: Breaker = field(default_factory=Breaker)
     """Of what its provider is called with, shared by all deployments of the provider."""
-    paces: tuple[Pace, Pace] = field(default_factory=lambda: (Pace(), Pace()))
+    waits: tuple[Waits, Waits] = field(default_factory=lambda: (Waits(), Waits()))
     """How long whole answers, and the first content of streamed ones, have been waited for."""
 
     def closed_to(self, now: float) -> Shut | None:

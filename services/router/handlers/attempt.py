@@ -61,7 +61,7 @@ class Turn:
     """An attempt to make: whose turn it is, what is asked, and what the answer is taken up by.
 
     `index` is the candidate's place in the plan, `passed` what its breakers let the call through with. `answer` is None
-    where a whole one is asked for. `how` says how a broken answer is gone on with, None where none is. `paced`: how
+    where a whole one is asked for. `how` says how a broken answer is gone on with, None where none is. `timed`: how
     long it takes is of interest.
     """
 
@@ -73,7 +73,7 @@ class Turn:
     answer: Answer | None
     kind: AttemptKind.ValueType = ATTEMPT_KIND_UNSPECIFIED
     how: Continuation.ValueType | None = None
-    paced: bool = False
+    timed: bool = False
 
 
 class AttemptRun:
@@ -250,9 +250,9 @@ class AttemptRun:
         settlement.settle(row, ending, counted, price, heard=self._heard)
         settlement.set_time(row.end_time, clock.time())
         row.response_time_ms = round((now - self._began) * 1000)
-        if self.turn.paced and (self._content_at is not None or self.lost):
+        if self.turn.timed and (self._content_at is not None or self.lost):
             # One that lost was at least as slow as this: left out, only the fast ones would be known.
-            self._standing.paces[row.streamed].note(now, (self._content_at or now) - self._began)
+            self._standing.waits[row.streamed].note(now, (self._content_at or now) - self._began)
         if self._content_at is not None:
             row.time_to_first_token_ms = round((self._content_at - self._began) * 1000)
         if finishes := self._finishes():

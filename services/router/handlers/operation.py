@@ -99,9 +99,9 @@ class Operation:
 
     def _turn(self, passed: Pass) -> Turn:
         index, candidate, number = self._tried.index, self._candidate, self._attempts + 1
-        chat, paced = self._question.chat, self._plan.route.hedge is not None
+        chat, timed = self._question.chat, self._plan.route.hedge is not None
         if self._broken is None or self._way is None:
-            return Turn(index, candidate, number, passed, chat, self._new_answer(), paced=paced)
+            return Turn(index, candidate, number, passed, chat, self._new_answer(), timed=timed)
         how, said = self._way.how, self._broken.said
         answer: Answer
         if how == CONTINUATION_PREFILL:
@@ -201,7 +201,7 @@ class Operation:
         return patience(
             hedge,
             (
-                standing(candidate.name).paces[self._streamed].p95(now)
+                standing(candidate.name).waits[self._streamed].p95(now)
                 for candidate in self._plan.candidates
                 if candidate.stands_for == self._candidate.stands_for
             ),
@@ -229,7 +229,7 @@ class Operation:
             return None
         number = self._attempts + 1
         turn = Turn(
-            index, candidate, number, passed, self._question.chat, self._new_answer(), ATTEMPT_KIND_HEDGE, paced=True
+            index, candidate, number, passed, self._question.chat, self._new_answer(), ATTEMPT_KIND_HEDGE, timed=True
         )
         try:
             self._hedge = self._open(turn)

@@ -56,7 +56,7 @@ def test_how_far_a_question_is_followed_is_said_by_the_nearest_section() -> None
         },
     )
     gpt, other = read.models
-    assert [deployment.prefill for deployment in (*gpt.deployments, *other.deployments)] == [True, False, False]
+    assert [deployment.can for deployment in (*gpt.deployments, *other.deployments)] == [{"prefill"}, {"tools"}, None]
     assert (gpt.assured, gpt.continuations) == (True, 1)
     assert gpt.hedge is not None
     assert gpt.hedge.after == 0.8

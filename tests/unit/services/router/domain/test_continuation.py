@@ -46,7 +46,7 @@ def plan(*deployments: Deployment) -> Plan:
 
 
 def able(name: str) -> Deployment:
-    return Deployment(name, "m", prefill=True)
+    return Deployment(name, "m", can=frozenset({"prefill"}))
 
 
 def unable(name: str) -> Deployment:

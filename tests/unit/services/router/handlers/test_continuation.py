@@ -48,7 +48,7 @@ CONTINUATION = AttemptKind.ATTEMPT_KIND_CONTINUATION
 
 
 def able(provider: str) -> Deployment:
-    return Deployment(provider, "m", prefill=True)
+    return Deployment(provider, "m", can=frozenset({"prefill"}))
 
 
 def said_before(bench: Bench, call: int) -> str:

@@ -168,7 +168,7 @@ async def test_one_that_fails_before_it_is_slow_is_followed_as_ever(bench: Bench
 
 
 async def test_an_answer_that_breaks_off_after_it_won_is_gone_on_with(bench: Bench) -> None:
-    able = Deployment("b", "m", prefill=True)
+    able = Deployment("b", "m", can=frozenset({"prefill"}))
     bench.deploy(
         Deployment("a", "m"), able, hedge=SOON,
         a=[Hang()], b=[[text("Hel"), error(Reason.UPSTREAM_CUT)], [text("lo"), finish()]],
@@ -256,7 +256,7 @@ async def test_one_that_lost_was_at_least_so_slow(bench: Bench, stream: bool) ->
     bench.deploy(hedge=Hedge(2.0, 1.0), a=[Hang()], b=[streamed()])
     for _ in range(25):
         await bench.seconds(bench.ask(stream))
-    assert bench.fleet.standing("a/m").paces[stream].p95(bench.clock.monotonic()) == pytest.approx(2.0, abs=0.25)
+    assert bench.fleet.standing("a/m").waits[stream].p95(bench.clock.monotonic()) == pytest.approx(2.0, abs=0.25)
 
 
 @both

@@ -106,8 +106,8 @@ def deploy(bench: Bench, first: str, second: str = "sim", total: float = 600.0, 
     bench.providers = sims  # type: ignore[assignment]  # the desk knows either by what it can do
     timeouts = limits(**seconds)
     routes = (
-        Deployment("a", first, timeouts=timeouts, total=total, prefill=True),
-        Deployment("b", second, timeouts=limits(), prefill=True),
+        Deployment("a", first, timeouts=timeouts, total=total, can=frozenset({"prefill"})),
+        Deployment("b", second, timeouts=limits(), can=frozenset({"prefill"})),
     )
     bench.routes = Routes([Route("gpt", routes)])
     return sims

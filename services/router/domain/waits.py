@@ -10,7 +10,7 @@ _LEAST = 20
 _RENEWED_EVERY = 8
 
 
-class Pace:
+class Waits:
     """The last waits of some deployment, within a quarter of an hour; all times are in seconds."""
 
     __slots__ = ("_p95", "_since", "_waits")
