@@ -123,7 +123,7 @@ async def start(
     watch = None
     if shared is not None:
         watch = BreakerWatch(Sharing(fleet, uuid7(clock.time())), shared, clock)
-        watch.start()
+        await watch.start()
     servicer = RouterServicer(_mediator(desk, loaded), clock)
     hops = MappingProxyType(
         {"tollway.providers.v1.ProviderService": providers, "tollway.ledger.v1.LedgerService": ledger}

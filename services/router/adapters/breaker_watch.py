@@ -21,9 +21,12 @@ class BreakerWatch:
 
     def __init__(self, sharing: Sharing, store: StateStore, clock: Clock) -> None:
         self._sharing, self._store, self._clock = sharing, store, clock
+        self._lost = False
         self._task: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
+    async def start(self) -> None:
+        """Looks once, and from then on in the background."""
+        await self._look()
         self._task = background.start("Sharing breakers", self._share())
 
     async def close(self) -> None:
@@ -31,20 +34,22 @@ class BreakerWatch:
             await background.end(self._task)
 
     async def _share(self) -> None:
-        lost = False
         while True:
-            try:
-                await self._round()
-            except TollwayError as error:
-                self._sharing.lose()
-                if not lost:
-                    log.warning("Breakers are not shared with other routers until the state store is back: %s", error)
-                lost = True
-            else:
-                if lost:
-                    log.info("Breakers are shared with other routers again.")
-                lost = False
             await self._clock.sleep(_EVERY)
+            await self._look()
+
+    async def _look(self) -> None:
+        try:
+            await self._round()
+        except TollwayError as error:
+            self._sharing.lose()
+            if not self._lost:
+                log.warning("Breakers are not shared with other routers until the state store is back: %s", error)
+            self._lost = True
+            return
+        if self._lost:
+            log.info("Breakers are shared with other routers again.")
+        self._lost = False
 
     async def _round(self) -> None:
         records = await self._store.scan(PREFIX)

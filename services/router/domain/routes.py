@@ -23,8 +23,8 @@ class Deployment:
     """A provider's model that can answer; times are in seconds.
 
     An empty `model` stands for what the client asked for. `context` is its window in tokens, None where not known;
-    `total` what a call to it may take; `drain` how long an abandoned answer is read on for. `can` is what it can do, None
-    everything but prefill, which is going on from a last message of the assistant's.
+    `total` what a call to it may take; `drain` how long an abandoned answer is read on for. `can` is what it can do,
+    None everything but prefill, which is going on from a last message of the assistant's.
     """
 
     provider: str

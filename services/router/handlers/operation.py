@@ -53,6 +53,7 @@ class Operation:
         self._broken: Broken | None = None
         self._way: Way | None = None
         self._hedge: AttemptRun | None = None
+        self._hedged = False
         self._ended = False
         self._span = desk.tracer.start(f"chat {question.chat.model}", Kind.CLIENT, question.parent)
         if self._span.recording:
@@ -316,12 +317,14 @@ class Operation:
         return TollwayError(failure.reason, failure.message, about, failure.retry_after, failure.violations)
 
     def _receipt(self) -> Receipt:
+        # Whatever goes on with its answer later: it was the second attempt that answered.
+        self._hedged = self._hedged or (self._hedge is not None and self.attempt is self._hedge)
         return Receipt(
             request_id=self._question.request_id,
             trace_id=self._span.context.trace_id,
             deployment=self._candidate.name,
             attempts=self._attempts,
-            hedged=self._hedge is not None and self.attempt is self._hedge,
+            hedged=self._hedged,
         )
 
     def _answered(self, attempt: AttemptRun, receipt: Receipt) -> dict[str, AttributeValue]:

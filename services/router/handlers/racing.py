@@ -85,12 +85,13 @@ async def _race(
 
 async def _is_slow(operation: Operation, after: float, running: dict[asyncio.Task[T], AttemptRun]) -> bool:
     """Whether there is no content after so many seconds."""
+    (first,) = running
     try:
         async with operation.clock.timeout(after):
             await asyncio.wait(running)
     except TimeoutError:
         answer = operation.attempt.answer
-        return answer is None or not answer.begun
+        return not first.done() and (answer is None or not answer.begun)
     return False
 
 

@@ -2,81 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 
 from mesh.clock import VirtualClock
-from mesh.errors import Reason, TollwayError
-from mesh.state.store import Decision, Draw, Slot
 from services.router.adapters.breaker_watch import BreakerWatch
 from services.router.domain.breaker import BreakerPolicy
 from services.router.domain.breaker_sharing import Sharing
 from services.router.domain.fleet import UNHINDERED, Fleet
+from tests.unit.services.router.shared_records import MemoryRecords
 
 POLICY = BreakerPolicy()
-
-
-class MemoryStore:
-    """Implements as much of `StateStore` as breakers need."""
-
-    def __init__(self, clock: VirtualClock) -> None:
-        self._clock = clock
-        self.lost = False
-        self.records: dict[str, tuple[bytes, float]] = {}
-        self.writes: list[str] = []
-
-    async def _answer(self) -> None:
-        await asyncio.sleep(0)
-        if self.lost:
-            raise TollwayError(Reason.SERVICE_UNAVAILABLE, "the store is gone")
-        now = self._clock.time()
-        self.records = {key: record for key, record in self.records.items() if record[1] > now}
-
-    async def put(self, key: str, value: bytes, ttl: float) -> None:
-        await self._answer()
-        self.writes.append(key)
-        self.records[key] = (value, self._clock.time() + ttl)
-
-    async def add(self, key: str, value: bytes, ttl: float) -> bool:
-        await self._answer()
-        if key in self.records:
-            return False
-        self.records[key] = (value, self._clock.time() + ttl)
-        return True
-
-    async def delete(self, key: str) -> None:
-        await self._answer()
-        self.records.pop(key, None)
-
-    async def scan(self, prefix: str) -> Mapping[str, bytes]:
-        await self._answer()
-        return {key: value for key, (value, _) in self.records.items() if key.startswith(prefix)}
-
-    async def get(self, key: str) -> bytes | None:
-        raise NotImplementedError
-
-    async def swap(self, key: str, old: bytes, new: bytes, ttl: float) -> bool:
-        raise NotImplementedError
-
-    async def admit(self, draws: Sequence[Draw], slots: Sequence[Slot], holder: str) -> Decision:
-        raise NotImplementedError
-
-    async def adjust(self, draws: Sequence[Draw]) -> None:
-        raise NotImplementedError
-
-    async def release(self, slots: Sequence[Slot], holder: str) -> None:
-        raise NotImplementedError
-
-    async def append(self, key: str, pieces: Sequence[bytes], ttl: float) -> None:
-        raise NotImplementedError
-
-    async def pieces(self, key: str, start: int) -> Sequence[bytes]:
-        raise NotImplementedError
-
-    async def close(self) -> None: ...
 
 
 class Replicas:
@@ -84,7 +22,7 @@ class Replicas:
 
     def __init__(self) -> None:
         self.clock = VirtualClock()
-        self.store = MemoryStore(self.clock)
+        self.store = MemoryRecords(self.clock)
         self.fleets = [Fleet() for _ in range(3)]
         self.watches = [
             BreakerWatch(Sharing(fleet, f"r{number}"), self.store, self.clock)
@@ -116,7 +54,7 @@ class Replicas:
 async def running() -> AsyncIterator[Replicas]:
     replicas = Replicas()
     for watch in replicas.watches:
-        watch.start()
+        await watch.start()
     await replicas.clock.advance(0.5)
     try:
         yield replicas

@@ -177,6 +177,8 @@ async def test_an_answer_that_breaks_off_after_it_won_is_gone_on_with(bench: Ben
     await bench.seconds(reader.task)
     assert reader.text == "Hello"
     assert bench.providers.asked() == ["a/m", "b/m", "b/m"]
+    assert reader.messages[0].receipt.hedged
+    assert reader.messages[-1].receipt.hedged
 
 
 # -- whom and when -----------------------------------------------------------------------------------------------------
