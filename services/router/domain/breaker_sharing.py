@@ -126,7 +126,9 @@ class Sharing:
                 return [Withdraw(PREFIX + name)]
             self._adopt(name, breaker, opening, now, time)
         elif known is None or known.opening != breaker.opening:
-            if known is None and opening is not None and opening.until - time >= breaker.until - now:
+            # It was opened here; somebody else may have opened it too, and for longer.
+            news = opening is not None and (known is None or known.id != opening.id)
+            if opening is not None and news and opening.until - time >= breaker.until - now:
                 self._adopt(name, breaker, opening, now, time)
             else:
                 return [self._publish(name, breaker, breaker.until - now, time)]

@@ -230,7 +230,7 @@ class AttemptRun:
         shut = self._standing.closed_to(self._desk.clock.monotonic())
         if shut is not None:
             log.warning("%s %s", name, shut.reason)
-        else:
+        elif state == "closed":
             log.info("%s answers again", name)
         labels = {"tollway.provider": self.candidate.deployment.provider, "tollway.breaker": state}
         self._desk.metrics.count("tollway.breaker.changes", 1, labels)

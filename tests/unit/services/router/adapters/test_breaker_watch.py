@@ -130,6 +130,17 @@ async def test_a_longer_hold_reaches_everybody_and_a_shorter_one_shortens_nothin
     assert waits == [pytest.approx(96, abs=1)] * 3
 
 
+async def test_one_that_opens_it_anew_does_not_shorten_what_another_said_meanwhile(replicas: Replicas) -> None:
+    replicas.fail(0)
+    await replicas.clock.advance(2)
+    replicas.fail(0, times=1, retry_after=50.0)
+    replicas.fail(1, times=1, retry_after=100.0)
+    replicas.fail(2, times=1, retry_after=70.0)
+    await replicas.clock.advance(2)
+    waits = [fleet.standing("a/m").breaker.wait(replicas.now()) for fleet in replicas.fleets]
+    assert waits == [pytest.approx(98, abs=1)] * 3
+
+
 async def test_two_that_find_out_in_the_same_moment_agree(replicas: Replicas) -> None:
     replicas.fail(0)
     replicas.fail(1)
