@@ -148,6 +148,15 @@ async def test_whoever_cannot_go_on_says_it_all_again_and_the_client_sees_it_onc
     assert bench.providers.asked() == ["a/m", "b/m"]
 
 
+@pytest.mark.parametrize("failure", [*BROKEN, SILENT], ids=lambda failure: failure.reason)
+async def test_a_fallback_is_asked_midway_too(bench: Bench, failure: Item) -> None:
+    bench.deploy(Deployment("a", "m"), fallback=Deployment("b", "m"), a=[[text("Hel"), failure]], b=[streamed("Hello")])
+    reader = bench.stream()
+    await reader.task
+    assert (reader.text, reader.finishes) == ("Hello", [STOP])
+    assert bench.providers.asked() == ["a/m", "b/m"]
+
+
 async def test_the_rest_flows_as_it_comes(bench: Bench) -> None:
     bench.deploy(a=[[text("Hel"), CUT]], b=[[text("Hell"), Pause(1), text("o"), Pause(1), finish()]])
     reader = bench.stream()
