@@ -14,7 +14,7 @@ from gateway_http.openai_request import decode_chat_call
 from gateway_http.openai_response import encode_completion, encode_json
 from gateway_http.openai_stream import ChunkEncoder
 from gateway_http.receipt import receipt_headers, receipt_json
-from gateway_http.request_headers import Metadata, call_metadata, session, tags, timeout, wants_explanation
+from gateway_http.request_headers import Metadata, assured, call_metadata, session, tags, timeout, wants_explanation
 from mesh.channels import next_is_here
 from mesh.clock import Clock
 from mesh.errors import Reason, TollwayError
@@ -39,6 +39,7 @@ class ChatCompletions:
         headers = exchange.request.headers
         metadata, seconds = call_metadata(headers, exchange.span.context), timeout(headers)
         labels, kept_to, explain = tags(headers), session(headers), wants_explanation(headers)
+        held_back = assured(headers)
         body = await self._bodies.read(exchange.request)
         request, include_usage = decode_chat_call(read_object(body), self._max_messages)
         request.request_id = exchange.request_id
@@ -47,6 +48,8 @@ class ChatCompletions:
             request.preferences.session = kept_to
         if explain:
             return await self._explain(request, metadata, seconds)
+        if held_back is not None:
+            request.preferences.assured = held_back
         if isinstance(request, CreateChatCompletionRequest):
             return await self._answer_whole(exchange, request, metadata, seconds)
         encoder = ChunkEncoder(

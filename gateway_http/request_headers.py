@@ -105,5 +105,18 @@ def timeout(headers: Headers) -> float | None:
     return seconds
 
 
+def assured(headers: Headers) -> bool | None:
+    """Whether the caller wants a streamed answer held back until it is whole, from `x-tollway-assured`.
+
+    None: as configured. Raises INVALID_REQUEST.
+    """
+    given = headers.get("x-tollway-assured")
+    if given is None:
+        return None
+    if given not in _YES_OR_NO:
+        raise invalid("x-tollway-assured", "must be 1 or 0")
+    return _YES_OR_NO[given]
+
+
 def _travels(text: str) -> bool:
     return text.isascii() and text.isprintable()

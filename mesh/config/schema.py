@@ -15,6 +15,7 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    PlainSerializer,
     SecretStr,
     Tag,
     model_validator,
@@ -29,9 +30,12 @@ from mesh.config.values import (
     LedgerUrl,
     NanoUsd,
     PositiveDuration,
+    Share,
     Size,
     TimeOfDay,
     Zone,
+    format_duration,
+    parse_duration,
 )
 
 
@@ -107,6 +111,40 @@ class Timeouts(Section):
     total: PositiveDuration = 600.0
 
 
+class Breaker(Section):
+    """When a deployment is left alone, and for how long."""
+
+    failures: int = Field(5, ge=1)
+    rate: Share = 0.1
+    calls: int = Field(20, ge=1)
+    window: PositiveDuration = 60.0
+    open_for: PositiveDuration = 30.0
+    probes: int = Field(1, ge=1)
+
+
+def _parse_after(value: Any) -> Any:
+    if value == "p95":
+        return value
+    try:
+        seconds = parse_duration(value)
+    except ValueError:
+        raise ValueError("must be p95, or a duration such as 800ms") from None
+    if not seconds:
+        raise ValueError("must be p95, or a duration of more than nothing")
+    return seconds
+
+
+class Hedge(Section):
+    """A second attempt beside a first one that is slow."""
+
+    after: Annotated[
+        Literal["p95"] | float,
+        BeforeValidator(_parse_after),
+        PlainSerializer(lambda after: after if after == "p95" else format_duration(after)),
+    ] = "p95"
+    budget: Share = Field(0.05, description="Extra calls, as a share of all questions.")
+
+
 Capability = Literal["tools", "vision", "prefill", "json_schema", "audio", "files", "reasoning"]
 
 
@@ -120,6 +158,7 @@ class Deployment(Section):
     context: int | None = Field(None, ge=1, description="Tokens. Absent: not known.")
     retries: int | None = Field(None, ge=0)
     timeouts: Timeouts | None = None
+    breaker: Breaker | None = None
 
 
 def _check_not_empty(entries: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -141,6 +180,10 @@ class Model(Section):
     description: str = ""
     retries: int | None = Field(None, ge=0)
     timeouts: Timeouts | None = None
+    breaker: Breaker | None = None
+    continuations: int | None = Field(None, ge=0)
+    assured: bool = Field(False, description="Whether answers are held back until they are whole.")
+    hedge: Hedge | None = None
 
     @model_validator(mode="after")
     def _check_bound(self) -> Model:
@@ -155,6 +198,9 @@ class Defaults(Section):
     retries: int = Field(3, ge=0)
     retry_after_wait: Duration = 5.0
     timeouts: Timeouts = Timeouts()
+    breaker: Breaker = Breaker()
+    continuations: int = Field(2, ge=0, description="Further calls that go on with an answer which broke off.")
+    hedge: Hedge | None = Field(None, description="Absent: no second attempts.")
 
 
 class PriceEntry(Section):

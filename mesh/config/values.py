@@ -36,6 +36,16 @@ def parse_size(text: object) -> int:
     return int(match[1]) * _BYTES[match[2] or "B"]
 
 
+def parse_share(text: object) -> float:
+    """A share such as `5%` or `0.05` as a number from 0 to 1. Raises ValueError for anything else."""
+    written = str(text).strip() if isinstance(text, (str, int, float)) and not isinstance(text, bool) else ""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(\s*%)?", written)
+    share = float(match[1]) / (100 if match[2] else 1) if match else -1.0
+    if not 0 <= share <= 1:
+        raise ValueError("must be a share such as 5% or 0.05, at most 100%")
+    return share
+
+
 def _parse_money(text: object) -> int:
     # A bare number is still text on its way here (the loader keeps scalars as written), so no float is ever rounded.
     if isinstance(text, bool) or not isinstance(text, (str, int)):
@@ -110,6 +120,11 @@ def format_duration(seconds: float) -> str:
     return f"{seconds * 1000:.6f}".rstrip("0").rstrip(".") + "ms"
 
 
+def format_share(share: float) -> str:
+    """The share in per cent."""
+    return f"{share * 100:.6f}".rstrip("0").rstrip(".") + "%"
+
+
 def _check_address(text: str) -> str:
     parse_address(text)
     return text
@@ -136,6 +151,9 @@ Duration = Annotated[float, BeforeValidator(parse_duration), PlainSerializer(for
 
 PositiveDuration = Annotated[float, Field(gt=0), BeforeValidator(parse_duration), PlainSerializer(format_duration)]
 """Seconds, where none at all would make no sense."""
+
+Share = Annotated[float, BeforeValidator(parse_share), PlainSerializer(format_share)]
+"""A number from 0 to 1."""
 
 Size = Annotated[int, Field(gt=0), BeforeValidator(parse_size)]
 """Bytes."""

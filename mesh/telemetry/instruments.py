@@ -49,6 +49,12 @@ _ALL = (
     _seconds("gen_ai.server.time_to_first_token", _FIRST_TOKEN, "From a request to the first token of its answer."),
     _seconds("gen_ai.server.time_per_output_token", _PER_TOKEN, "Per token after the first."),
     Instrument("tollway.attempts", "counter", "{attempt}", "Calls that left for a provider, by outcome."),
+    Instrument(
+        "tollway.breaker.changes",
+        "counter",
+        "{change}",
+        "Deployments left alone from now on, or asked again.",
+    ),
     Instrument("tollway.cost.nanos", "counter", "{nano-USD}", "What settled attempts cost, in nano-USD."),
     Instrument("tollway.journal.pending", "gauge", "{attempt}", "Attempts that the ledger does not have yet."),
     Instrument("tollway.journal.dead_letters", "gauge", "{attempt}", "Attempts that the ledger refused."),

@@ -14,12 +14,15 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from mesh.clock import Clock
 from mesh.config import schema
-from mesh.config.schema import Timeouts
+from mesh.config.schema import Breaker, Timeouts
+from mesh.ids import uuid7
 from mesh.mediator import Mediator, messages_in, when
 from mesh.metrics import Metrics
+from mesh.state.store import StateStore
 from mesh.tracing import Tracer
 from services.router import handlers
 from services.router.adapters.adoption import Adoption
+from services.router.adapters.breaker_watch import BreakerWatch
 from services.router.adapters.journal_sqlite import SqliteJournal
 from services.router.adapters.ledger_grpc import GrpcLedger
 from services.router.adapters.price_watch import PriceWatch
@@ -28,7 +31,10 @@ from services.router.adapters.providers_grpc import GrpcProviderCalls
 from services.router.adapters.recording import Recorder
 from services.router.adapters.shipper import Shipper
 from services.router.domain import genai
+from services.router.domain.breaker import BreakerPolicy
+from services.router.domain.breaker_sharing import Sharing
 from services.router.domain.fleet import Fleet
+from services.router.domain.hedging import Hedge
 from services.router.domain.hours import EVERY_DAY, Hours
 from services.router.domain.principal import LOCAL
 from services.router.domain.routes import Deployment, Route, Routes
@@ -45,7 +51,7 @@ from services.router.handlers.list_deployments import ListDeployments, list_depl
 from services.router.handlers.list_models import ListModels, list_models
 from services.router.handlers.stream_chat_completion import StreamChatCompletion, stream_chat_completion
 from services.router.servicer import RouterServicer
-from services.router.settings import DeploymentSettings, RouterSettings
+from services.router.settings import DeploymentSettings, ModelSettings, RouterSettings
 from tollway.providers.v1.providers_pb2 import CallTimeouts
 from tollway.router.v1.router_pb2 import ExplainRouteRequest, ExplainRouteResponse, Model
 from tollway.router.v1.router_pb2_grpc import add_RouterServiceServicer_to_server
@@ -70,10 +76,12 @@ class RouterRuntime:
         journal: SqliteJournal,
         shipper: Shipper,
         adoption: Adoption,
+        watch: BreakerWatch | None = None,
     ) -> None:
         self.hops = hops
         self._servicer, self._drains, self._prices, self._probes = servicer, drains, prices, probes
         self._journal, self._shipper, self._adoption = journal, shipper, adoption
+        self._watch = watch
 
     @property
     def dead_letters(self) -> int:
@@ -86,6 +94,8 @@ class RouterRuntime:
     async def close(self) -> None:
         """Settles what is still read on, ships what is settled, and removes the journal if all of it is."""
         await self._drains.close()
+        if self._watch is not None:
+            await self._watch.close()
         await self._prices.close()
         await self._probes.close()
         await self._adoption.close()
@@ -101,8 +111,12 @@ async def start(
     clock: Clock,
     tracer: Tracer,
     metrics: Metrics,
+    shared: StateStore | None = None,
 ) -> RouterRuntime:
-    """A router that runs. Raises ValueError for routes that lead nowhere, OSError where there cannot be a journal."""
+    """A router that runs; `shared` is what it shares with other routers, None where there are none.
+
+    Raises ValueError for routes that lead nowhere, OSError where there cannot be a journal.
+    """
     routes = _routes(settings)
     loaded = Timestamp()
     set_time(loaded, clock.time())
@@ -118,11 +132,15 @@ async def start(
     schedule = Schedule(settings.retry_after_wait, random.random)
     selection = Selection(routes, _rules(settings), fleet, random.Random(), prices.find)
     desk = Desk(routes, schedule, calls, journal, prices, drains, fleet, clock, tracer, metrics, selection)
+    watch = None
+    if shared is not None:
+        watch = BreakerWatch(Sharing(fleet, uuid7(clock.time())), shared, clock)
+        await watch.start()
     servicer = RouterServicer(_mediator(desk, loaded), clock)
     hops = MappingProxyType(
         {"tollway.providers.v1.ProviderService": providers, "tollway.ledger.v1.LedgerService": ledger}
     )
-    return RouterRuntime(servicer, hops, drains, prices, probes, journal, shipper, adoption)
+    return RouterRuntime(servicer, hops, drains, prices, probes, journal, shipper, adoption, watch)
 
 
 async def offered(settings: RouterSettings, *, providers: grpc.aio.Channel, clock: Clock) -> list[Model]:
@@ -180,6 +198,9 @@ def _routes(settings: RouterSettings) -> Routes:
             model.strategy,
             model.latency_bound,
             model.sticky,
+            model.continuations,
+            model.assured,
+            _hedge(model),
         )
         for model in settings.models
     )
@@ -198,6 +219,7 @@ def _deployment(settings: RouterSettings, deployment: DeploymentSettings) -> Dep
         timeouts=_call_timeouts(deployment.timeouts),
         total=deployment.timeouts.total,
         drain=provider.drain,
+        breaker=_breaker(deployment.breaker),
     )
 
 
@@ -229,6 +251,23 @@ def _hours(time: schema.RuleTime) -> Hours:
     from zoneinfo import ZoneInfo
 
     return Hours(time.days or EVERY_DAY, time.from_, time.to, ZoneInfo(time.zone))
+
+
+def _breaker(breaker: Breaker) -> BreakerPolicy:
+    return BreakerPolicy(
+        failures=breaker.failures,
+        rate=breaker.rate,
+        calls=breaker.calls,
+        window=breaker.window,
+        open_for=breaker.open_for,
+        probes=breaker.probes,
+    )
+
+
+def _hedge(model: ModelSettings) -> Hedge | None:
+    if model.hedge is None:
+        return None
+    return Hedge(None if model.hedge.after == "p95" else model.hedge.after, model.hedge.budget)
 
 
 def _call_timeouts(timeouts: Timeouts) -> CallTimeouts:

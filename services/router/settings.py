@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mesh.config import inherit
-from mesh.config.schema import Config, Model, Provider, Rule, Timeouts
+from mesh.config.schema import Breaker, Config, Hedge, Model, Provider, Rule, Timeouts
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,7 @@ class DeploymentSettings:
     context: int | None
     retries: int
     timeouts: Timeouts
+    breaker: Breaker
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,9 @@ class ModelSettings:
     strategy: str
     latency_bound: float | None
     sticky: str
+    continuations: int
+    assured: bool
+    hedge: Hedge | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,7 @@ def _model(config: Config, name: str, model: Model) -> ModelSettings:
             context=deployment.context,
             retries=inherit.retries(config.defaults, model, deployment),
             timeouts=inherit.timeouts(config.defaults, model, deployment),
+            breaker=inherit.breaker(config.defaults, model, deployment),
         )
         for deployment in model.deployments
     )
@@ -90,6 +95,9 @@ def _model(config: Config, name: str, model: Model) -> ModelSettings:
         strategy=model.strategy,
         latency_bound=model.latency_bound,
         sticky=model.sticky or ("none" if model.strategy == "ordered" else "session"),
+        continuations=inherit.continuations(config.defaults, model),
+        assured=model.assured,
+        hedge=inherit.hedge(config.defaults, model),
     )
 
 

@@ -11,6 +11,8 @@ from functools import lru_cache
 
 from mesh.config.patterns import find, upstream_model
 from mesh.metrics import LabelSet
+from services.router.domain.breaker import BreakerPolicy
+from services.router.domain.hedging import Hedge
 from tollway.ledger.v1.ledger_pb2 import Attempt
 from tollway.providers.v1.providers_pb2 import CallTimeouts
 
@@ -22,8 +24,8 @@ class Deployment:
     """A provider's model that can answer; times are in seconds.
 
     An empty `model` stands for what the client asked for. `weight` is its share; `can` what it can do, None everything
-    but prefill; `context` its window in tokens, None where not known; `total` what a call to it may take; `drain` how
-    long an abandoned answer is read on for.
+    but prefill, which is going on from a last message of the assistant's; `context` its window in tokens, None where
+    not known; `total` what a call to it may take; `drain` how long an abandoned answer is read on for.
     """
 
     provider: str
@@ -36,6 +38,7 @@ class Deployment:
     timeouts: CallTimeouts = field(default_factory=CallTimeouts)
     total: float = 600.0
     drain: float = 0.0
+    breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,9 @@ class Route:
     """What stands behind a name or pattern. Fallbacks are other names; their own fallbacks are not followed.
 
     `strategy` is one of `domain.strategies`; `latency_bound` is in seconds. `sticky` says by what the same deployment
-    is kept: key, session or none.
+    is kept: key, session or none. An answer that breaks off is gone on with by at most so many further calls
+    (`continuations`); an `assured` one is held back until it is whole, unless the question wants otherwise. `hedge`
+    says when a second attempt is made beside a slow first one; None: never.
     """
 
     name: str
@@ -53,6 +58,9 @@ class Route:
     strategy: str = "ordered"
     latency_bound: float | None = None
     sticky: str = "none"
+    continuations: int = 2
+    assured: bool = False
+    hedge: Hedge | None = None
 
 
 @dataclass(frozen=True, slots=True)

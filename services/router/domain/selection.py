@@ -75,7 +75,7 @@ class Selection:
     def __init__(
         self, routes: Routes, rules: Sequence[Rule], fleet: Fleet, chance: Chance, find_price: FindPrice
     ) -> None:
-        self._routes, self._rules, self._fleet = routes, tuple(rules), fleet
+        self._routes, self._rules, self.fleet = routes, tuple(rules), fleet
         self._chance, self._find_price = chance, find_price
 
     def select(self, inquiry: Inquiry) -> Selected:
@@ -113,7 +113,7 @@ class Selection:
     def _among(self, plan: Plan, inquiry: Inquiry, chat: ChatRequest, needs: Needs) -> Selected:
         """The plan with those left out that cannot answer, and the others in the order of their strategies."""
         around = Circumstances(
-            chat, needs, inquiry.streamed, self._fleet, inquiry.now, inquiry.unix, self._chance, self._find_price
+            chat, needs, inquiry.streamed, self.fleet, inquiry.now, inquiry.unix, self._chance, self._find_price
         )
         skipped = tuple(
             skip for pool in plan.pools for each in pool.candidates if (skip := self._barred(each, around)) is not None
@@ -143,7 +143,7 @@ class Selection:
         if deployment.context is not None and is_too_small(deployment, around.needs):
             why = f"its window of {deployment.context:,} tokens is too small"
             return Skipped(candidate, why, Reason.CONTEXT_LENGTH_EXCEEDED)
-        outages = self._fleet.outages
+        outages = self.fleet.outages
         if outages and (outage := outages.of(deployment.provider)) is not None:
             return Skipped(candidate, "its provider is offline", Reason.NO_DEPLOYMENT_READY, outage.wait(around.now))
         return None
@@ -157,7 +157,7 @@ class Selection:
             if candidate.deployment.context is not None and may_be_too_small(candidate.deployment, around.needs):
                 late[candidate.name] = f"its window of {candidate.deployment.context:,} tokens may be too small"
                 continue
-            standing = self._fleet.seen(candidate.name)
+            standing = self.fleet.seen(candidate.name)
             if standing is not None and standing.quota.known:
                 shortage = standing.quota.shortage(around.needs, standing.begun, around.now)
                 if shortage is not None:

@@ -10,6 +10,7 @@ from mesh.errors import TollwayError
 from mesh.metrics import Metrics
 from mesh.tracing import TraceContext, Tracer
 from services.router.domain.fleet import Fleet
+from services.router.domain.hedging import HedgeBudgets
 from services.router.domain.principal import LOCAL, Principal
 from services.router.domain.routes import Routes
 from services.router.domain.schedule import Schedule
@@ -60,6 +61,7 @@ class Desk:
     tracer: Tracer
     metrics: Metrics
     selection: Selection
+    hedges: HedgeBudgets = field(default_factory=HedgeBudgets)
 
 
 def select(selection: Selection, clock: Clock, question: Question, *, streamed: bool) -> Selected:

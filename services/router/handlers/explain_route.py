@@ -31,9 +31,15 @@ async def explain_route(query: ExplainRoute, *, selection: Selection, clock: Clo
         input_tokens=needs.input_tokens,
     )
     for candidate in selected.plan.candidates:
+        standing = selection.fleet.seen(candidate.name)
+        if standing is not None and (shut := standing.closed_to(clock.monotonic())) is not None:
+            response.skipped.add(deployment=candidate.name, stands_for=candidate.stands_for, reason=shut.reason)
+            continue
         response.candidates.add(
             deployment=candidate.name, stands_for=candidate.stands_for, reason=selected.why(candidate)
         )
+    if not response.candidates and not response.refusal:
+        response.refusal = "No deployment can be asked now."
     for skip in selected.skipped:
         response.skipped.add(deployment=skip.candidate.name, stands_for=skip.candidate.stands_for, reason=skip.why)
     for outcome in selected.outcomes:

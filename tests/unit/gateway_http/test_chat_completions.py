@@ -356,3 +356,12 @@ async def test_a_slow_reader_slows_the_router_down(edge: Edge) -> None:
             await asyncio.sleep(0.2)
 
     assert sent < 100
+
+
+async def test_a_caller_may_want_its_answer_whole_or_not_at_all(edge: Edge) -> None:
+    await edge.post(headers={"x-tollway-assured": "1"})
+    await edge.post()
+
+    first, second = edge.router.requests
+    assert first.preferences.assured
+    assert not second.preferences.HasField("assured")

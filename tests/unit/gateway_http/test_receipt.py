@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 
 from gateway_http.receipt import receipt_headers, receipt_json
-from tollway.router.v1.router_pb2 import Receipt
+from tollway.router.v1.router_pb2 import CONTINUATION_PREFILL, CONTINUATION_SPLICE, Receipt
 
 
 def test_a_cost_is_exact_to_the_nano_dollar() -> None:
@@ -31,3 +31,17 @@ def test_a_cost_that_is_not_known_is_null() -> None:
         "deployment": 'a"b',
         "trace_id": "t",
     }
+
+
+def test_an_answer_that_was_gone_on_with_says_how_at_its_end() -> None:
+    receipt = Receipt(continuations=[CONTINUATION_SPLICE, CONTINUATION_PREFILL])
+
+    assert json.loads(receipt_json(receipt, "t"))["continued"] == ["splice", "prefill"]
+
+
+def test_an_answer_of_a_second_attempt_says_so_at_once() -> None:
+    receipt = Receipt(hedged=True)
+
+    assert receipt_headers(receipt)["x-tollway-hedged"] == "1"
+    assert json.loads(receipt_json(receipt, "t"))["hedged"] is True
+    assert "x-tollway-hedged" not in receipt_headers(Receipt())

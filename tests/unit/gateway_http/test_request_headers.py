@@ -123,3 +123,20 @@ def test_any_other_wish_is_refused(value: str) -> None:
     with pytest.raises(TollwayError) as refused:
         headers.wants_explanation(given(("x-tollway-explain", value)))
     assert refused.value.violations[0].field == "x-tollway-explain"
+
+
+@pytest.mark.parametrize(("value", "wanted"), [("1", True), ("true", True), ("0", False), ("false", False)])
+def test_an_answer_may_be_wanted_whole_or_not_at_all(value: str, wanted: bool) -> None:
+    assert headers.assured(given(("x-tollway-assured", value))) is wanted
+
+
+def test_without_a_word_about_it_the_configuration_says_whether_an_answer_is_held_back() -> None:
+    assert headers.assured(given()) is None
+
+
+@pytest.mark.parametrize("value", ["", "yes", "2", "TRUE "])
+def test_what_is_neither_yes_nor_no_is_refused(value: str) -> None:
+    with pytest.raises(TollwayError) as raised:
+        headers.assured(given(("x-tollway-assured", value)))
+
+    assert raised.value.violations[0].field == "x-tollway-assured"

@@ -47,6 +47,8 @@ REQUIRED: dict[type[Section], dict[str, Any]] = {
     RuleTokens: {"over": 1},
     Tls: {"cert": "c", "key": "k"},
 }
+INHERITED = {"timeouts", "breaker", "hedge"}
+"""Sections that stand below `defaults` and may stand below models and deployments, too."""
 
 
 def fields(section: type[Section], prefix: str = "") -> Iterator[tuple[str, type[Section], str, FieldInfo]]:
@@ -59,13 +61,13 @@ def fields(section: type[Section], prefix: str = "") -> Iterator[tuple[str, type
             yield from fields(get_args(kind)[1], f"{path}.*.")
         elif get_origin(kind) is tuple and _is_section(_structure(get_args(kind)[0])):
             yield from fields(get_args(kind)[0], f"{path}[].")
-        elif _is_section(kind) and (name != "timeouts" or section is Defaults):
+        elif _is_section(kind) and (name not in INHERITED or section is Defaults):
             yield from fields(kind, f"{path}.")
 
 
 KEYS = {path: (section, name, field) for path, section, name, field in fields(Config)}
 SECTIONS = {"providers", "models", "defaults", "prices", "rules", "ledger", "journal", "telemetry", "http", "grpc"}
-STANDS_FOR_ITS_KEYS = SECTIONS | {"providers.*.sim", "defaults.timeouts", "rules[].when"}
+STANDS_FOR_ITS_KEYS = SECTIONS | {"providers.*.sim", "defaults.timeouts", "defaults.breaker", "rules[].when"}
 
 
 @pytest.mark.parametrize("number", range(len(EXAMPLES)))

@@ -7,12 +7,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from mesh.config.values import Duration, HttpUrl, NanoUsd, Size, format_duration, parse_duration, parse_size
+from mesh.config.values import (
+    Duration,
+    HttpUrl,
+    NanoUsd,
+    Share,
+    Size,
+    format_duration,
+    parse_duration,
+    parse_share,
+    parse_size,
+)
 from mesh.money import format_usd
 
 NANOS = TypeAdapter[int](NanoUsd)
 SIZE = TypeAdapter[int](Size)
 DURATION = TypeAdapter[float](Duration)
+SHARE = TypeAdapter[float](Share)
 URL = TypeAdapter[str](HttpUrl)
 
 
@@ -90,3 +101,21 @@ def test_a_url_loses_the_slashes_at_its_end(text: str, url: str) -> None:
 def test_what_is_no_http_url_is_refused(text: str) -> None:
     with pytest.raises(ValidationError, match="must be a URL"):
         URL.validate_python(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "share"), [("5%", 0.05), ("0.05", 0.05), ("12.5 %", 0.125), ("100%", 1), ("0%", 0), (1, 1), (0.5, 0.5)]
+)
+def test_a_share_is_read_as_a_number_from_0_to_1(text: object, share: float) -> None:
+    assert parse_share(text) == pytest.approx(share)
+
+
+@pytest.mark.parametrize("text", ["", "%", "-5%", "101%", "1.1", "five", "1e-2", True, None])
+def test_what_is_no_share_is_refused(text: object) -> None:
+    with pytest.raises(ValueError, match=r"must be a share such as 5% or 0\.05, at most 100%"):
+        parse_share(text)
+
+
+@pytest.mark.parametrize(("share", "text"), [(0.05, "5%"), (0.125, "12.5%"), (0, "0%"), (1, "100%")])
+def test_a_share_is_written_in_per_cent(share: float, text: str) -> None:
+    assert SHARE.dump_python(share) == text

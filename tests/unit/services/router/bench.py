@@ -13,6 +13,7 @@ from mesh.clock import VirtualClock
 from mesh.errors import TollwayError
 from mesh.tracing import TraceContext
 from services.router.domain.fleet import Fleet
+from services.router.domain.hedging import Hedge, HedgeBudgets
 from services.router.domain.routes import Deployment, Route, Routes
 from services.router.domain.rules import Rule
 from services.router.domain.schedule import Schedule
@@ -59,14 +60,24 @@ class Bench:
         self.providers = FakeProviders(self.clock)
         self.drains = Drains(self.clock)
         self.fleet = Fleet()
+        self.hedges = HedgeBudgets()
         self.routes = Routes([])
         self.rules: Sequence[Rule] = ()
         self.chance = Random(1)
 
-    def deploy(self, *deployments: Deployment, fallback: Deployment | None = None, **scripts: Sequence[Script]) -> None:
+    def deploy(
+        self,
+        *deployments: Deployment,
+        fallback: Deployment | None = None,
+        continuations: int = 2,
+        assured: bool = False,
+        hedge: Hedge | None = None,
+        **scripts: Sequence[Script],
+    ) -> None:
         """Puts deployments behind `gpt`, by default one for each script; scripts are named by provider."""
         chosen = deployments or tuple(Deployment(provider, "m", model_provider="openai") for provider in scripts)
-        routes = [Route("gpt", chosen, ("other",) if fallback else ())]
+        fallbacks = ("other",) if fallback else ()
+        routes = [Route("gpt", chosen, fallbacks, continuations=continuations, assured=assured, hedge=hedge)]
         if fallback is not None:
             routes.append(Route("other", (fallback,)))
         self.routes = Routes(routes)
@@ -77,7 +88,7 @@ class Bench:
         schedule = Schedule(retry_after_wait=5.0, jitter=lambda: 0.5)
         return Desk(
             self.routes, schedule, self.providers, self.journal, self.prices, self.drains, self.fleet, self.clock,
-            self.tracer, self.metrics, self.selection,
+            self.tracer, self.metrics, self.selection, self.hedges,
         )  # fmt: skip
 
     @property
@@ -97,7 +108,10 @@ class Bench:
         return asyncio.get_running_loop().create_task(create_chat_completion(command, desk=self.desk))
 
     def responses(
-        self, timeout: float | None = None, request: ChatRequest | None = None, preferences: Preferences | None = None
+        self,
+        timeout: float | None = None,
+        request: ChatRequest | None = None,
+        preferences: Preferences | None = None,
     ) -> AsyncGenerator[StreamChatCompletionResponse, None]:
         """The same question, to be answered as the iterator is pulled."""
         command = StreamChatCompletion(
@@ -106,7 +120,10 @@ class Bench:
         return stream_chat_completion(command, desk=self.desk)
 
     def stream(
-        self, timeout: float | None = None, request: ChatRequest | None = None, preferences: Preferences | None = None
+        self,
+        timeout: float | None = None,
+        request: ChatRequest | None = None,
+        preferences: Preferences | None = None,
     ) -> Reader:
         """The same question, being answered as fast as it comes."""
         return Reader(self.responses(timeout, request, preferences))

@@ -19,11 +19,14 @@ from mesh.errors import Reason, TollwayError
 from mesh.interceptors.errors import Errors
 from mesh.interceptors.telemetry import Telemetry
 from mesh.metrics import NoMetrics
+from mesh.state.store import StateStore
 from mesh.status import from_rpc_error
 from mesh.tracing import parse_traceparent
 from services.router import bootstrap
 from services.router.bootstrap import RouterRuntime
+from services.router.domain.breaker_sharing import Opening
 from services.router.settings import RouterSettings
+from tests.unit.services.router.shared_records import MemoryRecords
 from tests.unit.services.router.twins import (
     STOP,
     UPSTREAM,
@@ -124,8 +127,8 @@ class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
 class Mesh:
     """A router and its neighbours."""
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
+    def __init__(self, directory: Path, shared: StateStore | None = None) -> None:
+        self.directory, self.shared = directory, shared
         self.provider, self.ledger, self.tracer = Provider(), Ledger(), SeeingTracer()
         self._servers: list[InProcessServer] = []
 
@@ -147,6 +150,7 @@ class Mesh:
             clock=SystemClock(),
             tracer=self.tracer,
             metrics=NoMetrics(),
+            shared=self.shared,
         )
         self.stub = router_pb2_grpc.RouterServiceStub(self._channel(self.router.register))
 
@@ -324,6 +328,20 @@ async def test_a_closed_router_leaves_nothing_behind(tmp_path: Path) -> None:
     await mesh.close()
     assert len(mesh.ledger.rows) == 1
     assert mesh.journals() == []
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_router_that_shares_its_state_knows_what_others_left_alone(tmp_path: Path) -> None:
+    records = MemoryRecords(SystemClock())
+    down = Opening("other-1", time.time() + 20, "it is down there", probes=1, open_for=30.0)
+    await records.put("breaker:sim/echo", down.encode(), ttl=60.0)
+    mesh = Mesh(tmp_path, shared=records)
+    await mesh.start()
+    told = await refusal(mesh.stub.CreateChatCompletion(asked("gpt")))
+    assert told.reason is Reason.NO_DEPLOYMENT_READY
+    assert "it is down there" in told.message
+    assert told.retry_after == pytest.approx(20, abs=2)
+    await mesh.close()
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 

@@ -39,3 +39,27 @@ def test_the_journal_is_kept_in_the_data_directory() -> None:
     read = settings(journal={"fsync": "0s", "ship_every": "50ms"})
     assert read.journal_directory == Path("/data/journal")
     assert (read.journal_fsync, read.ship_every) == (0.0, 0.05)
+
+
+def test_how_far_a_question_is_followed_is_said_by_the_nearest_section() -> None:
+    read = settings(
+        providers={"a": {}},
+        models={
+            "gpt": {
+                "assured": True,
+                "continuations": 1,
+                "hedge": {"after": "800ms"},
+                "breaker": {"failures": 2},
+                "deployments": [{"provider": "a", "can": ["prefill"]}, {"provider": "a", "can": ["tools"]}],
+            },
+            "other": {"deployments": [{"provider": "a"}]},
+        },
+    )
+    gpt, other = read.models
+    assert [deployment.can for deployment in (*gpt.deployments, *other.deployments)] == [{"prefill"}, {"tools"}, None]
+    assert (gpt.assured, gpt.continuations) == (True, 1)
+    assert gpt.hedge is not None
+    assert gpt.hedge.after == 0.8
+    assert gpt.deployments[0].breaker.failures == 2
+    assert (other.assured, other.continuations, other.hedge) == (False, 2, None)
+    assert other.deployments[0].breaker.failures == 5

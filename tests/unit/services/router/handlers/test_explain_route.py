@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from mesh.clock import VirtualClock
 from mesh.errors import Reason, TollwayError
 from mesh.mediator import Mediator, when
-from services.router.domain.fleet import Fleet
+from services.router.domain.breaker import BreakerPolicy
+from services.router.domain.fleet import UNHINDERED, Fleet
 from services.router.domain.routes import Deployment, Route, Routes
 from services.router.domain.rules import Action, Condition, Rule
 from services.router.handlers.behaviors import Validation, has_question, is_question
@@ -130,3 +131,22 @@ def test_when_all_fail_they_were_tried_in_the_order_that_was_explained(
         assert (failure.message == told.refusal) is bool(told.refusal)
 
     asyncio.run(explained_and_tried())
+
+
+async def test_one_whose_breaker_is_open_would_not_be_asked() -> None:
+    fleet, clock = Fleet(), VirtualClock()
+    fleet.standing("a/m").fail(UNHINDERED, clock.monotonic(), BreakerPolicy(failures=1), "UPSTREAM_FAILED")
+    route = Route("gpt", deployments("a", "b"))
+    told = await explain_route(question(), selection=selection(route, fleet=fleet), clock=clock)
+    assert [candidate.deployment for candidate in told.candidates] == ["b/m"]
+    assert [skip.deployment for skip in told.skipped] == ["a/m"]
+    assert "left alone" in told.skipped[0].reason
+
+
+async def test_where_every_breaker_is_open_it_says_that_nobody_would_be_asked() -> None:
+    fleet, clock = Fleet(), VirtualClock()
+    fleet.standing("a/m").fail(UNHINDERED, clock.monotonic(), BreakerPolicy(failures=1), "UPSTREAM_FAILED")
+    told = await explain_route(
+        question(), selection=selection(Route("gpt", deployments("a")), fleet=fleet), clock=clock
+    )
+    assert told.refusal == "No deployment can be asked now."

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 from mesh.clock import VirtualClock
-from services.router.domain.fleet import Fleet
+from services.router.domain.breaker import BreakerPolicy
+from services.router.domain.fleet import UNHINDERED, Fleet
 from services.router.domain.routes import Deployment, Route, Routes
 from services.router.handlers.list_deployments import ListDeployments, list_deployments
 from tests.unit.services.router.domain.questions import NOW, deployments, offline, used_up
@@ -57,3 +58,21 @@ async def test_who_is_offline_or_out_of_quota_says_why_and_until_when() -> None:
         router_pb2.DEPLOYMENT_STATE_EXHAUSTED, "its provider's limit on requests is used up",
     )  # fmt: skip
     assert statuses["b/m"].retry_time.ToMilliseconds() == round((NOW + 10.0) * 1000)
+
+
+async def test_one_whose_breaker_is_open_says_why_until_when_and_what_it_counts() -> None:
+    fleet, policy = Fleet(), BreakerPolicy(failures=2, open_for=30.0)
+    for _ in range(2):
+        fleet.standing("a/m").fail(UNHINDERED, NOW, policy, "UPSTREAM_FAILED")
+    status = (await listed(fleet))["a/m"]
+    assert (status.state, status.failures, status.calls) == (router_pb2.DEPLOYMENT_STATE_OPEN, 2, 2)
+    assert status.reason == "is left alone for 30s: 2 of its last 2 calls failed, the last with UPSTREAM_FAILED"
+    assert status.retry_time.ToMilliseconds() == round((NOW + 30.0) * 1000)
+
+
+async def test_a_refused_credential_shows_on_every_deployment_of_its_provider() -> None:
+    fleet = Fleet()
+    fleet.standing("b/m").refuse(UNHINDERED, NOW, BreakerPolicy(), "UPSTREAM_CREDENTIALS")
+    fleet.standing("b/other")
+    statuses = await listed(fleet)
+    assert statuses["b/m"].state == statuses["b/other"].state == router_pb2.DEPLOYMENT_STATE_OPEN

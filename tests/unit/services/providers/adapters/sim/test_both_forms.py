@@ -168,3 +168,11 @@ async def test_flaky_models_with_other_keys_are_counted_apart(house: House, prov
 async def test_a_fault_comes_after_as_many_tokens_as_its_name_says(house: House, model: str, tokens: int) -> None:
     responses, _ = await house.stream_to_its_end(model, "remote", gap=0.15)
     assert count(text_of(responses)) == tokens
+
+
+@pytest.mark.parametrize("provider", ["sim", "remote"])
+async def test_any_fault_may_pass_after_as_many_calls_as_its_name_says(house: House, provider: str) -> None:
+    model = f"cut:after=3,fail=1,key={provider}"
+    assert (await house.error(model, provider)).reason is Reason.UPSTREAM_CUT
+    assert await house.stream(model, provider)
+    assert (await house.error(model, provider)).reason is Reason.UPSTREAM_CUT
