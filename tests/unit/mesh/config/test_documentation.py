@@ -14,18 +14,19 @@ from pydantic.fields import FieldInfo
 from mesh.config.defaults import WELL_KNOWN
 from mesh.config.load import load
 from mesh.config.outline import _is_section, _structure
-from mesh.config.schema import Config, Defaults, Deployment, Drain, Model, PriceEntry, Section, Tls
+from mesh.config.schema import Config, Defaults, Deployment, Drain, Key, Model, PriceEntry, Section, Tls
 from mesh.telemetry.instruments import INSTRUMENTS
 
 PAGE = (Path(__file__).parents[4] / "docs" / "configuration.md").read_text()
 EXAMPLES = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
-ENVIRON = dict.fromkeys(re.findall(r"\$\{([A-Z_]+)\}", PAGE), "k-123456")
+ENVIRON = dict.fromkeys(re.findall(r"\$\{([A-Z_]+)\}", PAGE), "k-0123456789abcdef")
 TABLES = [[cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.splitlines() if line.startswith("|")]
 ROWS = {key.strip("`"): default for key, _, default, _ in (row for row in TABLES if len(row) == 4) if "`" in key}
 
 REQUIRED: dict[type[Section], dict[str, Any]] = {
     Deployment: {"provider": "p"},
     Drain: {"drain": "1s"},
+    Key: {"name": "n", "key": "k-0123456789abcdef"},
     Model: {"deployments": [{"provider": "p"}]},
     PriceEntry: {"provider": "p", "input": "1", "output": "1"},
     Tls: {"cert": "c", "key": "k"},
@@ -47,7 +48,7 @@ def fields(section: type[Section], prefix: str = "") -> Iterator[tuple[str, type
 
 
 KEYS = {path: (section, name, field) for path, section, name, field in fields(Config)}
-SECTIONS = {"providers", "models", "defaults", "prices", "ledger", "journal", "telemetry", "http", "grpc"}
+SECTIONS = {"providers", "models", "defaults", "prices", "keys", "ledger", "journal", "telemetry", "http", "grpc"}
 STANDS_FOR_ITS_KEYS = SECTIONS | {"providers.*.sim", "defaults.timeouts"}
 
 
@@ -78,7 +79,7 @@ def test_the_default_on_the_page_is_the_default(path: str) -> None:
         assert field.is_required() or shown in (None, "")
         return
     required = REQUIRED.get(section, {})
-    text: Any = {"[]": [], "{}": {}}.get(written[1], written[1].strip('"'))
+    text: Any = {"[]": [], "{}": {}, '["*"]': ["*"]}.get(written[1], written[1].strip('"'))
     assert section.model_validate({**required, name: text}) == section.model_validate(required)
 
 
