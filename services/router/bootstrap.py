@@ -26,9 +26,12 @@ from services.router.adapters.recording import Recorder
 from services.router.adapters.shipper import Shipper
 from services.router.domain import genai
 from services.router.domain.fleet import Fleet
+from services.router.domain.keyring import Key, Keyring
+from services.router.domain.principal import Principal, Role
 from services.router.domain.routes import Deployment, Route, Routes
 from services.router.domain.schedule import Schedule
 from services.router.domain.settlement import set_time
+from services.router.handlers.authentication import Authentication, Permission
 from services.router.handlers.behaviors import Validation, is_question
 from services.router.handlers.create_chat_completion import CreateChatCompletion, create_chat_completion
 from services.router.handlers.desk import Desk
@@ -105,7 +108,7 @@ async def start(
     drains, calls = Drains(clock), GrpcProviderCalls(providers)
     schedule = Schedule(settings.retry_after_wait, random.random)
     desk = Desk(routes, schedule, calls, journal, prices, drains, Fleet(), clock, tracer, metrics)
-    servicer = RouterServicer(_mediator(desk, loaded), clock)
+    servicer = RouterServicer(_mediator(desk, loaded, _keyring(settings)), clock)
     hops = MappingProxyType(
         {"tollway.providers.v1.ProviderService": providers, "tollway.ledger.v1.LedgerService": ledger}
     )
@@ -126,14 +129,29 @@ async def offered(settings: RouterSettings, *, providers: grpc.aio.Channel, cloc
             return models
 
 
-def _mediator(desk: Desk, loaded: Timestamp) -> Mediator:
+def _keyring(settings: RouterSettings) -> Keyring | None:
+    """Who may ask; None: everybody, who can be nobody beyond this machine then."""
+    if not settings.keys:
+        return None
+    return Keyring(
+        Key(
+            key.digest,
+            Principal(key.tenant, key.project, key.name, key.tags, key.models, Role(key.role)),
+            key.expires,
+        )
+        for key in settings.keys
+    )
+
+
+def _mediator(desk: Desk, loaded: Timestamp, keyring: Keyring | None) -> Mediator:
+    identified = [] if keyring is None else [Authentication(keyring, desk.clock)]
     return Mediator(
         [
             (CreateChatCompletion, partial(create_chat_completion, desk=desk)),
             (StreamChatCompletion, partial(stream_chat_completion, desk=desk)),
             (ListModels, partial(list_models, routes=desk.routes, providers=desk.providers, loaded=loaded)),
         ],
-        behaviors=[when(is_question, Validation())],
+        behaviors=[*identified, when(is_question, Validation()), Permission()],
         expected=messages_in(handlers),
     )
 

@@ -46,7 +46,7 @@ class RouterServicer(RouterServiceServicer):
                 parent,
                 self._deadline(context),
                 request.preferences,
-                _credentials(context),
+                credentials=_credentials(context),
             )
         )
 
@@ -61,14 +61,16 @@ class RouterServicer(RouterServiceServicer):
             parent,
             self._deadline(context),
             request.preferences,
-            _credentials(context),
+            credentials=_credentials(context),
         )
         async with aclosing(self._mediator.stream(command)) as responses:
             async for response in responses:
                 yield response
 
     async def ListModels(self, request: ListModelsRequest, context: Context) -> ListModelsResponse:
-        return await self._mediator.send(ListModels(request.page_size, request.page_token))
+        return await self._mediator.send(
+            ListModels(request.page_size, request.page_token, credentials=_credentials(context))
+        )
 
     def _deadline(self, context: Context) -> float | None:
         """When the caller stops waiting, on the clock's monotonic time."""
@@ -77,8 +79,13 @@ class RouterServicer(RouterServiceServicer):
 
 
 def _credentials(context: Context) -> str:
-    """What the caller shows for itself, as HTTP has it: `Bearer …`. Empty: nothing."""
+    """What the caller shows for itself, as HTTP has it: `Bearer …`. Empty: nothing.
+
+    Of a caller that shows several things it is all of them, joined as HTTP joins a header that came twice: nobody is to
+    be taken for one here and for another elsewhere.
+    """
+    shown: list[str] = []
     for key, value in context.invocation_metadata() or ():
-        if key == "authorization":
-            return str(value)
-    return ""
+        if key == "authorization" and value not in shown:
+            shown.append(str(value))
+    return ", ".join(shown)

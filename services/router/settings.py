@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mesh.config import inherit
-from mesh.config.schema import Config, Model, Provider, Timeouts
+from mesh.config.schema import Config, Key, Model, Provider, Timeouts
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +40,26 @@ class ProviderSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class KeySettings:
+    """Someone who may ask: the SHA-256 of the key, and who has it until when (Unix time; None: for ever)."""
+
+    name: str
+    digest: bytes
+    tenant: str
+    project: str
+    tags: tuple[str, ...]
+    models: tuple[str, ...]
+    role: str
+    expires: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class RouterSettings:
     """Everything the router is configured with. Times are in seconds."""
 
     models: tuple[ModelSettings, ...]
     providers: Mapping[str, ProviderSettings]
+    keys: tuple[KeySettings, ...]
     retry_after_wait: float
     journal_directory: Path
     journal_fsync: float
@@ -55,6 +70,7 @@ class RouterSettings:
         return cls(
             models=tuple(_model(config, name, model) for name, model in config.models.items()),
             providers={name: _provider(provider) for name, provider in config.providers.items()},
+            keys=tuple(_key(key) for key in config.keys),
             retry_after_wait=config.defaults.retry_after_wait,
             journal_directory=data_dir / "journal",
             journal_fsync=config.journal.fsync,
@@ -74,6 +90,10 @@ def _model(config: Config, name: str, model: Model) -> ModelSettings:
         for deployment in model.deployments
     )
     return ModelSettings(name, deployments, model.fallbacks, model.description)
+
+
+def _key(key: Key) -> KeySettings:
+    return KeySettings(key.name, key.digest, key.tenant, key.project, key.tags, key.models, key.role, key.expires)
 
 
 def _provider(provider: Provider) -> ProviderSettings:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from mesh.config.patterns import matches
+
 
 class Role(Enum):
     """What a key may do: ask models; see how things stand as well; everything."""
@@ -12,6 +14,13 @@ class Role(Enum):
     CALLER = "caller"
     OPERATOR = "operator"
     ADMIN = "admin"
+
+    def may_act_as(self, other: Role) -> bool:
+        """Whether whoever has this role may do what the other one is needed for."""
+        return _RANKS[self] >= _RANKS[other]
+
+
+_RANKS = {role: rank for rank, role in enumerate(Role)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +37,10 @@ class Principal:
     tags: tuple[str, ...] = ()
     models: tuple[str, ...] = ("*",)
     role: Role = Role.CALLER
+
+    def may_ask(self, model: str) -> bool:
+        """Whether that name may be asked for."""
+        return any(matches(each, model) for each in self.models)
 
 
 LOCAL = Principal("default", "default", "local", role=Role.ADMIN)

@@ -9,9 +9,9 @@ from mesh.clock import Clock
 from mesh.metrics import Metrics
 from mesh.tracing import TraceContext, Tracer
 from services.router.domain.fleet import Fleet
-from services.router.domain.principal import LOCAL, Principal
 from services.router.domain.routes import Routes
 from services.router.domain.schedule import Schedule
+from services.router.handlers.caller import FromCaller
 from services.router.handlers.drains import Drains
 from services.router.ports import Journal, PriceSource, ProviderCalls
 from tollway.chat.v1.chat_pb2 import ChatRequest
@@ -19,11 +19,11 @@ from tollway.router.v1.router_pb2 import Preferences
 
 
 @dataclass(slots=True)
-class Question:
+class Question(FromCaller):
     """A chat request with what the router knows about it.
 
     `deadline` is on the clock's monotonic time, None where the client set none; `parent` is the client's place in its
-    trace. `credentials` is what the caller shows for itself, `principal` who that turned out to be.
+    trace.
     """
 
     chat: ChatRequest
@@ -32,8 +32,6 @@ class Question:
     parent: TraceContext | None
     deadline: float | None
     preferences: Preferences = field(default_factory=Preferences)
-    credentials: str = field(default="", repr=False)
-    principal: Principal = LOCAL
 
     def about(self) -> dict[str, str]:
         """What the metadata of an error says that came before any attempt."""

@@ -9,6 +9,7 @@ from types import TracebackType
 from mesh.errors import Reason, TollwayError
 from mesh.tracing import AttributeValue, Kind
 from services.router.domain import genai
+from services.router.domain.principal import Principal
 from services.router.domain.routes import Candidate, Plan
 from services.router.domain.schedule import GiveUp, NextCandidate, RetryAfter, Tried
 from services.router.domain.verdict import Showed, verdict
@@ -36,6 +37,7 @@ class Operation:
         if self._span.recording:
             provider = self._candidate.deployment.model_provider
             self._span.set(genai.request_attributes(question.chat, provider, streamed=streamed))
+            self._span.set(_account(question.principal))
 
     @property
     def _candidate(self) -> Candidate:
@@ -166,6 +168,14 @@ class Operation:
         if self._span.recording:
             self._span.set({"tollway.outcome": outcome, "tollway.attempts": self._attempts})
         self._span.end()
+
+
+def _account(principal: Principal) -> dict[str, AttributeValue]:
+    return {
+        "tollway.tenant": principal.tenant,
+        "tollway.project": principal.project,
+        "tollway.key": principal.key,
+    }
 
 
 def _plan(desk: Desk, question: Question) -> Plan:
