@@ -167,7 +167,7 @@ class Node:
             if name == "gateway":
                 from gateway_http.listening import check_address
 
-                check_address(address, allow_insecure=self._allow_insecure)
+                check_address(address, keyed=bool(self._config.keys), allow_insecure=self._allow_insecure)
             else:
                 refuse_exposed(address, self._config.grpc.tls, self._allow_insecure)
 

@@ -89,3 +89,11 @@ def test_an_error_with_a_reason_is_nothing_to_log(caplog: pytest.LogCaptureFixtu
 
     assert explain(error, TRACE) is error
     assert caplog.text == ""
+
+
+def test_who_is_not_known_is_told_what_to_show() -> None:
+    response = error_response(TollwayError(Reason.UNAUTHENTICATED, "who?"), TRACE)
+
+    assert response.status == 401
+    assert (response.headers["www-authenticate"], response.headers["x-should-retry"]) == ("Bearer", "false")
+    assert "www-authenticate" not in error_headers(TollwayError(Reason.PERMISSION_DENIED, "no"))

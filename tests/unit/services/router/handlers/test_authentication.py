@@ -76,7 +76,8 @@ async def send(bench: Bench, message: Any, *, keys: bool = True) -> Any:
     if not isinstance(message, StreamChatCompletion):
         return await mediator(bench, keys=keys).send(message)
     async with aclosing(mediator(bench, keys=keys).stream(message)) as responses:
-        return [response async for response in responses][0]
+        messages = [response async for response in responses]
+        return messages[0]
 
 
 async def refusal(bench: Bench, message: Any, *, keys: bool = True) -> TollwayError:
