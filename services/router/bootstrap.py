@@ -13,6 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from mesh.clock import Clock
 from mesh.config.schema import Timeouts
+from mesh.credentials import Admit
 from mesh.mediator import Mediator, messages_in, when
 from mesh.metrics import Metrics
 from mesh.tracing import Tracer
@@ -24,7 +25,7 @@ from services.router.adapters.price_watch import PriceWatch
 from services.router.adapters.providers_grpc import GrpcProviderCalls
 from services.router.adapters.recording import Recorder
 from services.router.adapters.shipper import Shipper
-from services.router.domain import genai
+from services.router.domain import access, genai
 from services.router.domain.fleet import Fleet
 from services.router.domain.keyring import Key, Keyring
 from services.router.domain.principal import Principal, Role
@@ -63,8 +64,11 @@ class RouterRuntime:
         journal: SqliteJournal,
         shipper: Shipper,
         adoption: Adoption,
+        admit: Admit | None,
     ) -> None:
         self.hops = hops
+        self.admit = admit
+        """Asks callers of other services for a key that opens them; None where there are no keys."""
         self._servicer, self._drains, self._prices = servicer, drains, prices
         self._journal, self._shipper, self._adoption = journal, shipper, adoption
 
@@ -108,11 +112,12 @@ async def start(
     drains, calls = Drains(clock), GrpcProviderCalls(providers)
     schedule = Schedule(settings.retry_after_wait, random.random)
     desk = Desk(routes, schedule, calls, journal, prices, drains, Fleet(), clock, tracer, metrics)
-    servicer = RouterServicer(_mediator(desk, loaded, _keyring(settings)), clock)
+    keyring = _keyring(settings)
+    servicer = RouterServicer(_mediator(desk, loaded, keyring), clock)
     hops = MappingProxyType(
         {"tollway.providers.v1.ProviderService": providers, "tollway.ledger.v1.LedgerService": ledger}
     )
-    return RouterRuntime(servicer, hops, drains, prices, journal, shipper, adoption)
+    return RouterRuntime(servicer, hops, drains, prices, journal, shipper, adoption, _admit(keyring, clock))
 
 
 async def offered(settings: RouterSettings, *, providers: grpc.aio.Channel, clock: Clock) -> list[Model]:
@@ -141,6 +146,12 @@ def _keyring(settings: RouterSettings) -> Keyring | None:
         )
         for key in settings.keys
     )
+
+
+def _admit(keyring: Keyring | None, clock: Clock) -> Admit | None:
+    if keyring is None:
+        return None
+    return lambda credentials, method: access.admit(keyring, credentials, method, clock.time())
 
 
 def _mediator(desk: Desk, loaded: Timestamp, keyring: Keyring | None) -> Mediator:

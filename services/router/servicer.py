@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 
 from mesh.clock import Clock
+from mesh.credentials import credentials_of
 from mesh.ids import new_request_id
 from mesh.mediator import Mediator
 from mesh.tracing import current
@@ -46,7 +47,7 @@ class RouterServicer(RouterServiceServicer):
                 parent,
                 self._deadline(context),
                 request.preferences,
-                credentials=_credentials(context),
+                credentials=credentials_of(context),
             )
         )
 
@@ -61,7 +62,7 @@ class RouterServicer(RouterServiceServicer):
             parent,
             self._deadline(context),
             request.preferences,
-            credentials=_credentials(context),
+            credentials=credentials_of(context),
         )
         async with aclosing(self._mediator.stream(command)) as responses:
             async for response in responses:
@@ -69,23 +70,10 @@ class RouterServicer(RouterServiceServicer):
 
     async def ListModels(self, request: ListModelsRequest, context: Context) -> ListModelsResponse:
         return await self._mediator.send(
-            ListModels(request.page_size, request.page_token, credentials=_credentials(context))
+            ListModels(request.page_size, request.page_token, credentials=credentials_of(context))
         )
 
     def _deadline(self, context: Context) -> float | None:
         """When the caller stops waiting, on the clock's monotonic time."""
         left = context.time_remaining()
         return None if left is None else self._clock.monotonic() + left
-
-
-def _credentials(context: Context) -> str:
-    """What the caller shows for itself, as HTTP has it: `Bearer …`. Empty: nothing.
-
-    Of a caller that shows several things it is all of them, joined as HTTP joins a header that came twice: nobody is to
-    be taken for one here and for another elsewhere.
-    """
-    shown: list[str] = []
-    for key, value in context.invocation_metadata() or ():
-        if key == "authorization" and value not in shown:
-            shown.append(str(value))
-    return ", ".join(shown)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from mesh.config.patterns import matches
+from mesh.errors import Reason, TollwayError
 
 
 class Role(Enum):
@@ -41,6 +42,11 @@ class Principal:
     def may_ask(self, model: str) -> bool:
         """Whether that name may be asked for."""
         return any(matches(each, model) for each in self.models)
+
+    def denied(self, what: str, least: Role) -> TollwayError:
+        """The error for what takes a role that this one is too small for."""
+        message = f"{what} takes a key with the role {least.value}; {self.key} has the role {self.role.value}."
+        return TollwayError(Reason.PERMISSION_DENIED, message)
 
 
 LOCAL = Principal("default", "default", "local", role=Role.ADMIN)

@@ -60,11 +60,7 @@ class Permission(Behavior):
 def _check(message: FromCaller) -> None:
     principal = message.principal
     if not principal.role.may_act_as(message.needs):
-        raise _denied(
-            f"{type(message).__name__} takes a key with the role {message.needs.value}; "
-            f"{principal.key} has the role {principal.role.value}.",
-            message,
-        )
+        raise principal.denied(type(message).__name__, message.needs)
     if "*" not in principal.models and isinstance(message, Question):
         _check_models(message, principal)
 
@@ -72,12 +68,9 @@ def _check(message: FromCaller) -> None:
 def _check_models(question: Question, principal: Principal) -> None:
     for model in (question.chat.model, *question.preferences.models):
         if not principal.may_ask(model):
-            raise _denied(
+            raise TollwayError(
+                Reason.PERMISSION_DENIED,
                 f"The key {principal.key} may not ask for the model {model[:_LONGEST_NAME_SHOWN]!r}. "
                 "GET /v1/models (RouterService.ListModels) lists those that it may ask for.",
-                question,
+                question.about(),
             )
-
-
-def _denied(sentence: str, message: FromCaller) -> TollwayError:
-    return TollwayError(Reason.PERMISSION_DENIED, sentence, message.about())
