@@ -164,6 +164,7 @@ class PriceEntry(Section):
 
 SHORTEST_KEY = 16
 LONGEST_KEY = 512
+MOST_TAGS = 16
 
 
 def _check_callers_key(key: SecretStr) -> SecretStr:
@@ -181,12 +182,9 @@ def _check_digest(digest: str) -> str:
     return digest.lower()
 
 
-_MOST_TAGS = 16
-
-
 def _check_tags(tags: tuple[str, ...]) -> tuple[str, ...]:
-    if len(tags) > _MOST_TAGS:
-        raise ValueError(f"must be at most {_MOST_TAGS} labels")
+    if len(tags) > MOST_TAGS:
+        raise ValueError(f"must be at most {MOST_TAGS} labels")
     return tags
 
 
