@@ -6,6 +6,7 @@ import hashlib
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from openai import OpenAI
 
 from mesh.credentials import metadata_of
 from mesh.status import from_rpc_error
+from tests.e2e.collector import Collector, collecting
 from tests.e2e.processes import ROOT, TOPOLOGIES, Mesh, clean_environment
 from tests.e2e.test_spend import attempts_of
 from tollway.chat.v1 import chat_pb2
@@ -39,20 +41,31 @@ telemetry: {{log_level: debug}}
 QUESTION: list[Any] = [{"role": "user", "content": "one two three"}]
 
 
+@dataclass
+class Keyed(Mesh):
+    """A mesh that asks for keys; `collector` has its spans."""
+
+    collector: Collector = field(default_factory=Collector)
+
+
 @pytest.fixture(scope="module", params=list(TOPOLOGIES))
-def keyed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
-    """A mesh that asks for keys, and logs all it has to say."""
+def keyed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keyed]:
+    """It logs and traces all it has to say, and in the end nothing of it may have been a key."""
     folder = tmp_path_factory.mktemp("keyed")
     (folder / "tollway.yaml").write_text(CONFIG)
-    mesh = TOPOLOGIES[request.param](folder, folder / "tollway.yaml", CI_KEY=CI)
-    try:
-        mesh.wait_until_ready()
-        yield mesh
-    finally:
-        mesh.stop()
+    with collecting() as collector:
+        telling = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
+        mesh = TOPOLOGIES[request.param](folder, folder / "tollway.yaml", CI_KEY=CI, **telling)
+        try:
+            mesh.wait_until_ready()
+            yield Keyed(**{each.name: getattr(mesh, each.name) for each in fields(mesh)}, collector=collector)
+        finally:
+            mesh.stop()
     logs = mesh.logs()
     assert "was refused" in logs, "the logs do not say much"
     assert "tw-canary" not in logs
+    assert collector.spans
+    assert "tw-canary" not in str(collector.spans)
     for path in mesh.data_dir.rglob("*"):
         assert path.is_dir() or b"tw-canary" not in path.read_bytes(), path
 
@@ -72,7 +85,7 @@ def tollway(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_key_that_is_known_is_answered_and_its_row_says_whose_it_is(keyed: Mesh, stream: bool) -> None:
+def test_a_key_that_is_known_is_answered_and_its_row_says_whose_it_is(keyed: Keyed, stream: bool) -> None:
     request_id = f"keys-{stream}"
     with client(keyed, CI) as sdk:
         answer = sdk.chat.completions.create(
@@ -82,6 +95,10 @@ def test_a_key_that_is_known_is_answered_and_its_row_says_whose_it_is(keyed: Mes
             assert list(answer)
     (row,) = attempts_of(keyed, request_id, "--data-dir", str(keyed.data_dir))
     assert (row["tenant"], row["project"], row["api_key_id"], row["tags"]) == ("acme", "demo", "ci", ["nightly"])
+    spans = keyed.collector.trace(row["trace_id"], 6 if keyed.topology == "one process" else 8)
+    (operation,) = [span for span in spans if span.name == "chat fast"]
+    said = [operation.attributes[f"tollway.{name}"] for name in ("tenant", "project", "key")]
+    assert said == ["acme", "demo", "ci"]
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -89,7 +106,7 @@ def test_a_key_that_is_known_is_answered_and_its_row_says_whose_it_is(keyed: Mes
     ("key", "said"),
     [(FOREIGN, "is not known here"), (OLD, "The API key old expired at 2020-01-01"), ("x y", "is not one API key")],
 )
-def test_any_other_key_is_refused_and_reaches_nobody(keyed: Mesh, key: str, said: str, stream: bool) -> None:
+def test_any_other_key_is_refused_and_reaches_nobody(keyed: Keyed, key: str, said: str, stream: bool) -> None:
     request_id = f"keys-refused-{stream}-{len(key)}"
     with client(keyed, key) as sdk, pytest.raises(openai.AuthenticationError, match=said) as refused:
         sdk.chat.completions.create(
@@ -113,14 +130,14 @@ def rows(mesh: Mesh, request_id: str) -> list[ledger_pb2.Attempt]:
 
 
 @pytest.mark.parametrize("headers", [{"x-api-key": CI}, {"api-key": CI}, {"authorization": f"bearer {CI}"}])
-def test_clients_of_other_makes_are_let_in_with_their_own_headers(keyed: Mesh, headers: dict[str, str]) -> None:
+def test_clients_of_other_makes_are_let_in_with_their_own_headers(keyed: Keyed, headers: dict[str, str]) -> None:
     body = {"model": "fast", "messages": QUESTION}
     assert httpx2.post(f"{keyed.base_url}/chat/completions", json=body, headers=headers, timeout=20).status_code == 200
 
 
 @pytest.mark.parametrize("headers", [{}, {"authorization": f"Basic {CI}"}, {"x-api-key": CI, "api-key": OPS}])
 @pytest.mark.parametrize("path", ["chat/completions", "models"])
-def test_a_call_that_does_not_show_one_key_is_refused(keyed: Mesh, headers: dict[str, str], path: str) -> None:
+def test_a_call_that_does_not_show_one_key_is_refused(keyed: Keyed, headers: dict[str, str], path: str) -> None:
     method = "GET" if path == "models" else "POST"
     body = None if path == "models" else {"model": "fast", "messages": QUESTION}
     answer = httpx2.request(method, f"{keyed.base_url}/{path}", json=body, headers=headers, timeout=20)
@@ -128,7 +145,7 @@ def test_a_call_that_does_not_show_one_key_is_refused(keyed: Mesh, headers: dict
     assert "tw-canary" not in answer.text
 
 
-def test_a_key_asks_for_its_models_alone_and_sees_no_others(keyed: Mesh) -> None:
+def test_a_key_asks_for_its_models_alone_and_sees_no_others(keyed: Keyed) -> None:
     with client(keyed, CI) as sdk:
         with pytest.raises(openai.PermissionDeniedError, match="The key ci may not ask for the model 'hidden'"):
             sdk.chat.completions.create(model="hidden", messages=QUESTION)
@@ -139,7 +156,7 @@ def test_a_key_asks_for_its_models_alone_and_sees_no_others(keyed: Mesh) -> None
         assert "hidden" in [model.id for model in sdk.models.list()]
 
 
-def test_where_a_model_falls_back_to_is_the_configuration_s_to_say(keyed: Mesh) -> None:
+def test_where_a_model_falls_back_to_is_the_configuration_s_to_say(keyed: Keyed) -> None:
     with client(keyed, CI) as sdk:
         raw = sdk.chat.completions.with_raw_response.create(model="failing", messages=QUESTION)
     assert raw.headers["x-tollway-deployment"] == "sim/echo"
@@ -160,7 +177,7 @@ async def failure(call: Any) -> grpc.aio.AioRpcError:
         (metadata_of(CI), grpc.StatusCode.PERMISSION_DENIED, "PERMISSION_DENIED"),
     ],
 )
-async def test_grpc_callers_are_asked_as_well(keyed: Mesh, metadata: Any, code: grpc.StatusCode, reason: str) -> None:
+async def test_grpc_callers_are_asked_as_well(keyed: Keyed, metadata: Any, code: grpc.StatusCode, reason: str) -> None:
     async with grpc.aio.insecure_channel(keyed.grpc) as channel:
         router = router_pb2_grpc.RouterServiceStub(channel)
         asked = {"metadata": metadata, "timeout": 10}
@@ -175,7 +192,7 @@ async def test_grpc_callers_are_asked_as_well(keyed: Mesh, metadata: Any, code: 
         assert await router.CreateChatCompletion(allowed, metadata=metadata_of(CI), timeout=10)
 
 
-def test_beside_the_router_the_ledger_opens_to_operators_for_reading_and_to_admins(keyed: Mesh) -> None:
+def test_beside_the_router_the_ledger_opens_to_operators_for_reading_and_to_admins(keyed: Keyed) -> None:
     def code(call: Any, request: Any, key: str) -> str:
         try:
             call(request, metadata=metadata_of(key), timeout=10)
@@ -196,7 +213,7 @@ def test_beside_the_router_the_ledger_opens_to_operators_for_reading_and_to_admi
     assert writing[4] == "INVALID_ARGUMENT"
 
 
-def test_the_command_line_shows_a_key_where_it_asks(keyed: Mesh) -> None:
+def test_the_command_line_shows_a_key_where_it_asks(keyed: Keyed) -> None:
     refused = tollway("models", "--connect", keyed.grpc)
     assert refused.returncode == 2
     assert "No API key came with this call" in refused.stderr
@@ -210,7 +227,7 @@ def test_the_command_line_shows_a_key_where_it_asks(keyed: Mesh) -> None:
         assert "GetSpend takes a key with the role operator; ci has the role caller" in denied.stderr
 
 
-def test_who_watches_the_process_needs_no_key(keyed: Mesh) -> None:
+def test_who_watches_the_process_needs_no_key(keyed: Keyed) -> None:
     for path in ("healthz", "readyz", "metrics"):
         answer = httpx2.get(f"{keyed.http}/{path}", timeout=20)
         assert answer.status_code == 200

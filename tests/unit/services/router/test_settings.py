@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from mesh.config.schema import Config
-from services.router.settings import RouterSettings
+from services.router.settings import KeySettings, RouterSettings
 
 
 def settings(**sections: object) -> RouterSettings:
@@ -39,3 +40,13 @@ def test_the_journal_is_kept_in_the_data_directory() -> None:
     read = settings(journal={"fsync": "0s", "ship_every": "50ms"})
     assert read.journal_directory == Path("/data/journal")
     assert (read.journal_fsync, read.ship_every) == (0.0, 0.05)
+
+
+def test_a_key_is_known_by_its_digest_alone() -> None:
+    plain = "tw-a-secret-of-some-length"
+    named = {"tenant": "acme", "project": "demo", "tags": ["ci"], "models": ["m"], "role": "operator"}
+    (key,) = settings(keys=[{"name": "ci", "key": plain, "expires": "1970-01-02", **named}]).keys
+    assert key == KeySettings(
+        "ci", hashlib.sha256(plain.encode()).digest(), "acme", "demo", ("ci",), ("m",), "operator", 86_400.0
+    )
+    assert settings().keys == ()
