@@ -117,6 +117,10 @@ def test_where_no_models_are_configured_those_that_hold_then_can_be_named(compla
     assert complaints(f"providers: {{local: {{dialect: sim}}}}\n{text}") == []
 
 
+def test_providers_that_are_not_offered_are_not_looked_at(load_text: LoadText) -> None:
+    assert load_text("providers: {local: {dialect: sim}}", {"OPENAI_API_KEY": "not a key"}).providers
+
+
 def test_keys_can_come_from_the_environment(load_text: LoadText, complaints: Complaints) -> None:
     keys = load_text("", {"TOLLWAY_KEYS": f"[{{name: ci, key: {SECRET}}}]", "TOLLWAY_KEY": "what the client presents"})
     assert [key.name for key in keys.keys] == ["ci"]
