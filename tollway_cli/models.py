@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import grpc
 from rich.table import Table
@@ -16,10 +17,13 @@ from mesh.status import from_rpc_error
 from mesh.tracing import NoTracer
 from tollway.router.v1 import router_pb2
 from tollway.router.v1.router_pb2_grpc import RouterServiceStub
+from tollway_cli.asking import channel, metadata, sentence
 from tollway_cli.configuration import load_or_refuse
 from tollway_cli.refusal import refuse
-from tollway_cli.showing import metadata, sentence
 from tollway_cli.terminal import console
+
+if TYPE_CHECKING:  # the name exists for the type checker alone
+    from tollway.router.v1.router_pb2_grpc import RouterServiceAsyncStub
 
 _TIMEOUT = 30.0
 
@@ -38,20 +42,19 @@ def models_table(models: Sequence[router_pb2.Model]) -> Table:
 
 
 def run_models(connect: str, key: str, config_file: Path | None) -> None:
-    models = asyncio.run(_asked(connect, metadata(key)) if connect else _configured(config_file))
+    models = asyncio.run(_asked(connect, metadata(key), config_file) if connect else _configured(config_file))
     console().print(models_table(models))
 
 
-async def _asked(target: str, shown: Metadata) -> list[router_pb2.Model]:
-    async with grpc.aio.insecure_channel(target) as channel:
+async def _asked(target: str, shown: Metadata, config_file: Path | None) -> list[router_pb2.Model]:
+    async with channel(target, config_file) as to_router:
         try:
-            return await _all(channel, shown)
+            return await _all(RouterServiceStub(to_router), shown)
         except grpc.aio.AioRpcError as error:
             refuse(f"the router at {target} did not tell: {sentence(from_rpc_error(error))}")
 
 
-async def _all(channel: grpc.aio.Channel, shown: Metadata) -> list[router_pb2.Model]:
-    router = RouterServiceStub(channel)
+async def _all(router: RouterServiceAsyncStub, shown: Metadata) -> list[router_pb2.Model]:
     models: list[router_pb2.Model] = []
     token = ""
     while True:

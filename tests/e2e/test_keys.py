@@ -251,3 +251,21 @@ def test_with_keys_the_edge_listens_beyond_this_machine_and_grpc_only_with_tls(t
             sdk.models.list()
     finally:
         mesh.stop()
+
+
+def test_over_tls_the_command_line_asks_as_services_do(tmp_path: Path) -> None:
+    files = ROOT / "tests/mesh/tls"
+    tls = f"{{cert: {files}/service.pem, key: {files}/service.key, client_ca: {files}/ca.pem}}"
+    config = tmp_path / "tollway.yaml"
+    config.write_text(f'{CONFIG}\ngrpc: {{listen: "0.0.0.0:50051", tls: {tls}}}\n')
+    mesh = TOPOLOGIES["one process"](tmp_path, config, CI_KEY=CI)
+    try:
+        mesh.wait_until_ready()
+        target = mesh.grpc.replace("127.0.0.1", "localhost")
+        asked = ("--connect", target, "--config", str(config))
+        assert "hidden" in tollway("models", *asked, TOLLWAY_KEY=OPS, CI_KEY=CI).stdout
+        assert tollway("spend", *asked, TOLLWAY_KEY=OPS, CI_KEY=CI).returncode == 0
+        assert "No API key" in tollway("spend", *asked, CI_KEY=CI).stderr
+        assert tollway("models", "--connect", target, TOLLWAY_KEY=OPS).returncode == 2
+    finally:
+        mesh.stop()

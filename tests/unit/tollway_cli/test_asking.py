@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from mesh.errors import Reason, TollwayError
-from tollway_cli.showing import metadata, sentence
+from tollway_cli.asking import metadata, sentence
 
 
 def test_a_key_is_shown_as_a_bearer_token_and_none_as_nothing() -> None:

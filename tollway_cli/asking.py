@@ -1,10 +1,27 @@
-"""Showing a key to the services that the command line asks, and saying what they said."""
+"""Asking the services that `--connect` leads to: over which channel, with which key, and saying what they said."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import grpc
+
 from mesh.credentials import metadata_of
 from mesh.errors import Reason, TollwayError
+from mesh.listening import CannotListen, channel_credentials
+from tollway_cli.configuration import load_or_refuse
 from tollway_cli.refusal import refuse
+
+
+def channel(target: str, config: Path | None) -> grpc.aio.Channel:
+    """A channel to the target, over TLS where the configuration has `grpc.tls`, as services reach each other."""
+    tls = load_or_refuse(config).grpc.tls
+    if tls is None or target.startswith("unix:"):
+        return grpc.aio.insecure_channel(target)
+    try:
+        return grpc.aio.secure_channel(target, channel_credentials(tls))
+    except CannotListen as error:
+        refuse(str(error))
 
 
 def metadata(key: str) -> tuple[tuple[str, str], ...]:
