@@ -8,6 +8,7 @@ from functools import lru_cache
 from aiohttp import web
 
 from gateway_http.connection import Connection
+from gateway_http.cross_site import SameSite
 from gateway_http.errors import error_event, error_response, explain
 from gateway_http.exchange import Exchange
 from gateway_http.in_flight import InFlight
@@ -32,8 +33,17 @@ _UNTRACED = NoTracer()
 class App:
     """What aiohttp's server calls for every request."""
 
-    def __init__(self, routes: Routes, in_flight: InFlight, *, clock: Clock, tracer: Tracer, metrics: Metrics) -> None:
-        self._routes, self._in_flight = routes, in_flight
+    def __init__(
+        self,
+        routes: Routes,
+        in_flight: InFlight,
+        same_site: SameSite | None,
+        *,
+        clock: Clock,
+        tracer: Tracer,
+        metrics: Metrics,
+    ) -> None:
+        self._routes, self._in_flight, self._same_site = routes, in_flight, same_site
         self._clock, self._tracer, self._metrics = clock, tracer, metrics
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -66,6 +76,8 @@ class App:
     async def _answer(self, exchange: Exchange, route: Route | None, task: asyncio.Task[object]) -> web.StreamResponse:
         """The one place where whatever was raised becomes an answer, or an event in one that has begun."""
         try:
+            if self._same_site is not None:
+                self._same_site.check(exchange.request.headers)
             handler = handler_of(route, exchange.request.method, exchange.request.path)
             response = await handler(exchange)
         except asyncio.CancelledError:

@@ -51,13 +51,15 @@ def error_event(error: TollwayError, trace_id: str) -> bytes:
 
 
 def error_headers(error: TollwayError) -> dict[str, str]:
-    """Whether and when to repeat the request, which methods there are, and how far it came."""
+    """Whether and when to repeat the request and what to show then, which methods there are, and how far it came."""
     headers = {"content-type": "application/json"}
     if not error.row.repeatable:
         headers["x-should-retry"] = "false"
     if error.retry_after is not None:
         headers["retry-after"] = str(math.ceil(error.retry_after))
         headers["retry-after-ms"] = str(math.ceil(error.retry_after * 1000))
+    if error.reason is Reason.UNAUTHENTICATED:
+        headers["www-authenticate"] = "Bearer"
     for key, name in _SHOWN_METADATA.items():
         if key in error.metadata:
             headers[name] = error.metadata[key]

@@ -14,18 +14,18 @@ from mesh.listening import SOCKET_MODE, CannotListen, clear_socket
 _BACKLOG = 1024
 
 
-def check_address(listen: str, *, allow_insecure: bool) -> TcpAddress | UnixAddress:
+def check_address(listen: str, *, keyed: bool, allow_insecure: bool) -> TcpAddress | UnixAddress:
     """The address, if it may be listened on: without keys everyone who reaches it may spend. Raises CannotListen."""
     try:
         address = parse_address(listen)
     except ValueError as error:
         raise CannotListen(f"http.listen {error}") from None
-    if address.loopback or allow_insecure:
+    if address.loopback or keyed or allow_insecure:
         return address
     raise CannotListen(
         f"{address} can be reached from other machines, and no keys are configured, so anyone could spend your money: "
-        "listen on 127.0.0.1 behind a proxy that authenticates, or, in a private network, "
-        "run `tollway serve gateway` with --allow-insecure."
+        "configure keys (`tollway keys new` makes one), or listen on 127.0.0.1 behind a proxy that authenticates, or, "
+        "in a private network, run `tollway serve gateway` with --allow-insecure."
     )
 
 

@@ -15,12 +15,15 @@ Headers = CIMultiDictProxy[str]
 Metadata = tuple[tuple[str, str], ...]
 
 # gRPC bounds all metadata of a call to 8 KiB, and what goes beyond fails the call.
-_LONGEST_AUTHORIZATION = 4096
+_LONGEST_CREDENTIALS = 4096
 _LONGEST_TRACESTATE = 512
 _MOST_TAGS = 16
 _LONGEST_TIMEOUT = 86_400.0
 _LONGEST_SESSION = 128
 _YES_OR_NO = {"1": True, "true": True, "0": False, "false": False}
+
+_CREDENTIALS = (("authorization", ""), ("x-api-key", "Bearer "), ("api-key", "Bearer "))
+"""Where clients put their key (OpenAI's, Anthropic's, Azure's), and what makes `authorization` of it."""
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _TAG = re.compile(r"[A-Za-z0-9._/@+-]{1,64}(:[A-Za-z0-9._/@+-]{1,64})?")
@@ -44,16 +47,33 @@ def trace_parent(headers: Headers) -> TraceContext | None:
 
 
 def call_metadata(headers: Headers, place: TraceContext) -> Metadata:
-    """What a call to the router carries beside its message. Raises INVALID_REQUEST for an unusable `authorization`."""
+    """What a call to the router carries beside its message. Raises INVALID_REQUEST for a key that cannot travel."""
     metadata: Metadata = (("traceparent", place.traceparent),)
     if place.state:
         metadata += (("tracestate", place.state),)
-    authorization = headers.get("authorization")
-    if authorization is not None:
-        if len(authorization) > _LONGEST_AUTHORIZATION or not _travels(authorization):
-            raise invalid("authorization", f"must be at most {_LONGEST_AUTHORIZATION} printable ASCII characters")
-        metadata += (("authorization", authorization),)
+    shown = _credentials(headers)
+    if shown:
+        metadata += (("authorization", shown),)
     return metadata
+
+
+def _credentials(headers: Headers) -> str:
+    """What the caller shows for itself, as `authorization` has it. Whether that is any good is for the router to say.
+
+    Of a caller that shows several things it is all of them, joined as HTTP joins a header that came twice: which of
+    them counts is nothing to be guessed, here or by anyone on the way.
+    """
+    shown: list[str] = []
+    for name, before in _CREDENTIALS:
+        for value in headers.getall(name, ()):
+            if len(value) > _LONGEST_CREDENTIALS or not _travels(value):
+                raise invalid(name, f"must be at most {_LONGEST_CREDENTIALS} printable ASCII characters")
+            if value and before + value not in shown:
+                shown.append(before + value)
+    credentials = ", ".join(shown)
+    if len(credentials) > _LONGEST_CREDENTIALS + len("Bearer "):
+        raise invalid("authorization", "must be one key, and there are several")
+    return credentials
 
 
 def tags(headers: Headers) -> list[str]:

@@ -20,6 +20,9 @@ class GatewaySettings:
     max_messages: int = 2048
     body_timeout: float = 30.0
     drain: float = 30.0
+    hosts: tuple[str, ...] = ()
+    keyed: bool = False
+    """Whether callers are asked for a key, by the router."""
     allow_insecure: bool = False
     """Whether to listen beyond this machine though no keys are configured."""
 
@@ -32,4 +35,6 @@ class GatewaySettings:
             max_messages=http.max_messages,
             body_timeout=http.body_timeout,
             drain=http.drain,
+            hosts=http.hosts,
+            keyed=bool(config.keys),
         )

@@ -31,16 +31,24 @@ class Tls(Protocol):
     def client_ca(self) -> str: ...
 
 
-def refuse_exposed(address: str, tls: Tls | None, allow_insecure: bool) -> None:
-    """Lets an internal service listen beyond this machine only with TLS, or where that was said to be allowed.
+def refuse_exposed(address: str, tls: Tls | None, allow_insecure: bool, *, keyed: bool) -> None:
+    """Lets services listen beyond this machine only where nobody can listen in and callers are known.
 
-    Raises CannotListen, and for an address that cannot be read ValueError.
+    They are by a certificate of their own, or where `keyed`, by a key that they are asked for. `allow_insecure` says
+    that the network is private. Raises CannotListen, and for an address that cannot be read ValueError.
     """
-    if not parse_address(address).loopback and tls is None and not allow_insecure:
-        raise CannotListen(
-            f"{address} can be reached from other machines, and nothing here is encrypted or checks who calls: "
-            "listen on 127.0.0.1 or a unix socket, set grpc.tls, or pass --allow-insecure on a private network."
-        )
+    if parse_address(address).loopback or allow_insecure:
+        return
+    if tls is None:
+        problem, remedy = "is encrypted", "set grpc.tls"
+    elif not (keyed or tls.client_ca):
+        problem, remedy = "checks who calls", "set grpc.tls.client_ca (for the router's address, keys will do)"
+    else:
+        return
+    raise CannotListen(
+        f"{address} can be reached from other machines, and nothing there {problem}: "
+        f"listen on 127.0.0.1 or a unix socket, {remedy}, or pass --allow-insecure on a private network."
+    )
 
 
 def bind(server: grpc.aio.Server, address: str, tls: Tls | None) -> str:

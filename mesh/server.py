@@ -16,6 +16,7 @@ from mesh.channels.inprocess.server import InProcessServer
 from mesh.clock import Clock
 from mesh.interceptors.draining import Draining
 from mesh.interceptors.errors import Errors
+from mesh.interceptors.guard import Guard
 from mesh.interceptors.registration import Registration
 from mesh.interceptors.telemetry import Telemetry
 from mesh.listening import Tls, bind, refuse_exposed
@@ -57,14 +58,22 @@ class Server:
         self._health.add(service)
 
     async def listen(
-        self, address: str, services: Sequence[Service], *, tls: Tls | None = None, allow_insecure: bool = False
+        self,
+        address: str,
+        services: Sequence[Service],
+        *,
+        tls: Tls | None = None,
+        allow_insecure: bool = False,
+        guard: Guard | None = None,
     ) -> str:
         """Serves added services at `host:port` or `unix:/path` as well, with health and reflection beside them.
 
-        Answers with the address as it became: port 0 is replaced. Raises mesh.listening.CannotListen.
+        With a guard, every service is taken to ask its callers who they are, or to be guarded. Answers with the address
+        as it became: port 0 is replaced. Raises mesh.listening.CannotListen.
         """
-        refuse_exposed(address, tls, allow_insecure)
-        server = Registration(grpc.aio.server(options=self._options), self._interceptors)
+        refuse_exposed(address, tls, allow_insecure, keyed=guard is not None)
+        around = self._interceptors if guard is None else (*self._interceptors, guard)
+        server = Registration(grpc.aio.server(options=self._options), around)
         for service in services:
             service.register(server)
         add_HealthServicer_to_server(self._health, server)

@@ -32,4 +32,5 @@ def secrets(config: Config) -> list[str]:
     """What must not show in any log line."""
     keys = [provider.api_key.get_secret_value() for provider in config.providers.values()]
     headers = [value for provider in config.providers.values() for value in provider.headers.values()]
-    return [secret for secret in (*keys, *headers) if secret]
+    callers = [key.key.get_secret_value() for key in config.keys if key.key is not None]
+    return [secret for secret in (*keys, *headers, *callers) if secret]

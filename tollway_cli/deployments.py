@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 
 import grpc
 from rich.table import Table
@@ -14,6 +15,7 @@ from mesh.errors import TollwayError
 from mesh.status import from_rpc_error
 from tollway.router.v1 import router_pb2
 from tollway.router.v1.router_pb2_grpc import RouterServiceStub
+from tollway_cli.asking import Metadata, channel, metadata, sentence
 from tollway_cli.refusal import refuse
 from tollway_cli.terminal import console
 
@@ -62,18 +64,21 @@ def _why(status: router_pb2.DeploymentStatus) -> str:
     return f"{status.reason}; until about {until:%H:%M:%S}"
 
 
-def run_deployments(connect: str, provider: str) -> None:
+def run_deployments(connect: str, provider: str, key: str, config: Path | None) -> None:
     try:
-        deployments = asyncio.run(_asked(connect, provider))
+        deployments = asyncio.run(_asked(connect, provider, metadata(key), config))
     except TollwayError as error:
-        refuse(f"the router at {connect} did not tell: {error.message}")
+        refuse(f"the router at {connect} did not tell: {sentence(error)}")
     console().print(deployments_table(deployments))
 
 
-async def _asked(target: str, provider: str) -> Sequence[router_pb2.DeploymentStatus]:
-    async with grpc.aio.insecure_channel(target) as channel:
+async def _asked(
+    target: str, provider: str, shown: Metadata, config: Path | None
+) -> Sequence[router_pb2.DeploymentStatus]:
+    async with channel(target, config) as to_router:
+        stub = RouterServiceStub(to_router)
         try:
             request = router_pb2.ListDeploymentsRequest(provider=provider)
-            return (await RouterServiceStub(channel).ListDeployments(request, timeout=_TIMEOUT)).deployments
+            return (await stub.ListDeployments(request, metadata=shown, timeout=_TIMEOUT)).deployments
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from None

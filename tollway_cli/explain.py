@@ -20,6 +20,7 @@ from mesh.status import from_rpc_error
 from tollway.chat.v1 import chat_pb2
 from tollway.router.v1 import router_pb2
 from tollway.router.v1.router_pb2_grpc import RouterServiceStub
+from tollway_cli.asking import Metadata, channel, metadata, sentence
 from tollway_cli.configuration import load_or_refuse
 from tollway_cli.refusal import refuse
 from tollway_cli.terminal import console
@@ -108,18 +109,20 @@ def _rules_table(rules: Sequence[router_pb2.RuleReport]) -> Table:
     return table
 
 
-def run_explain(asked: Asked, *, as_json: bool, connect: str, config: Path | None) -> None:
+def run_explain(asked: Asked, *, as_json: bool, connect: str, key: str, config: Path | None) -> None:
     if connect and (asked.key or asked.project or asked.tenant):
-        refuse("--key, --project and --tenant are for the configuration alone: a router knows who asks it.")
+        refuse("--as-key, --project and --tenant are for the configuration alone: a router knows who asks it.")
     if not all(asked.models):
         refuse("MODEL must be a name.")
     request = explain_request(asked)
     try:
         explanation = asyncio.run(
-            _of_router(connect, request) if connect else _of_configuration(config, asked, request)
+            _of_router(connect, request, metadata(key), config)
+            if connect
+            else _of_configuration(config, asked, request)
         )
     except TollwayError as error:
-        refuse(error.message)
+        refuse(sentence(error))
     if as_json:
         from gateway_http.explanation import explanation_fields
 
@@ -128,10 +131,12 @@ def run_explain(asked: Asked, *, as_json: bool, connect: str, config: Path | Non
     console().print(explanation_view(asked.models[0], explanation))
 
 
-async def _of_router(target: str, request: router_pb2.ExplainRouteRequest) -> router_pb2.ExplainRouteResponse:
-    async with grpc.aio.insecure_channel(target) as channel:
+async def _of_router(
+    target: str, request: router_pb2.ExplainRouteRequest, shown: Metadata, config: Path | None
+) -> router_pb2.ExplainRouteResponse:
+    async with channel(target, config) as to_router:
         try:
-            return await RouterServiceStub(channel).ExplainRoute(request, timeout=_TIMEOUT)
+            return await RouterServiceStub(to_router).ExplainRoute(request, metadata=shown, timeout=_TIMEOUT)
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from None
 

@@ -25,6 +25,7 @@ ConfigOption = Annotated[
 DataDirOption = Annotated[
     Path, typer.Option("--data-dir", envvar="TOLLWAY_DATA_DIR", help="Where the ledger and the journal are kept.")
 ]
+KeyOption = Annotated[str, typer.Option("--key", envvar="TOLLWAY_KEY", help="The key to show where --connect leads.")]
 DATA_DIR = Path(".tollway")
 
 
@@ -74,12 +75,13 @@ def check(config: ConfigOption = None) -> None:
 @app.command()
 def models(
     connect: Annotated[str, typer.Option(help="Ask a router at this address, rather than the configuration.")] = "",
+    key: KeyOption = "",
     config: ConfigOption = None,
 ) -> None:
     """List the models that may be asked."""
     from tollway_cli.models import run_models
 
-    run_models(connect, config)
+    run_models(connect, key, config)
 
 
 @app.command()
@@ -94,31 +96,34 @@ def explain(
     json_schema: Annotated[bool, typer.Option("--json-schema", help="It wants JSON by a schema.")] = False,
     session: Annotated[str, typer.Option(help="The session it belongs to.")] = "",
     tag: Annotated[list[str] | None, typer.Option(help="A label, name or name:value; may be repeated.")] = None,
-    key: Annotated[str, typer.Option(help="The name of the API key that asks.")] = "",
+    as_key: Annotated[str, typer.Option(help="The name of the API key that asks.")] = "",
     project: Annotated[str, typer.Option(help="The project on whose account it is.")] = "",
     tenant: Annotated[str, typer.Option(help="The tenant on whose account it is.")] = "",
     json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
     connect: Annotated[
         str, typer.Option(help="Ask a router at this address, which knows how deployments stand and what they cost.")
     ] = "",
+    key: KeyOption = "",
     config: ConfigOption = None,
 ) -> None:
     """Tell where a question would go, in which order, and why nowhere else. Nobody is called."""
     from tollway_cli.explain import Asked, run_explain
 
-    asked = Asked(models, message, tokens, tools, vision, json_schema, session, tag or [], key, project, tenant)
-    run_explain(asked, as_json=json, connect=connect, config=config)
+    asked = Asked(models, message, tokens, tools, vision, json_schema, session, tag or [], as_key, project, tenant)
+    run_explain(asked, as_json=json, connect=connect, key=key, config=config)
 
 
 @app.command()
 def deployments(
     connect: Annotated[str, typer.Option(help="The router's address.")] = "127.0.0.1:50051",
     provider: Annotated[str, typer.Option(help="Only this provider's.")] = "",
+    key: KeyOption = "",
+    config: ConfigOption = None,
 ) -> None:
-    """Show how deployments stand at a router: ready, offline or out of quota, how busy and how fast."""
+    """Show how deployments stand at a router: ready, left alone, offline or out of quota, how busy and how fast."""
     from tollway_cli.deployments import run_deployments
 
-    run_deployments(connect, provider)
+    run_deployments(connect, provider, key, config)
 
 
 @app.command()
@@ -138,13 +143,45 @@ def spend(
         bool, typer.Option("--json", help="One JSON object a line, for programs; amounts in nano-USD.")
     ] = False,
     connect: Annotated[str, typer.Option(help="Ask a ledger at this address, rather than read --data-dir.")] = "",
+    key: KeyOption = "",
     data_dir: DataDirOption = DATA_DIR,
     config: ConfigOption = None,
 ) -> None:
     """Show what was spent, and on what."""
     from tollway_cli.spend import run_spend
 
-    run_spend(by, since, until, rows, as_json=json, connect=connect, data_dir=data_dir, config=config)
+    run_spend(by, since, until, rows, as_json=json, connect=connect, key=key, data_dir=data_dir, config=config)
+
+
+keys = typer.Typer(help="Make API keys, and see who has one.", no_args_is_help=True)
+app.add_typer(keys, name="keys")
+
+
+@keys.command("new")
+def new_key(
+    name: Annotated[str, typer.Argument(help="What the key is called in the ledger, in traces and in errors.")],
+    tenant: Annotated[str, typer.Option(help="On whose account its questions are booked.")] = "default",
+    project: Annotated[str, typer.Option(help="Within the tenant.")] = "default",
+    tags: Annotated[str, typer.Option(help="Labels added to each question; several with commas.")] = "",
+    models: Annotated[str, typer.Option(help="Names or patterns that may be asked for.")] = "*",
+    role: Annotated[str, typer.Option(help="caller, operator or admin.")] = "caller",
+    expires: Annotated[str, typer.Option(help="2027-01-31, 2027-01-31T18:00Z, or 90d from now; empty: never.")] = "",
+) -> None:
+    """Make a key. It is shown this once, with the entry for the configuration, which does not hold it.
+
+    Example: tollway keys new ci --project demo --models 'gpt-4o,claude-*' --expires 90d
+    """
+    from tollway_cli.keys import run_new
+
+    run_new(name, tenant=tenant, project=project, tags=tags, models=models, role=role, expires=expires)
+
+
+@keys.command("list")
+def list_keys(config: ConfigOption = None) -> None:
+    """List the configured keys by name, never the keys themselves."""
+    from tollway_cli.keys import run_list
+
+    run_list(config)
 
 
 @app.command()

@@ -10,7 +10,7 @@ import asyncio
 import gc
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +21,9 @@ import uvloop
 from mesh.channels import dial
 from mesh.clock import Clock, SystemClock
 from mesh.config.schema import Config
+from mesh.credentials import Admit
 from mesh.errors import TollwayError
+from mesh.interceptors.guard import Guard
 from mesh.listening import CannotListen, channel_credentials, refuse_exposed
 from mesh.server import Server
 from mesh.service import Service
@@ -47,6 +49,7 @@ class Node:
         self._clock: Clock = SystemClock()
         self._closing = AsyncExitStack()
         self._services: dict[str, Service] = {}
+        self._admit: Admit | None = None
 
     async def start(self) -> Listening:
         """Starts everything; what was started is stopped again where something cannot be. Raises CannotListen."""
@@ -118,7 +121,7 @@ class Node:
         from services.router import bootstrap as router
         from services.router.settings import RouterSettings
 
-        return await router.start(
+        routing = await router.start(
             RouterSettings.from_config(config, data_dir),
             providers=self._channels["providers"],
             ledger=self._channels["ledger"],
@@ -126,20 +129,33 @@ class Node:
             tracer=tracer,
             metrics=metrics,
         )
+        self._admit = routing.admit
+        return routing
 
     async def _listen(self) -> dict[str, str]:
         """Listens at each address once, with all the services that were placed there."""
-        together: dict[str, list[str]] = {}
-        for name, address in self._placement.listen.items():
-            if name != "gateway":
-                together.setdefault(address, []).append(name)
         bound: dict[str, str] = {}
-        for address, names in together.items():
+        for address, names in self._placement.together().items():
             services = [self._services[name] for name in names]
-            tls = self._config.grpc.tls
-            at = await self._server.listen(address, services, tls=tls, allow_insecure=self._allow_insecure)
+            at = await self._server.listen(
+                address,
+                services,
+                tls=self._config.grpc.tls,
+                allow_insecure=self._allow_insecure,
+                guard=self._guard(names),
+            )
             bound.update(dict.fromkeys(names, at))
         return bound
+
+    def _guard(self, names: Sequence[str]) -> Guard | None:
+        """What asks for keys at an address where the router's callers come, who are asked: None: nothing does.
+
+        A service at an address of its own is there for other services, which have no keys.
+        """
+        if self._admit is None or "router" not in names:
+            return None
+        others = [proto for name in names if name != "router" for proto in self._services[name].proto_services]
+        return Guard(others, self._admit)
 
     async def _open_gateway(self, telemetry: Telemetry) -> str:
         from gateway_http import bootstrap as gateway_http
@@ -163,13 +179,13 @@ class Node:
 
     def _refuse_exposed(self) -> None:
         """Before anything is started or written. Raises CannotListen."""
-        for name, address in self._placement.listen.items():
-            if name == "gateway":
-                from gateway_http.listening import check_address
+        keyed = bool(self._config.keys)
+        if "gateway" in self._placement.listen:
+            from gateway_http.listening import check_address
 
-                check_address(address, allow_insecure=self._allow_insecure)
-            else:
-                refuse_exposed(address, self._config.grpc.tls, self._allow_insecure)
+            check_address(self._placement.listen["gateway"], keyed=keyed, allow_insecure=self._allow_insecure)
+        for address, names in self._placement.together().items():
+            refuse_exposed(address, self._config.grpc.tls, self._allow_insecure, keyed=keyed and "router" in names)
 
 
 def run(node: Node, announce: Callable[[Listening], None]) -> None:

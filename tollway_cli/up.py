@@ -47,5 +47,6 @@ def _served(config: Config, data_dir: Path, listening: Listening) -> Served:
         grpc=listening.grpc["router"],
         data_dir=str(data_dir),
         models=tuple(config.models),
+        keys=tuple(key.name for key in config.keys),
         traces=config.telemetry.otlp_endpoint or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", ""),
     )

@@ -31,10 +31,10 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
     apply_variables(document, environ)
     config = _validate(document)
     named = document.data.get("providers") if document.data else None
-    default = with_defaults(Config(), environ)
     if isinstance(named, dict) and named:
         check_relations(document, named, ("*",))  # where there are providers and no models, any name can be asked for
     else:
+        default = with_defaults(Config(), environ)
         check_relations(document, default.providers, default.models)
     check_names(document)
     if config is None or document.problems:

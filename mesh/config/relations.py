@@ -6,11 +6,18 @@ the schema; whatever has the wrong shape is left for the schema to complain abou
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection
 from typing import Any
 
 from mesh.config.document import Document
-from mesh.config.names import problem_of_header, problem_of_model, problem_of_provider
+from mesh.config.names import (
+    problem_of_account,
+    problem_of_header,
+    problem_of_model,
+    problem_of_provider,
+    problem_of_tag,
+)
 from mesh.config.patterns import find, matches, overlap
 from mesh.config.problems import KeyPath
 from mesh.config.wording import nearest
@@ -35,6 +42,7 @@ def check_relations(document: Document, providers: Collection[str], default_mode
                 document.blame(path, f"no model is called {fallback}{_did_you_mean(fallback, models)}")
     _check_prices(document)
     _check_rules(document, models, providers, default_models)
+    _check_keys(document, models or default_models)
 
 
 def check_names(document: Document) -> None:
@@ -55,6 +63,18 @@ def check_names(document: Document) -> None:
             for key in keys:
                 for place, pattern in _named(("rules", index), _mapping(_mapping(rule).get(section)), section, key):
                     _check_name(document, place, problem_of_model(pattern))
+    for index, key in enumerate(_list(data.get("keys"))):
+        _check_names_of_key(document, ("keys", index), _mapping(key))
+
+
+def _check_names_of_key(document: Document, path: KeyPath, key: dict[str, Any]) -> None:
+    for field in ("name", "tenant", "project"):
+        if isinstance(key.get(field), str):
+            _check_name(document, (*path, field), problem_of_account(key[field]))
+    for field, problem_of in (("tags", problem_of_tag), ("models", problem_of_model)):
+        for index, name in enumerate(_list(key.get(field))):
+            if isinstance(name, str):
+                _check_name(document, (*path, field, index), problem_of(name))
 
 
 def _check_name(document: Document, path: KeyPath, problem: str | None) -> None:
@@ -160,6 +180,44 @@ def _named(path: KeyPath, section: dict[str, Any], name: str, key: str) -> list[
 def _well_formed(path: KeyPath, section: dict[str, Any], name: str, key: str) -> list[tuple[KeyPath, str]]:
     """Those of them that nothing is wrong with by themselves."""
     return [(place, each) for place, each in _named(path, section, name, key) if problem_of_model(each) is None]
+
+
+def _check_keys(document: Document, models: Collection[str]) -> None:
+    names: dict[str, int] = {}
+    digests: dict[str, int] = {}
+    for index, entry in enumerate(_list(_mapping(document.data).get("keys"))):
+        path: KeyPath = ("keys", index)
+        key = _mapping(entry)
+        name = key.get("name")
+        if isinstance(name, str) and names.setdefault(name, index) != index:
+            document.blame((*path, "name"), f"is the name of keys[{names[name]}] as well")
+        _check_secret(document, path, key, digests)
+        for at, model in enumerate(_list(key.get("models"))):
+            if isinstance(model, str) and problem_of_model(model) is None and not _exists(model, models):
+                message = f"no model is called {model}{_did_you_mean(model, models)}"
+                document.blame((*path, "models", at), message)
+
+
+def _exists(model: str, models: Collection[str]) -> bool:
+    """Whether a name, or one that a pattern stands for, may be asked for."""
+    return model == "*" or any(overlap(model, known) for known in models)
+
+
+def _check_secret(document: Document, path: KeyPath, key: dict[str, Any], seen: dict[str, int]) -> None:
+    given = [field for field in ("key", "key_sha256") if key.get(field) is not None]
+    if len(given) == 2:
+        document.blame(path, "has both key and key_sha256: keep one of them")
+    elif not given and isinstance(key.get("name"), str):
+        document.blame(path, "must have key or key_sha256; `tollway keys new` makes one")
+    for field in given:
+        value = key[field]
+        if not isinstance(value, str) or not value.strip():
+            continue
+        digest = hashlib.sha256(value.strip().encode()).hexdigest() if field == "key" else value.strip().lower()
+        index = path[1]
+        assert isinstance(index, int)
+        if seen.setdefault(digest, index) != index:
+            document.blame((*path, field), f"is the key of keys[{seen[digest]}] as well")
 
 
 def _did_you_mean(name: str, known: Collection[str]) -> str:

@@ -6,6 +6,8 @@ numbers. A field that `repr` does not show may hold a secret, and no message rep
 
 from __future__ import annotations
 
+import hashlib
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -26,8 +28,10 @@ from mesh.config.values import (
     Days,
     Duration,
     HeaderValue,
+    HostName,
     HttpUrl,
     LedgerUrl,
+    Moment,
     NanoUsd,
     PositiveDuration,
     Share,
@@ -313,6 +317,55 @@ class Rule(Section):
     then: RuleAction
 
 
+SHORTEST_KEY = 16
+LONGEST_KEY = 512
+MOST_TAGS = 16
+
+
+def _check_callers_key(key: SecretStr) -> SecretStr:
+    plain = _check_key(key).get_secret_value()
+    if not plain:
+        raise ValueError("is empty: set it, or the variable that it comes from")
+    if not SHORTEST_KEY <= len(plain) <= LONGEST_KEY:
+        raise ValueError(f"must be a key of {SHORTEST_KEY} to {LONGEST_KEY} characters: `tollway keys new` makes one")
+    return SecretStr(plain)
+
+
+def _check_digest(digest: str) -> str:
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", digest):
+        raise ValueError("must be the SHA-256 of a key, in 64 hexadecimal digits")
+    return digest.lower()
+
+
+def _check_tags(tags: tuple[str, ...]) -> tuple[str, ...]:
+    if len(tags) > MOST_TAGS:
+        raise ValueError(f"must be at most {MOST_TAGS} labels")
+    return tags
+
+
+class Key(Section):
+    """Someone who may ask. Exactly one of `key` and `key_sha256` is given."""
+
+    name: str
+    key: Annotated[SecretStr, AfterValidator(_check_callers_key)] | None = Field(None, repr=False)
+    key_sha256: Annotated[str, AfterValidator(_check_digest)] | None = Field(
+        None, repr=False, description="The SHA-256 of the key, in hexadecimal digits: a file with it holds no secret."
+    )
+    tenant: str = "default"
+    project: str = "default"
+    tags: Annotated[tuple[str, ...], AfterValidator(_check_tags)] = ()
+    models: Annotated[tuple[str, ...], AfterValidator(_check_not_empty)] = ("*",)
+    role: Literal["caller", "operator", "admin"] = "caller"
+    expires: Moment | None = None
+
+    @property
+    def digest(self) -> bytes:
+        """The SHA-256 of the key, by which it is known from here on."""
+        if self.key is not None:
+            return hashlib.sha256(self.key.get_secret_value().encode()).digest()
+        return bytes.fromhex(self.key_sha256 or "")
+
+
 class Ledger(Section):
     """Where attempts are booked."""
 
@@ -341,6 +394,7 @@ class Http(Section):
     """The HTTP edge."""
 
     listen: Address = "127.0.0.1:8080"
+    hosts: tuple[HostName, ...] = Field((), description="Names it is reached by, beside those of this machine.")
     max_body: Size = 32 * 2**20
     max_messages: int = Field(2048, ge=1)
     body_timeout: PositiveDuration = Field(
@@ -372,6 +426,7 @@ class Config(Section):
     defaults: Defaults = Defaults()
     prices: tuple[PriceEntry, ...] = ()
     rules: tuple[Rule, ...] = ()
+    keys: tuple[Key, ...] = ()
     ledger: Ledger = Ledger()
     journal: Journal = Journal()
     telemetry: Telemetry = Telemetry()

@@ -6,6 +6,7 @@ What is raised says what is wanted and never repeats the value: only the loader 
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Annotated
 
@@ -140,6 +141,31 @@ def _check_header_value(value: str) -> str:
     return value.strip()
 
 
+def parse_moment(text: object) -> float:
+    """Unix seconds of a time such as `2027-01-31` (its midnight) or `2027-01-31T18:00Z`, UTC where no zone is given.
+
+    Raises ValueError for anything else.
+    """
+    try:
+        moment = datetime.fromisoformat(text.strip()) if isinstance(text, str) else None
+    except ValueError:
+        moment = None
+    if moment is None:
+        raise ValueError("must be a time such as 2027-01-31 or 2027-01-31T18:00Z")
+    return (moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment).timestamp()
+
+
+def format_moment(seconds: float) -> str:
+    """The time as `2027-01-31T18:00:00Z`."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _check_host_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?", name):
+        raise ValueError("must be the name of a host such as gateway.example.com, without a port")
+    return name.lower()
+
+
 def _check_ledger_url(url: str) -> str:
     if not re.fullmatch(r"sqlite:///[^{}]*(\{data_dir\}[^{}]*)?", url) or url == "sqlite:///":
         raise ValueError("must be a URL such as sqlite:///{data_dir}/ledger.db, with no placeholder but {data_dir}")
@@ -177,5 +203,11 @@ HttpUrl = Annotated[str, AfterValidator(_check_url)]
 """An http or https URL without a slash at its end; may be empty."""
 
 HeaderValue = Annotated[str, AfterValidator(_check_header_value)]
+
+Moment = Annotated[float, BeforeValidator(parse_moment), PlainSerializer(format_moment)]
+"""Unix seconds."""
+
+HostName = Annotated[str, AfterValidator(_check_host_name)]
+"""The name of a host, in small letters."""
 
 LedgerUrl = Annotated[str, AfterValidator(_check_ledger_url)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
@@ -15,6 +15,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from mesh.clock import Clock
 from mesh.config import schema
 from mesh.config.schema import Breaker, Timeouts
+from mesh.credentials import Admit
 from mesh.ids import uuid7
 from mesh.mediator import Mediator, messages_in, when
 from mesh.metrics import Metrics
@@ -30,18 +31,20 @@ from services.router.adapters.probes import Probes
 from services.router.adapters.providers_grpc import GrpcProviderCalls
 from services.router.adapters.recording import Recorder
 from services.router.adapters.shipper import Shipper
-from services.router.domain import genai
+from services.router.domain import access, genai
 from services.router.domain.breaker import BreakerPolicy
 from services.router.domain.breaker_sharing import Sharing
 from services.router.domain.fleet import Fleet
 from services.router.domain.hedging import Hedge
 from services.router.domain.hours import EVERY_DAY, Hours
-from services.router.domain.principal import LOCAL
+from services.router.domain.keyring import Key, Keyring
+from services.router.domain.principal import LOCAL, Principal, Role
 from services.router.domain.routes import Deployment, Route, Routes
 from services.router.domain.rules import Action, Condition, Rule
 from services.router.domain.schedule import Schedule
 from services.router.domain.selection import Selection
 from services.router.domain.settlement import set_time
+from services.router.handlers.authentication import Authentication, Permission
 from services.router.handlers.behaviors import Validation, has_question
 from services.router.handlers.create_chat_completion import CreateChatCompletion, create_chat_completion
 from services.router.handlers.desk import Desk
@@ -70,18 +73,14 @@ class RouterRuntime:
         self,
         servicer: RouterServicer,
         hops: Mapping[str, grpc.aio.Channel],
-        drains: Drains,
-        prices: PriceWatch,
-        probes: Probes,
         journal: SqliteJournal,
-        shipper: Shipper,
-        adoption: Adoption,
-        watch: BreakerWatch | None = None,
+        admit: Admit | None,
+        closing: Sequence[Callable[[], Awaitable[None]]],
     ) -> None:
         self.hops = hops
-        self._servicer, self._drains, self._prices, self._probes = servicer, drains, prices, probes
-        self._journal, self._shipper, self._adoption = journal, shipper, adoption
-        self._watch = watch
+        self.admit = admit
+        """Asks callers of other services for a key that opens them; None where there are no keys."""
+        self._servicer, self._journal, self._closing = servicer, journal, closing
 
     @property
     def dead_letters(self) -> int:
@@ -93,14 +92,8 @@ class RouterRuntime:
 
     async def close(self) -> None:
         """Settles what is still read on, ships what is settled, and removes the journal if all of it is."""
-        await self._drains.close()
-        if self._watch is not None:
-            await self._watch.close()
-        await self._prices.close()
-        await self._probes.close()
-        await self._adoption.close()
-        await self._shipper.close(_SHIP_WITHIN)
-        await self._journal.close()
+        for close in self._closing:
+            await close()
 
 
 async def start(
@@ -132,15 +125,18 @@ async def start(
     schedule = Schedule(settings.retry_after_wait, random.random)
     selection = Selection(routes, _rules(settings), fleet, random.Random(), prices.find)
     desk = Desk(routes, schedule, calls, journal, prices, drains, fleet, clock, tracer, metrics, selection)
-    watch = None
+    closing: list[Callable[[], Awaitable[None]]] = [drains.close]
     if shared is not None:
         watch = BreakerWatch(Sharing(fleet, uuid7(clock.time())), shared, clock)
         await watch.start()
-    servicer = RouterServicer(_mediator(desk, loaded), clock)
+        closing.append(watch.close)
+    closing += (prices.close, probes.close, adoption.close, partial(shipper.close, _SHIP_WITHIN), journal.close)
+    keyring = _keyring(settings)
+    servicer = RouterServicer(_mediator(desk, loaded, keyring), clock)
     hops = MappingProxyType(
         {"tollway.providers.v1.ProviderService": providers, "tollway.ledger.v1.LedgerService": ledger}
     )
-    return RouterRuntime(servicer, hops, drains, prices, probes, journal, shipper, adoption, watch)
+    return RouterRuntime(servicer, hops, journal, _admit(keyring, clock), closing)
 
 
 async def offered(settings: RouterSettings, *, providers: grpc.aio.Channel, clock: Clock) -> list[Model]:
@@ -174,7 +170,28 @@ async def explained(
     return await Mediator([(ExplainRoute, handler)], behaviors=[when(has_question, Validation())]).send(question)
 
 
-def _mediator(desk: Desk, loaded: Timestamp) -> Mediator:
+def _keyring(settings: RouterSettings) -> Keyring | None:
+    """Who may ask; None: everybody, who can be nobody beyond this machine then."""
+    if not settings.keys:
+        return None
+    return Keyring(
+        Key(
+            key.digest,
+            Principal(key.tenant, key.project, key.name, key.tags, key.models, Role(key.role)),
+            key.expires,
+        )
+        for key in settings.keys
+    )
+
+
+def _admit(keyring: Keyring | None, clock: Clock) -> Admit | None:
+    if keyring is None:
+        return None
+    return lambda credentials, method: access.admit(keyring, credentials, method, clock.time())
+
+
+def _mediator(desk: Desk, loaded: Timestamp, keyring: Keyring | None) -> Mediator:
+    identified = [] if keyring is None else [Authentication(keyring, desk.clock)]
     return Mediator(
         [
             (CreateChatCompletion, partial(create_chat_completion, desk=desk)),
@@ -183,7 +200,7 @@ def _mediator(desk: Desk, loaded: Timestamp) -> Mediator:
             (ListDeployments, partial(list_deployments, routes=desk.routes, fleet=desk.fleet, clock=desk.clock)),
             (ListModels, partial(list_models, routes=desk.routes, providers=desk.providers, loaded=loaded)),
         ],
-        behaviors=[when(has_question, Validation())],
+        behaviors=[*identified, when(has_question, Validation()), Permission()],
         expected=messages_in(handlers),
     )
 

@@ -7,6 +7,7 @@ from typing import Any
 import grpc
 
 from mesh.clock import Clock
+from mesh.credentials import credentials_of
 from mesh.ids import new_request_id
 from mesh.interceptors.writing import write_all
 from mesh.mediator import Mediator
@@ -50,7 +51,7 @@ class RouterServicer(RouterServiceServicer):
                 parent,
                 self._deadline(context),
                 request.preferences,
-                _credentials(context),
+                credentials=credentials_of(context),
             )
         )
 
@@ -65,12 +66,14 @@ class RouterServicer(RouterServiceServicer):
             parent,
             self._deadline(context),
             request.preferences,
-            _credentials(context),
+            credentials=credentials_of(context),
         )
         await write_all(self._mediator.stream(command), context)
 
     async def ListModels(self, request: ListModelsRequest, context: Context) -> ListModelsResponse:
-        return await self._mediator.send(ListModels(request.page_size, request.page_token))
+        return await self._mediator.send(
+            ListModels(request.page_size, request.page_token, credentials=credentials_of(context))
+        )
 
     async def ExplainRoute(self, request: ExplainRouteRequest, context: Context) -> ExplainRouteResponse:
         return await self._mediator.send(
@@ -81,23 +84,15 @@ class RouterServicer(RouterServiceServicer):
                 current(),
                 None,
                 request.preferences,
-                credentials=_credentials(context),
+                credentials=credentials_of(context),
                 streamed=request.streamed,
             )
         )
 
     async def ListDeployments(self, request: ListDeploymentsRequest, context: Context) -> ListDeploymentsResponse:
-        return await self._mediator.send(ListDeployments(request.provider))
+        return await self._mediator.send(ListDeployments(request.provider, credentials=credentials_of(context)))
 
     def _deadline(self, context: Context) -> float | None:
         """When the caller stops waiting, on the clock's monotonic time."""
         left = context.time_remaining()
         return None if left is None else self._clock.monotonic() + left
-
-
-def _credentials(context: Context) -> str:
-    """What the caller shows for itself, as HTTP has it: `Bearer …`. Empty: nothing."""
-    for key, value in context.invocation_metadata() or ():
-        if key == "authorization":
-            return str(value)
-    return ""

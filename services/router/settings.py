@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mesh.config import inherit
-from mesh.config.schema import Breaker, Config, Hedge, Model, Provider, Rule, Timeouts
+from mesh.config.schema import Breaker, Config, Hedge, Key, Model, Provider, Rule, Timeouts
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +49,27 @@ class ProviderSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class KeySettings:
+    """Someone who may ask: the SHA-256 of the key, and who has it until when (Unix time; None: for ever)."""
+
+    name: str
+    digest: bytes
+    tenant: str
+    project: str
+    tags: tuple[str, ...]
+    models: tuple[str, ...]
+    role: str
+    expires: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class RouterSettings:
     """Everything the router is configured with. Times are in seconds."""
 
     models: tuple[ModelSettings, ...]
     providers: Mapping[str, ProviderSettings]
     rules: tuple[Rule, ...]
+    keys: tuple[KeySettings, ...]
     retry_after_wait: float
     journal_directory: Path
     journal_fsync: float
@@ -66,6 +81,7 @@ class RouterSettings:
             models=tuple(_model(config, name, model) for name, model in config.models.items()),
             providers={name: _provider(provider) for name, provider in config.providers.items()},
             rules=config.rules,
+            keys=tuple(_key(key) for key in config.keys),
             retry_after_wait=config.defaults.retry_after_wait,
             journal_directory=data_dir / "journal",
             journal_fsync=config.journal.fsync,
@@ -99,6 +115,10 @@ def _model(config: Config, name: str, model: Model) -> ModelSettings:
         assured=model.assured,
         hedge=inherit.hedge(config.defaults, model),
     )
+
+
+def _key(key: Key) -> KeySettings:
+    return KeySettings(key.name, key.digest, key.tenant, key.project, key.tags, key.models, key.role, key.expires)
 
 
 def _provider(provider: Provider) -> ProviderSettings:

@@ -46,7 +46,7 @@ def _violations(chat: ChatRequest, request_id: str, tags: Sequence[str]) -> Iter
 
 def _tag_violations(tags: Sequence[str]) -> Iterator[FieldViolation]:
     if len(tags) > MAX_TAGS:
-        yield FieldViolation("tags", f"must be at most {MAX_TAGS}")
+        yield FieldViolation("tags", f"must be at most {MAX_TAGS}, those of the caller's key included")
     for index, tag in enumerate(tags):
         if not tag or len(tag) > MAX_TAG or not tag.isprintable() or tag.startswith(":"):
             yield FieldViolation(f"tags[{index}]", f"must be `name` or `name:value`, of 1 to {MAX_TAG} characters")

@@ -11,10 +11,10 @@ from mesh.metrics import Metrics
 from mesh.tracing import TraceContext, Tracer
 from services.router.domain.fleet import Fleet
 from services.router.domain.hedging import HedgeBudgets
-from services.router.domain.principal import LOCAL, Principal
 from services.router.domain.routes import Routes
 from services.router.domain.schedule import Schedule
 from services.router.domain.selection import Inquiry, Selected, Selection
+from services.router.handlers.caller import FromCaller
 from services.router.handlers.drains import Drains
 from services.router.ports import Journal, PriceSource, ProviderCalls
 from tollway.chat.v1.chat_pb2 import ChatRequest
@@ -22,11 +22,11 @@ from tollway.router.v1.router_pb2 import Preferences
 
 
 @dataclass(slots=True)
-class Question:
+class Question(FromCaller):
     """A chat request with what the router knows about it.
 
     `deadline` is on the clock's monotonic time, None where the client set none; `parent` is the client's place in its
-    trace. `credentials` is what the caller shows for itself, `principal` who that turned out to be.
+    trace.
     """
 
     chat: ChatRequest
@@ -35,8 +35,6 @@ class Question:
     parent: TraceContext | None
     deadline: float | None
     preferences: Preferences = field(default_factory=Preferences)
-    credentials: str = field(default="", repr=False)
-    principal: Principal = LOCAL
 
     def about(self) -> dict[str, str]:
         """What the metadata of an error says that came before any attempt."""

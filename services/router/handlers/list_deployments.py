@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from mesh.clock import Clock
 from mesh.mediator import Query
 from services.router.domain.breaker import BreakerPolicy
 from services.router.domain.fleet import Fleet, Standing
+from services.router.domain.principal import Role
 from services.router.domain.routes import Routes
 from services.router.domain.settlement import set_time
+from services.router.handlers.caller import FromCaller
 from tollway.router.v1.router_pb2 import (
     DEPLOYMENT_STATE_EXHAUSTED,
     DEPLOYMENT_STATE_OFFLINE,
@@ -21,9 +24,11 @@ from tollway.router.v1.router_pb2 import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ListDeployments(Query[ListDeploymentsResponse]):
+@dataclass(slots=True)
+class ListDeployments(FromCaller, Query[ListDeploymentsResponse]):
     """Asks for those of a provider; empty: for all."""
+
+    needs: ClassVar[Role] = Role.OPERATOR
 
     provider: str
 

@@ -18,6 +18,7 @@ from services.router.domain.assured import Assured
 from services.router.domain.continuation import Broken, Way, prefilled, way_on
 from services.router.domain.fleet import Pass
 from services.router.domain.hedging import patience
+from services.router.domain.principal import Principal
 from services.router.domain.resumed import Prefilled, Spliced
 from services.router.domain.routes import Candidate
 from services.router.domain.rules import Outcome
@@ -71,6 +72,7 @@ class Operation:
         if self._span.recording:
             provider = self._candidate.deployment.model_provider
             self._span.set(genai.request_attributes(question.chat, provider, streamed=streamed))
+            self._span.set(_account(question.principal))
         if (hedge := self._plan.route.hedge) is not None:
             desk.hedges.of(self._plan.route.name).note_question(hedge.budget)
 
@@ -388,3 +390,11 @@ def _ruled(outcomes: Sequence[Outcome]) -> dict[str, AttributeValue]:
     matched = tuple(outcome.rule for outcome in outcomes if outcome.matched)
     failed = tuple(outcome.rule for outcome in outcomes if outcome.error)
     return {"tollway.rules.matched": matched, **({"tollway.rules.failed": failed} if failed else {})}
+
+
+def _account(principal: Principal) -> dict[str, AttributeValue]:
+    return {
+        "tollway.tenant": principal.tenant,
+        "tollway.project": principal.project,
+        "tollway.key": principal.key,
+    }

@@ -97,3 +97,11 @@ def test_where_nobody_could_be_asked_each_candidates_reason_is_in_the_body() -> 
 
     assert body["error"]["candidates"] == ["a/m: offline", "b/m: cannot do tools"]
     assert body["error"]["code"] == "no_deployment_ready"
+
+
+def test_who_is_not_known_is_told_what_to_show() -> None:
+    response = error_response(TollwayError(Reason.UNAUTHENTICATED, "who?"), TRACE)
+
+    assert response.status == 401
+    assert (response.headers["www-authenticate"], response.headers["x-should-retry"]) == ("Bearer", "false")
+    assert "www-authenticate" not in error_headers(TollwayError(Reason.PERMISSION_DENIED, "no"))

@@ -63,13 +63,47 @@ def test_a_call_carries_where_it_came_from_and_whose_it_is() -> None:
     )
 
 
-@pytest.mark.parametrize("value", ["Bearer " + "a" * 4096, "Bearer é", "Bearer \udcff", "Bearer \x01"])
-def test_an_authorization_that_cannot_travel_is_refused(value: str) -> None:
-    with pytest.raises(TollwayError) as raised:
-        headers.call_metadata(given(("authorization", value)), HERE)
+def authorization(*pairs: tuple[str, str]) -> str | None:
+    return dict(headers.call_metadata(given(*pairs), HERE)).get("authorization")
 
-    assert raised.value.violations[0].field == "authorization"
+
+@pytest.mark.parametrize("name", ["authorization", "x-api-key", "api-key"])
+@pytest.mark.parametrize("value", ["Bearer " + "a" * 4096, "Bearer é", "Bearer \udcff", "Bearer \x01"])
+def test_a_key_that_cannot_travel_is_refused(name: str, value: str) -> None:
+    with pytest.raises(TollwayError) as raised:
+        authorization((name, value))
+
+    assert raised.value.violations[0].field == name
     assert value not in raised.value.message
+
+
+@pytest.mark.parametrize("name", ["x-api-key", "X-Api-Key", "api-key"])
+def test_a_key_is_the_same_wherever_a_client_puts_it(name: str) -> None:
+    assert authorization((name, "tw-1")) == "Bearer tw-1"
+    assert authorization((name, "tw-1"), ("authorization", "Bearer tw-1")) == "Bearer tw-1"
+
+
+def test_a_header_with_nothing_in_it_shows_nothing() -> None:
+    assert authorization(("authorization", ""), ("x-api-key", ""), ("api-key", "")) is None
+    assert authorization(("authorization", ""), ("x-api-key", "tw-1")) == "Bearer tw-1"
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        (("authorization", "Bearer a"), ("x-api-key", "b")),
+        (("authorization", "Bearer a"), ("Authorization", "Bearer b")),
+        (("x-api-key", "a"), ("api-key", "b")),
+        (("x-api-key", "a"), ("x-api-key", "b")),
+    ],
+)
+def test_of_two_keys_none_is_chosen(pairs: tuple[tuple[str, str], ...]) -> None:
+    assert authorization(*pairs) == "Bearer a, Bearer b"
+
+
+def test_more_keys_than_can_travel_are_refused() -> None:
+    with pytest.raises(TollwayError, match="must be one key"):
+        authorization(*(("x-api-key", letter * 2000) for letter in "abc"))
 
 
 def test_labels_are_names_or_names_with_values() -> None:

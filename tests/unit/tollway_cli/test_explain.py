@@ -72,7 +72,7 @@ def test_the_configuration_alone_can_explain_and_nothing_is_written(tmp_path: Pa
 def test_whose_question_it_is_can_be_said(tmp_path: Path) -> None:
     _, text = explained(tmp_path, "gpt", "--tenant", "acme", "--json")
     assert [each["deployment"] for each in json.loads(text)["candidates"]] == ["b/m"]
-    _, text = explained(tmp_path, "gpt", "--tag", "batch", "--key", "ci", "--json")
+    _, text = explained(tmp_path, "gpt", "--tag", "batch", "--as-key", "ci", "--json")
     assert json.loads(text)["refusal"] is None
 
 
@@ -117,7 +117,10 @@ def test_a_rule_that_matched_and_failed_does_not_look_like_one_that_did_not_matc
         (["nope"], "The model 'nope' does not exist here."),
         (["gpt", "nope"], "The model 'nope' does not exist here."),
         ([""], "MODEL must be a name."),
-        (["gpt", "--key", "ci", "--connect", "127.0.0.1:1"], "--key, --project and --tenant are for the configuration"),
+        (
+            ["gpt", "--as-key", "ci", "--connect", "127.0.0.1:1"],
+            "--as-key, --project and --tenant are for the configuration",
+        ),
     ],
 )
 def test_what_cannot_be_explained_is_told_in_a_sentence(tmp_path: Path, arguments: list[str], complaint: str) -> None:

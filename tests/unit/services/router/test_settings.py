@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from mesh.config.schema import Config
-from services.router.settings import RouterSettings
+from services.router.settings import KeySettings, RouterSettings
 
 
 def settings(**sections: object) -> RouterSettings:
@@ -63,3 +64,13 @@ def test_how_far_a_question_is_followed_is_said_by_the_nearest_section() -> None
     assert gpt.deployments[0].breaker.failures == 2
     assert (other.assured, other.continuations, other.hedge) == (False, 2, None)
     assert other.deployments[0].breaker.failures == 5
+
+
+def test_a_key_is_known_by_its_digest_alone() -> None:
+    plain = "tw-a-secret-of-some-length"
+    named = {"tenant": "acme", "project": "demo", "tags": ["ci"], "models": ["m"], "role": "operator"}
+    (key,) = settings(keys=[{"name": "ci", "key": plain, "expires": "1970-01-02", **named}]).keys
+    assert key == KeySettings(
+        "ci", hashlib.sha256(plain.encode()).digest(), "acme", "demo", ("ci",), ("m",), "operator", 86_400.0
+    )
+    assert settings().keys == ()
