@@ -109,7 +109,7 @@ def rows(database: Path, query: str) -> list[Any]:
 
 def write_as_version_1(database: Path, *attempt_ids: str) -> None:
     """Rows as the first release wrote them."""
-    empty = {column.name: "" for column in request_logs.columns if column.name != "kind"}
+    empty: dict[str, Any] = {column.name: "" for column in request_logs.columns if column.name != "kind"}
     empty |= {column.name: None for column in request_logs.columns if column.nullable}
     said = {"state": "settled", "status": "ok", "provenance": "provider_reported", "tags": "[]", "streamed": 1}
     connection = sqlite3.connect(database)
