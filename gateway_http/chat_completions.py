@@ -13,7 +13,7 @@ from gateway_http.openai_request import decode_chat_call
 from gateway_http.openai_response import encode_completion
 from gateway_http.openai_stream import ChunkEncoder
 from gateway_http.receipt import receipt_headers, receipt_json
-from gateway_http.request_headers import Metadata, call_metadata, tags, timeout
+from gateway_http.request_headers import Metadata, call_metadata, note_repetition, tags, timeout
 from mesh.clock import Clock
 from mesh.errors import Reason, TollwayError
 from tollway.router.v1.router_pb2 import CreateChatCompletionRequest, Receipt, StreamChatCompletionRequest
@@ -36,6 +36,7 @@ class ChatCompletions:
         request, include_usage = decode_chat_call(read_object(body), self._max_messages)
         request.request_id = exchange.request_id
         request.tags.extend(labels)
+        note_repetition(headers, request.preferences)
         if isinstance(request, CreateChatCompletionRequest):
             return await self._answer_whole(exchange, request, metadata, seconds)
         encoder = ChunkEncoder(
@@ -55,7 +56,10 @@ class ChatCompletions:
     ) -> web.StreamResponse:
         answer = await self._router.CreateChatCompletion(request, metadata=metadata, timeout=seconds)
         body = encode_completion(
-            answer.chat, request_id=exchange.request_id, model=request.chat.model, now=self._clock.time()
+            answer.chat,
+            request_id=answer.receipt.request_id or exchange.request_id,
+            model=request.chat.model,
+            now=self._clock.time(),
         )
         headers = {"content-type": "application/json", **receipt_headers(answer.receipt)}
         return web.Response(body=body, headers=headers)
@@ -75,6 +79,8 @@ class ChatCompletions:
             async for message in call:
                 if message.HasField("receipt"):
                     receipt = message.receipt
+                    if receipt.replayed and stream is None:
+                        encoder.stand_in(receipt.request_id)
                 events = encoder.encode(message.chunk)
                 if stream is None:
                     stream = await exchange.open_stream(receipt_headers(receipt))

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from gateway_http.openai_response import encode_json
 from mesh.money import format_usd
-from tollway.router.v1.router_pb2 import Receipt
+from tollway.router.v1.router_pb2 import CacheOutcome, Receipt
+
+_CACHE = {
+    CacheOutcome.CACHE_OUTCOME_HIT: "hit",
+    CacheOutcome.CACHE_OUTCOME_MISS: "miss",
+    CacheOutcome.CACHE_OUTCOME_REFRESHED: "refreshed",
+}
 
 
 def receipt_headers(receipt: Receipt) -> dict[str, str]:
@@ -12,11 +18,24 @@ def receipt_headers(receipt: Receipt) -> dict[str, str]:
     headers = {"x-tollway-deployment": receipt.deployment, "x-tollway-attempts": str(receipt.attempts)}
     if receipt.HasField("cost_nanos"):
         headers["x-tollway-cost-usd"] = format_usd(receipt.cost_nanos)
+    if receipt.cache:
+        headers["x-tollway-cache"] = _CACHE.get(receipt.cache, "")
+    if receipt.HasField("age"):
+        headers["age"] = str(receipt.age.seconds)
+    if receipt.replayed:
+        headers["x-tollway-replayed"] = "1"
     return headers
 
 
 def receipt_json(receipt: Receipt, trace_id: str) -> bytes:
     """The cost is written digit by digit, so it is exact for whoever reads numbers so; null where it is not known."""
     cost = format_usd(receipt.cost_nanos) if receipt.HasField("cost_nanos") else "null"
-    rest = encode_json({"attempts": receipt.attempts, "deployment": receipt.deployment, "trace_id": trace_id})
+    told: dict[str, object] = {"attempts": receipt.attempts, "deployment": receipt.deployment, "trace_id": trace_id}
+    if receipt.cache:
+        told["cache"] = _CACHE.get(receipt.cache, "")
+    if receipt.HasField("age"):
+        told["age"] = receipt.age.seconds
+    if receipt.replayed:
+        told["replayed"] = True
+    rest = encode_json(told)
     return b'{"cost_usd":%b,%b' % (cost.encode(), rest[1:])

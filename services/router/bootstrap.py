@@ -15,9 +15,11 @@ from mesh.clock import Clock
 from mesh.config.schema import Timeouts
 from mesh.mediator import Mediator, messages_in, when
 from mesh.metrics import Metrics
+from mesh.state.memory import MemoryStore
 from mesh.tracing import Tracer
 from services.router import handlers
 from services.router.adapters.adoption import Adoption
+from services.router.adapters.exact_cache import ExactCache
 from services.router.adapters.journal_sqlite import SqliteJournal
 from services.router.adapters.ledger_grpc import GrpcLedger
 from services.router.adapters.price_watch import PriceWatch
@@ -25,16 +27,20 @@ from services.router.adapters.providers_grpc import GrpcProviderCalls
 from services.router.adapters.recording import Recorder
 from services.router.adapters.shipper import Shipper
 from services.router.domain import genai
+from services.router.domain.caching import Ttls
 from services.router.domain.fleet import Fleet
 from services.router.domain.routes import Deployment, Route, Routes
 from services.router.domain.schedule import Schedule
 from services.router.domain.settlement import set_time
 from services.router.handlers.behaviors import Validation, is_question
+from services.router.handlers.caching import Caching
 from services.router.handlers.create_chat_completion import CreateChatCompletion, create_chat_completion
 from services.router.handlers.desk import Desk
 from services.router.handlers.drains import Drains
+from services.router.handlers.idempotency import Idempotency, has_key
 from services.router.handlers.list_models import ListModels, list_models
 from services.router.handlers.stream_chat_completion import StreamChatCompletion, stream_chat_completion
+from services.router.ports import AnswerCache
 from services.router.servicer import RouterServicer
 from services.router.settings import DeploymentSettings, RouterSettings
 from tollway.providers.v1.providers_pb2 import CallTimeouts
@@ -55,6 +61,8 @@ class RouterRuntime:
         self,
         servicer: RouterServicer,
         hops: Mapping[str, grpc.aio.Channel],
+        idempotency: Idempotency,
+        caching: Caching,
         drains: Drains,
         prices: PriceWatch,
         journal: SqliteJournal,
@@ -62,7 +70,8 @@ class RouterRuntime:
         adoption: Adoption,
     ) -> None:
         self.hops = hops
-        self._servicer, self._drains, self._prices = servicer, drains, prices
+        self._servicer, self._idempotency, self._caching = servicer, idempotency, caching
+        self._drains, self._prices = drains, prices
         self._journal, self._shipper, self._adoption = journal, shipper, adoption
 
     @property
@@ -74,7 +83,9 @@ class RouterRuntime:
         add_RouterServiceServicer_to_server(self._servicer, server)
 
     async def close(self) -> None:
-        """Settles what is still read on, ships what is settled, and removes the journal if all of it is."""
+        """Ends and settles what still runs, ships what is settled, and removes the journal if all of it is."""
+        await self._idempotency.close()
+        await self._caching.close()
         await self._drains.close()
         await self._prices.close()
         await self._adoption.close()
@@ -105,11 +116,17 @@ async def start(
     drains, calls = Drains(clock), GrpcProviderCalls(providers)
     schedule = Schedule(settings.retry_after_wait, random.random)
     desk = Desk(routes, schedule, calls, journal, prices, drains, Fleet(), clock, tracer, metrics)
-    servicer = RouterServicer(_mediator(desk, loaded), clock)
+    store = MemoryStore(clock)
+    keeping = settings.idempotency
+    idempotency = Idempotency(
+        store, clock, tracer, metrics, keep=keeping.keep, max_answer=keeping.max_answer, max_bytes=keeping.max_bytes
+    )
+    caching = _caching(settings, ExactCache(store, clock, settings.cache.max_bytes), desk)
+    servicer = RouterServicer(_mediator(desk, loaded, idempotency, caching), clock)
     hops = MappingProxyType(
         {"tollway.providers.v1.ProviderService": providers, "tollway.ledger.v1.LedgerService": ledger}
     )
-    return RouterRuntime(servicer, hops, drains, prices, journal, shipper, adoption)
+    return RouterRuntime(servicer, hops, idempotency, caching, drains, prices, journal, shipper, adoption)
 
 
 async def offered(settings: RouterSettings, *, providers: grpc.aio.Channel, clock: Clock) -> list[Model]:
@@ -126,14 +143,29 @@ async def offered(settings: RouterSettings, *, providers: grpc.aio.Channel, cloc
             return models
 
 
-def _mediator(desk: Desk, loaded: Timestamp) -> Mediator:
+def _caching(settings: RouterSettings, cache: AnswerCache, desk: Desk) -> Caching:
+    return Caching(
+        cache,
+        Ttls({model.name: model.cache for model in settings.models}, settings.cache.ttl),
+        desk.journal,
+        desk.clock,
+        desk.tracer,
+        desk.metrics,
+        model_providers={
+            name: genai.provider_name(name, provider.dialect) for name, provider in settings.providers.items()
+        },
+        max_entry=settings.cache.max_entry,
+    )
+
+
+def _mediator(desk: Desk, loaded: Timestamp, idempotency: Idempotency, caching: Caching) -> Mediator:
     return Mediator(
         [
             (CreateChatCompletion, partial(create_chat_completion, desk=desk)),
             (StreamChatCompletion, partial(stream_chat_completion, desk=desk)),
             (ListModels, partial(list_models, routes=desk.routes, providers=desk.providers, loaded=loaded)),
         ],
-        behaviors=[when(is_question, Validation())],
+        behaviors=[when(is_question, Validation()), when(has_key, idempotency), when(caching.concerns, caching)],
         expected=messages_in(handlers),
     )
 

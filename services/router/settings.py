@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mesh.config import inherit
-from mesh.config.schema import Config, Model, Provider, Timeouts
+from mesh.config.schema import Cache, Config, Idempotency, Model, Provider, Timeouts
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +23,13 @@ class DeploymentSettings:
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
-    """A name, or a pattern of names, that clients use."""
+    """A name, or a pattern of names, that clients use. Its answers are cached for `cache` seconds; None: not at all."""
 
     name: str
     deployments: tuple[DeploymentSettings, ...]
     fallbacks: tuple[str, ...]
     description: str
+    cache: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,8 @@ class RouterSettings:
     journal_directory: Path
     journal_fsync: float
     ship_every: float
+    idempotency: Idempotency
+    cache: Cache
 
     @classmethod
     def from_config(cls, config: Config, data_dir: Path) -> RouterSettings:
@@ -59,6 +62,8 @@ class RouterSettings:
             journal_directory=data_dir / "journal",
             journal_fsync=config.journal.fsync,
             ship_every=config.journal.ship_every,
+            idempotency=config.idempotency,
+            cache=config.cache,
         )
 
 
@@ -73,7 +78,8 @@ def _model(config: Config, name: str, model: Model) -> ModelSettings:
         )
         for deployment in model.deployments
     )
-    return ModelSettings(name, deployments, model.fallbacks, model.description)
+    cache = None if model.cache is None else model.cache.ttl
+    return ModelSettings(name, deployments, model.fallbacks, model.description, cache)
 
 
 def _provider(provider: Provider) -> ProviderSettings:

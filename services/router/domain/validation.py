@@ -6,19 +6,34 @@ from collections.abc import Iterator, Sequence
 
 from mesh.errors import FieldViolation
 from tollway.chat.v1.chat_pb2 import ChatRequest, Role
+from tollway.router.v1.router_pb2 import CacheMode, Preferences
 
 MAX_MODEL = 256
 MAX_CHOICES = 128
 MAX_REQUEST_ID = 128
 MAX_TAGS = 64
 MAX_TAG = 128
+MAX_IDEMPOTENCY_KEY = 255
 
+_CACHE_MODES = frozenset(CacheMode.values())
 _ROLES = frozenset(Role.values()) - {Role.ROLE_UNSPECIFIED}
 
 
 def violations(chat: ChatRequest, request_id: str, tags: Sequence[str]) -> tuple[FieldViolation, ...]:
     """Everything that is wrong with the question; empty where it can be asked."""
     return tuple(_violations(chat, request_id, tags))
+
+
+def preference_violations(preferences: Preferences) -> tuple[FieldViolation, ...]:
+    """What is wrong with how the question is to be kept; empty where nothing is."""
+    found: list[FieldViolation] = []
+    key = preferences.idempotency_key
+    if key and (len(key) > MAX_IDEMPOTENCY_KEY or not (key.isascii() and key.isprintable())):
+        wanted = f"must be 1 to {MAX_IDEMPOTENCY_KEY} printable ASCII characters"
+        found.append(FieldViolation("preferences.idempotency_key", wanted))
+    if preferences.cache and preferences.cache not in _CACHE_MODES:
+        found.append(FieldViolation("preferences.cache", "is not a known mode"))
+    return tuple(found)
 
 
 def _violations(chat: ChatRequest, request_id: str, tags: Sequence[str]) -> Iterator[FieldViolation]:

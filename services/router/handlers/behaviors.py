@@ -7,7 +7,7 @@ from typing import Any
 
 from mesh.errors import Reason, TollwayError
 from mesh.mediator import Behavior, Next, NextStream
-from services.router.domain.validation import violations
+from services.router.domain.validation import preference_violations, violations
 from services.router.handlers.desk import Question
 
 
@@ -28,7 +28,8 @@ def is_question(message: Any) -> bool:
 
 
 def _check(question: Question) -> None:
-    if found := violations(question.chat, question.request_id, question.tags):
+    found = violations(question.chat, question.request_id, question.tags)
+    if found := found + preference_violations(question.preferences):
         message = "; ".join(f"{violation.field}: {violation.description}" for violation in found)
         about = question.about()
         if any(violation.field == "request_id" for violation in found):

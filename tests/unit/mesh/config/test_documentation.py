@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 from mesh.config.defaults import WELL_KNOWN
 from mesh.config.load import load
 from mesh.config.outline import _is_section, _structure
-from mesh.config.schema import Config, Defaults, Deployment, Drain, Model, PriceEntry, Section, Tls
+from mesh.config.schema import Config, Defaults, Deployment, Drain, Model, ModelCache, PriceEntry, Section, Tls
 from mesh.telemetry.instruments import INSTRUMENTS
 
 PAGE = (Path(__file__).parents[4] / "docs" / "configuration.md").read_text()
@@ -27,6 +27,7 @@ REQUIRED: dict[type[Section], dict[str, Any]] = {
     Deployment: {"provider": "p"},
     Drain: {"drain": "1s"},
     Model: {"deployments": [{"provider": "p"}]},
+    ModelCache: {"ttl": "1s"},
     PriceEntry: {"provider": "p", "input": "1", "output": "1"},
     Tls: {"cert": "c", "key": "k"},
 }
@@ -47,7 +48,10 @@ def fields(section: type[Section], prefix: str = "") -> Iterator[tuple[str, type
 
 
 KEYS = {path: (section, name, field) for path, section, name, field in fields(Config)}
-SECTIONS = {"providers", "models", "defaults", "prices", "ledger", "journal", "telemetry", "http", "grpc"}
+SECTIONS = {
+    "providers", "models", "defaults", "prices", "ledger", "journal", "idempotency", "cache", "telemetry", "http",
+    "grpc",
+}  # fmt: skip
 STANDS_FOR_ITS_KEYS = SECTIONS | {"providers.*.sim", "defaults.timeouts"}
 
 

@@ -39,3 +39,15 @@ def test_the_journal_is_kept_in_the_data_directory() -> None:
     read = settings(journal={"fsync": "0s", "ship_every": "50ms"})
     assert read.journal_directory == Path("/data/journal")
     assert (read.journal_fsync, read.ship_every) == (0.0, 0.05)
+
+
+def test_how_answers_are_kept_is_read_as_it_is_configured() -> None:
+    models = {
+        "a": {"deployments": [{"provider": "sim"}], "cache": "5m"},
+        "b": {"deployments": [{"provider": "sim"}], "cache": {"ttl": "1h"}},
+        "c": {"deployments": [{"provider": "sim"}]},
+    }
+    read = settings(models=models, cache={"max_entry": "1KiB"}, idempotency={"keep": "1h"})
+    assert [model.cache for model in read.models] == [300.0, 3600.0, None]
+    assert (read.cache.ttl, read.cache.max_entry, read.cache.max_bytes) == (600.0, 1024, 64 * 2**20)
+    assert (read.idempotency.keep, read.idempotency.max_answer) == (3600.0, 4 * 2**20)

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from services.router.domain.validation import violations
+from services.router.domain.validation import preference_violations, violations
 from tests.unit.services.router.twins import chat
 from tollway.chat.v1.chat_pb2 import ChatRequest, Message, Role
+from tollway.router.v1.router_pb2 import CacheMode, Preferences
 
 
 def fields(request: ChatRequest, request_id: str = "", tags: tuple[str, ...] = ()) -> list[str]:
@@ -55,3 +56,20 @@ def test_a_tag_must_be_a_name_or_a_name_and_a_value(tag: str) -> None:
 
 def test_tags_are_bounded_in_number() -> None:
     assert fields(chat(), "", ("tag",) * 65) == ["tags"]
+
+
+@pytest.mark.parametrize("key", ["", "k", "x" * 255, "stainless-python-retry-1 (2)", "~"])
+def test_an_idempotency_key_may_be_any_text_that_a_header_can_carry(key: str) -> None:
+    assert preference_violations(Preferences(idempotency_key=key, cache=CacheMode.CACHE_MODE_USE)) == ()
+
+
+@pytest.mark.parametrize("key", ["x" * 256, "a\nb", "\0", "schlüssel"])
+def test_an_idempotency_key_must_be_short_and_printable(key: str) -> None:
+    (found,) = preference_violations(Preferences(idempotency_key=key))
+    assert found.field == "preferences.idempotency_key"
+    assert key not in found.description
+
+
+def test_a_way_to_use_the_cache_must_be_known() -> None:
+    unknown = Preferences(cache=9)  # type: ignore[arg-type]  # what another version may send
+    assert [each.field for each in preference_violations(unknown)] == ["preferences.cache"]
