@@ -200,6 +200,8 @@ class Idempotency(Behavior):
         try:
             async with aclosing(answer):
                 async for response in answer:
+                    if span.recording and response.HasField("receipt"):
+                        span.set({"tollway.origin.trace_id": response.receipt.trace_id})
                     yield response
         except TollwayError as failure:
             span.fail(failure.reason)

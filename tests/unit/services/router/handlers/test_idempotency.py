@@ -553,6 +553,18 @@ async def test_a_router_that_closes_frees_its_keys_and_leaves_no_task(
     assert [row.status for row in bench.journal.rows] == [ATTEMPT_STATUS_CANCELLED, ATTEMPT_STATUS_OK]
 
 
+async def test_a_router_that_was_started_again_gives_what_the_store_has(
+    bench: Bench, here: Router, store: MemoryState
+) -> None:
+    first = here.stream()
+    await bench.seconds(first.task)
+    await here.idempotency.close()
+    again = Router(bench, store).stream()
+    await bench.seconds(again.task)
+    assert (again.text, again.messages[-1].receipt.replayed) == (first.text, True)
+    assert len(bench.journal.rows) == 1
+
+
 async def test_a_question_without_a_key_asks_the_store_nothing(bench: Bench, here: Router, store: MemoryState) -> None:
     await bench.seconds(here.stream("").task)
     await bench.seconds(here.stream("").task)
@@ -570,4 +582,5 @@ async def test_repeats_are_counted_and_have_a_span_of_their_own(bench: Bench, he
     assert seen == ["attached", "replayed", "conflict"]
     spans = bench.tracer.named("repeat gpt")
     assert [span.attributes["tollway.idempotency"] for span in spans] == ["attached", "replayed"]
+    assert {span.attributes["tollway.origin.trace_id"] for span in spans} == {"a" * 32}
     assert len(bench.tracer.named("chat gpt")) == 1
