@@ -175,10 +175,11 @@ class Idempotency(Behavior):
         finally:
             run.end(_as_told(sys.exception()))
             await keeping.conclude()
-            del self._runs[run.name]
 
     def _carried(self, run: Run, carrying: asyncio.Task[None]) -> None:
-        del self._carrying[run]
+        del self._carrying[run], self._runs[run.name]
+        if not run.ended:  # it was cancelled before it began
+            run.end(_as_told(asyncio.CancelledError()))
         error = None if carrying.cancelled() else carrying.exception()
         if error is not None and not isinstance(error, TollwayError):
             log.error("A question under an idempotency key failed unexpectedly", exc_info=error)

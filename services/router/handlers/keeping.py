@@ -140,7 +140,9 @@ class Keeping:
         except TollwayError as error:
             log.warning("An Idempotency-Key could not be renewed: %s", error)
             renewed = True  # perhaps the next time
-        if (renewed or written is not self._written) and not self._run.ended:
+        if not renewed and written is self._written:
+            log.warning("The Idempotency-Key of a question that is running here has lapsed, or is another router's")
+        elif not self._run.ended:
             self._renew_timer = self._keeper.clock.call_later(_RENEW_EVERY, self._renew_now)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:

@@ -565,6 +565,18 @@ async def test_a_router_that_was_started_again_gives_what_the_store_has(
     assert len(bench.journal.rows) == 1
 
 
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_router_may_close_at_any_moment_and_nobody_is_left_waiting(
+    bench: Bench, here: Router, turns: int
+) -> None:
+    reader = here.stream()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    await here.idempotency.close()
+    await bench.seconds(reader.task)
+    assert here.idempotency._runs == here.idempotency._carrying == {}
+
+
 async def test_a_question_without_a_key_asks_the_store_nothing(bench: Bench, here: Router, store: MemoryState) -> None:
     await bench.seconds(here.stream("").task)
     await bench.seconds(here.stream("").task)
