@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -22,6 +22,19 @@ class Asked:
     fingerprint: bytes
     chat: ChatRequest
     streamed: bool
+
+
+def _anybody(deployment: str) -> bool:
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Ruled:
+    """A question as it is going to be put: the chat, further models, and whose answer (`provider/model`) will do."""
+
+    chat: ChatRequest
+    models: Sequence[str]
+    may_answer: Callable[[str], bool] = _anybody
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -19,7 +19,7 @@ from mesh.mediator import Behavior, Next, NextStream
 from mesh.metrics import Metrics
 from mesh.tracing import Kind, Span, Tracer
 from services.router.domain import genai, kept_answer
-from services.router.domain.caching import Asked, Ttls, Use, scope_of
+from services.router.domain.caching import Asked, Ruled, Ttls, Use, scope_of
 from services.router.domain.fingerprint import fingerprint
 from services.router.domain.kept_answer import KeptAnswer, Tape
 from services.router.domain.replay import Response
@@ -34,8 +34,17 @@ _MOST_WRITES = 64
 """Answers on their way into the cache. While there are so many, it is too slow to be given more."""
 
 
+def as_asked(question: Question) -> Ruled | None:
+    """A question that no rule has changed."""
+    return Ruled(question.chat, question.preferences.models)
+
+
 class Caching(Behavior):
-    """For questions. `model_providers` are whose models a provider's are, by its name; `max_entry` is in bytes."""
+    """For questions. `model_providers` are whose models a provider's are, by its name; `max_entry` is in bytes.
+
+    `ruled` tells what rules make of a question, since that is what is answered; None: they refuse it, and the cache is
+    passed by.
+    """
 
     def __init__(
         self,
@@ -48,10 +57,11 @@ class Caching(Behavior):
         *,
         model_providers: Mapping[str, str],
         max_entry: int,
+        ruled: Callable[[Question], Ruled | None] = as_asked,
     ) -> None:
         self._cache, self._ttls, self._journal = cache, ttls, journal
         self._clock, self._tracer, self._metrics = clock, tracer, metrics
-        self._model_providers, self._max_entry = model_providers, max_entry
+        self._model_providers, self._max_entry, self._ruled = model_providers, max_entry, ruled
         self._writes: set[asyncio.Task[None]] = set()
         self._failing = False
 
@@ -60,11 +70,11 @@ class Caching(Behavior):
         return isinstance(message, Question) and (self._ttls.any or bool(message.preferences.cache))
 
     async def handle(self, message: Any, next: Next) -> Any:
-        use = self._ttls.use(message.chat.model, message.preferences.cache)
-        if use is None:
+        use, ruled = self._use(message)
+        if use is None or ruled is None:
             return await next(message)
-        asked, began = _asked(message, streamed=False), self._clock.monotonic()
-        if use.look and (answer := await self._find(asked)) is not None:
+        asked, began = _asked(message, ruled, streamed=False), self._clock.monotonic()
+        if use.look and (answer := await self._find(asked, ruled)) is not None:
             return self._given(message, asked, answer, began)[0]
         tape = Tape(self._max_entry)
         response = await next(message)
@@ -74,16 +84,20 @@ class Caching(Behavior):
         return response
 
     def handle_stream(self, message: Any, next: NextStream) -> AsyncIterator[Any]:
-        use = self._ttls.use(message.chat.model, message.preferences.cache)
-        return next(message) if use is None else self._stream(message, next, use)
+        use, ruled = self._use(message)
+        return next(message) if use is None or ruled is None else self._stream(message, next, use, ruled)
 
     async def close(self) -> None:
         """Waits until what is to be kept is."""
         await asyncio.gather(*self._writes)
 
-    async def _stream(self, question: Question, next: NextStream, use: Use) -> AsyncGenerator[Any, None]:
-        asked, began = _asked(question, streamed=True), self._clock.monotonic()
-        if use.look and (answer := await self._find(asked)) is not None:
+    def _use(self, question: Question) -> tuple[Use | None, Ruled | None]:
+        use = self._ttls.use(question.chat.model, question.preferences.cache)
+        return use, None if use is None else self._ruled(question)
+
+    async def _stream(self, question: Question, next: NextStream, use: Use, ruled: Ruled) -> AsyncGenerator[Any, None]:
+        asked, began = _asked(question, ruled, streamed=True), self._clock.monotonic()
+        if use.look and (answer := await self._find(asked, ruled)) is not None:
             for response in self._given(question, asked, answer, began):
                 yield response
             return
@@ -105,14 +119,14 @@ class Caching(Behavior):
 
     # -- giving ----------------------------------------------------------------------------------------------------
 
-    async def _find(self, asked: Asked) -> KeptAnswer | None:
+    async def _find(self, asked: Asked, ruled: Ruled) -> KeptAnswer | None:
         try:
             answer = await self._cache.find(asked)
         except TollwayError as error:
             self._complain(error)
             return None
         self._failing = False
-        return answer
+        return answer if answer is not None and ruled.may_answer(answer.deployment) else None
 
     def _given(self, question: Question, asked: Asked, answer: KeptAnswer, began: float) -> list[Response]:
         """The answer, booked. Raises TollwayError where that cannot be written down."""
@@ -190,9 +204,9 @@ class Caching(Behavior):
         self._failing = True
 
 
-def _asked(question: Question, *, streamed: bool) -> Asked:
-    made = fingerprint(question.chat, question.preferences.models)
-    return Asked(scope_of(question.principal), made, question.chat, streamed)
+def _asked(question: Question, ruled: Ruled, *, streamed: bool) -> Asked:
+    made = fingerprint(ruled.chat, ruled.models)
+    return Asked(scope_of(question.principal), made, ruled.chat, streamed)
 
 
 def _describe(span: Span, question: Question, answer: KeptAnswer, row: Attempt) -> None:

@@ -64,20 +64,28 @@ def test_an_error_of_a_later_version_is_an_error_all_the_same() -> None:
     assert (told.reason, told.message) == (Reason.INTERNAL, "no")
 
 
-FINAL = {
-    Reason.INVALID_REQUEST, Reason.MODEL_NOT_FOUND, Reason.ROUTE_NOT_FOUND, Reason.METHOD_NOT_ALLOWED,
-    Reason.BODY_TOO_LARGE, Reason.UNSUPPORTED_MEDIA_TYPE, Reason.UNSUPPORTED_FEATURE, Reason.CONTEXT_LENGTH_EXCEEDED,
-    Reason.CONTENT_FILTERED, Reason.UNAUTHENTICATED, Reason.PERMISSION_DENIED, Reason.IDEMPOTENCY_CONFLICT,
-    Reason.PRICE_CONFLICT, Reason.UPSTREAM_REJECTED, Reason.UPSTREAM_MODEL_NOT_FOUND, Reason.UPSTREAM_FORBIDDEN,
-}  # fmt: skip
+FINAL = (
+    Reason.CONTEXT_LENGTH_EXCEEDED, Reason.CONTENT_FILTERED, Reason.UNSUPPORTED_FEATURE, Reason.INVALID_REQUEST,
+    Reason.UPSTREAM_REJECTED, Reason.UPSTREAM_MODEL_NOT_FOUND, Reason.UPSTREAM_FORBIDDEN,
+)  # fmt: skip
+PASSING = (
+    Reason.UPSTREAM_RATE_LIMITED, Reason.UPSTREAM_FAILED, Reason.UPSTREAM_UNREACHABLE, Reason.UPSTREAM_SILENT,
+    Reason.UPSTREAM_CUT, Reason.UPSTREAM_MALFORMED, Reason.UPSTREAM_CREDENTIALS, Reason.PROVIDER_NOT_CONFIGURED,
+    Reason.RATE_LIMITED, Reason.BUDGET_EXCEEDED, Reason.DEADLINE_EXCEEDED, Reason.CANCELLED,
+    Reason.SERVICE_UNAVAILABLE, Reason.INTERNAL,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("reason", "final"), [*((r, True) for r in FINAL), *((r, False) for r in PASSING)])
+def test_an_error_is_the_answer_where_a_provider_would_only_say_it_again(reason: Reason, final: bool) -> None:
+    assert replay.is_final(TollwayError(reason, "", {"attempts": "1"})) == final
 
 
 @pytest.mark.parametrize("reason", TABLE)
-def test_an_error_is_the_answer_where_a_provider_would_only_say_it_again(reason: Reason) -> None:
-    assert replay.is_final(TollwayError(reason, "", {"attempts": "1"})) == (reason in FINAL)
+def test_an_error_that_a_client_may_repeat_or_that_came_before_any_call_is_no_answer(reason: Reason) -> None:
+    assert not (TABLE[reason].repeatable and replay.is_final(TollwayError(reason, "", {"attempts": "1"})))
     assert not replay.is_final(TollwayError(reason, "", {"attempts": "0"}))
     assert not replay.is_final(TollwayError(reason, ""))
-    assert not (TABLE[reason].repeatable and reason in FINAL)
 
 
 def test_a_receipt_says_that_it_is_given_again_and_not_what_was_left_of_limits_then() -> None:

@@ -13,10 +13,11 @@ from mesh.errors import Reason
 from mesh.mediator import Mediator, when
 from services.ledger.domain.validation import why_not_bookable
 from services.router.adapters.exact_cache import ExactCache
-from services.router.domain.caching import Ttls
+from services.router.domain.caching import Ruled, Ttls
 from services.router.domain.principal import LOCAL, Principal
-from services.router.handlers.caching import Caching
+from services.router.handlers.caching import Caching, as_asked
 from services.router.handlers.create_chat_completion import CreateChatCompletion, create_chat_completion
+from services.router.handlers.desk import Question
 from services.router.handlers.stream_chat_completion import StreamChatCompletion, stream_chat_completion
 from tests.unit.services.router.bench import PARENT, Bench, Reader
 from tests.unit.services.router.memory_state import MemoryState
@@ -57,11 +58,13 @@ SLOW: list[Item] = [role(), text("a"), Pause(2), text("b"), Pause(2), finish(), 
 class Cached:
     """Handlers behind a cache that keeps answers for a minute."""
 
-    def __init__(self, bench: Bench, ttl: float | None = 60.0) -> None:
+    def __init__(
+        self, bench: Bench, ttl: float | None = 60.0, ruled: Callable[[Question], Ruled | None] = as_asked
+    ) -> None:
         self.bench, self.store = bench, MemoryState(bench.clock)
         self.caching = Caching(
             ExactCache(self.store, bench.clock, 100_000), Ttls({"gpt": ttl}, 600.0), bench.journal, bench.clock,
-            bench.tracer, bench.metrics, model_providers={"a": "openai"}, max_entry=10_000,
+            bench.tracer, bench.metrics, model_providers={"a": "openai"}, max_entry=10_000, ruled=ruled,
         )  # fmt: skip
         handlers: list[tuple[type, Callable[[Any], Any]]] = [
             (CreateChatCompletion, partial(create_chat_completion, desk=bench.desk)),
@@ -261,6 +264,36 @@ async def test_a_client_that_leaves_leaves_nothing_in_the_cache(bench: Bench, ca
     reader.task.cancel()
     await bench.clock.advance(10)
     assert cached.store.keys() == []
+
+
+class TestWithRules:
+    """Rules that put, refuse and send questions elsewhere by their tags."""
+
+    @pytest.fixture
+    async def cached(self, bench: Bench) -> Cached:
+        bench.deploy(a=[streamed("Hello")])
+        self.ruling: Callable[[Question], Ruled | None] = as_asked
+        return Cached(bench, ruled=lambda question: self.ruling(question))
+
+    @EITHER
+    async def test_a_question_that_is_refused_passes_the_cache_by(self, cached: Cached, stream: bool) -> None:
+        await cached.ask(stream)
+        self.ruling = lambda question: None
+        assert (await cached.ask(stream)).cache == CacheOutcome.CACHE_OUTCOME_UNSPECIFIED
+
+    @EITHER
+    async def test_a_question_is_compared_as_it_is_put(self, cached: Cached, stream: bool) -> None:
+        self.ruling = lambda question: Ruled(chat(words="Say it nicely"), ())
+        await cached.ask(stream)
+        assert (await cached.ask(stream, request=chat(words="Say it nicely"))).cache == HIT
+        self.ruling = as_asked
+        assert (await cached.ask(stream)).cache == MISS
+
+    @EITHER
+    async def test_an_answer_of_whom_may_not_answer_is_none(self, cached: Cached, stream: bool) -> None:
+        await cached.ask(stream)
+        self.ruling = lambda question: Ruled(question.chat, (), lambda deployment: deployment != "a/m")
+        assert (await cached.ask(stream)).cache == MISS
 
 
 @EITHER

@@ -574,7 +574,7 @@ async def test_a_router_may_close_at_any_moment_and_nobody_is_left_waiting(
         await asyncio.sleep(0)
     await here.idempotency.close()
     await bench.seconds(reader.task)
-    assert here.idempotency._runs == here.idempotency._carrying == {}
+    assert (here.idempotency._runs, here.idempotency._carrying) == ({}, {})
 
 
 async def test_a_question_without_a_key_asks_the_store_nothing(bench: Bench, here: Router, store: MemoryState) -> None:
