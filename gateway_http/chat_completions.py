@@ -14,7 +14,16 @@ from gateway_http.openai_request import decode_chat_call
 from gateway_http.openai_response import encode_completion, encode_json
 from gateway_http.openai_stream import ChunkEncoder
 from gateway_http.receipt import receipt_headers, receipt_json
-from gateway_http.request_headers import Metadata, assured, call_metadata, session, tags, timeout, wants_explanation
+from gateway_http.request_headers import (
+    Metadata,
+    assured,
+    call_metadata,
+    note_repetition,
+    session,
+    tags,
+    timeout,
+    wants_explanation,
+)
 from mesh.channels import next_is_here
 from mesh.clock import Clock
 from mesh.errors import Reason, TollwayError
@@ -50,6 +59,7 @@ class ChatCompletions:
             return await self._explain(request, metadata, seconds)
         if held_back is not None:
             request.preferences.assured = held_back
+        note_repetition(headers, request.preferences)
         if isinstance(request, CreateChatCompletionRequest):
             return await self._answer_whole(exchange, request, metadata, seconds)
         encoder = ChunkEncoder(
@@ -86,7 +96,10 @@ class ChatCompletions:
     ) -> web.StreamResponse:
         answer = await self._router.CreateChatCompletion(request, metadata=metadata, timeout=seconds)
         body = encode_completion(
-            answer.chat, request_id=exchange.request_id, model=request.chat.model, now=self._clock.time()
+            answer.chat,
+            request_id=answer.receipt.request_id or exchange.request_id,
+            model=request.chat.model,
+            now=self._clock.time(),
         )
         headers = {"content-type": "application/json", **receipt_headers(answer.receipt)}
         return web.Response(body=body, headers=headers)
@@ -106,6 +119,8 @@ class ChatCompletions:
             async for message in call:
                 if message.HasField("receipt"):
                     receipt = message.receipt
+                    if receipt.replayed and stream is None:
+                        encoder.stand_in(receipt.request_id)
                 events = encoder.encode(message.chunk)
                 if stream is None:
                     stream = await exchange.open_stream(receipt_headers(receipt))

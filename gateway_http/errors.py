@@ -66,7 +66,12 @@ def error_headers(error: TollwayError) -> dict[str, str]:
     return headers
 
 
-_SHOWN_METADATA = {"allow": "allow", "deployment": "x-tollway-deployment", "attempts": "x-tollway-attempts"}
+_SHOWN_METADATA = {
+    "allow": "allow",
+    "deployment": "x-tollway-deployment",
+    "attempts": "x-tollway-attempts",
+    "replayed": "x-tollway-replayed",
+}
 
 
 def error_response(error: TollwayError, trace_id: str) -> web.Response:

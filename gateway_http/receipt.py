@@ -6,9 +6,15 @@ from typing import Any
 
 from gateway_http.openai_response import encode_json
 from mesh.money import format_usd
-from tollway.router.v1.router_pb2 import CONTINUATION_PREFILL, CONTINUATION_SPLICE, Receipt
+from tollway.router.v1.router_pb2 import CONTINUATION_PREFILL, CONTINUATION_SPLICE, CacheOutcome, Receipt
 
 _CONTINUATIONS = {CONTINUATION_PREFILL: "prefill", CONTINUATION_SPLICE: "splice"}
+
+_CACHE = {
+    CacheOutcome.CACHE_OUTCOME_HIT: "hit",
+    CacheOutcome.CACHE_OUTCOME_MISS: "miss",
+    CacheOutcome.CACHE_OUTCOME_REFRESHED: "refreshed",
+}
 
 
 def receipt_headers(receipt: Receipt) -> dict[str, str]:
@@ -18,6 +24,12 @@ def receipt_headers(receipt: Receipt) -> dict[str, str]:
         headers["x-tollway-cost-usd"] = format_usd(receipt.cost_nanos)
     if receipt.hedged:
         headers["x-tollway-hedged"] = "1"
+    if receipt.cache:
+        headers["x-tollway-cache"] = _CACHE.get(receipt.cache, "")
+    if receipt.HasField("age"):
+        headers["age"] = str(receipt.age.seconds)
+    if receipt.replayed:
+        headers["x-tollway-replayed"] = "1"
     return headers
 
 
@@ -35,4 +47,10 @@ def _told(receipt: Receipt) -> dict[str, Any]:
         told["hedged"] = True
     if receipt.continuations:
         told["continued"] = [_CONTINUATIONS[how] for how in receipt.continuations if how in _CONTINUATIONS]
+    if receipt.cache:
+        told["cache"] = _CACHE.get(receipt.cache, "")
+    if receipt.HasField("age"):
+        told["age"] = receipt.age.seconds
+    if receipt.replayed:
+        told["replayed"] = True
     return told

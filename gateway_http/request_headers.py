@@ -1,4 +1,5 @@
-"""What a request's headers say: who calls, under which name, in which trace, with which labels, for how long."""
+"""What a request's headers say: who calls, under which name, in which trace, with which labels, for how long, and
+whether it has been answered before."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from mesh.config.values import parse_duration
 from mesh.errors import invalid
 from mesh.ids import new_request_id
 from mesh.tracing import TraceContext, parse_traceparent
+from tollway.router.v1.router_pb2 import CacheMode, Preferences
 
 Headers = CIMultiDictProxy[str]
 Metadata = tuple[tuple[str, str], ...]
@@ -24,6 +26,12 @@ _YES_OR_NO = {"1": True, "true": True, "0": False, "false": False}
 
 _CREDENTIALS = (("authorization", ""), ("x-api-key", "Bearer "), ("api-key", "Bearer "))
 """Where clients put their key (OpenAI's, Anthropic's, Azure's), and what makes `authorization` of it."""
+_LONGEST_KEY = 255
+_CACHE_MODES = {
+    "use": CacheMode.CACHE_MODE_USE,
+    "bypass": CacheMode.CACHE_MODE_BYPASS,
+    "refresh": CacheMode.CACHE_MODE_REFRESH,
+}
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _TAG = re.compile(r"[A-Za-z0-9._/@+-]{1,64}(:[A-Za-z0-9._/@+-]{1,64})?")
@@ -136,6 +144,20 @@ def assured(headers: Headers) -> bool | None:
     if given not in _YES_OR_NO:
         raise invalid("x-tollway-assured", "must be 1 or 0")
     return _YES_OR_NO[given]
+
+
+def note_repetition(headers: Headers, preferences: Preferences) -> None:
+    """Notes the key of a request that may be sent again, and what the response cache may do. Raises INVALID_REQUEST."""
+    key = headers.get("idempotency-key")
+    if key is not None:
+        if not 0 < len(key) <= _LONGEST_KEY or not _travels(key):
+            raise invalid("idempotency-key", f"must be 1 to {_LONGEST_KEY} printable ASCII characters")
+        preferences.idempotency_key = key
+    mode = headers.get("x-tollway-cache")
+    if mode is not None:
+        if mode not in _CACHE_MODES:
+            raise invalid("x-tollway-cache", f"must be one of {', '.join(_CACHE_MODES)}")
+        preferences.cache = _CACHE_MODES[mode]
 
 
 def _travels(text: str) -> bool:

@@ -86,6 +86,8 @@ def _notes(group: ledger_pb2.SpendGroup) -> str:
         notes.append(f"{group.unpriced_attempts:,} unpriced")
     if group.unsettled_attempts:
         notes.append(f"{group.unsettled_attempts:,} unsettled")
+    if group.cache_hits:
+        notes.append(f"{group.cache_hits:,} from the cache")
     return ", ".join(notes)
 
 
@@ -121,15 +123,19 @@ def _tokens(attempt: ledger_pb2.Attempt) -> str:
     """Input and output; a tilde where the provider did not say and they were counted or estimated here."""
     if not attempt.HasField("usage"):
         return ""
-    reported = attempt.provenance == ledger_pb2.PROVENANCE_PROVIDER_REPORTED
-    return f"{'' if reported else '~'}{attempt.usage.input_tokens:,} + {attempt.usage.output_tokens:,}"
+    exact = attempt.provenance in (ledger_pb2.PROVENANCE_PROVIDER_REPORTED, ledger_pb2.PROVENANCE_CACHED)
+    return f"{'' if exact else '~'}{attempt.usage.input_tokens:,} + {attempt.usage.output_tokens:,}"
 
 
 def _status(attempt: ledger_pb2.Attempt) -> str:
+    """How it ended, why, and, where it was not a plain call, what it was."""
     if attempt.state != ledger_pb2.ATTEMPT_STATE_SETTLED:
-        return _word(ledger_pb2.AttemptState.Name(attempt.state), "ATTEMPT_STATE_")
-    word = _word(ledger_pb2.AttemptStatus.Name(attempt.status), "ATTEMPT_STATUS_")
-    return f"{word} {attempt.error_reason}" if attempt.error_reason else word
+        words = [_word(ledger_pb2.AttemptState.Name(attempt.state), "ATTEMPT_STATE_")]
+    else:
+        words = [_word(ledger_pb2.AttemptStatus.Name(attempt.status), "ATTEMPT_STATUS_"), attempt.error_reason]
+    if attempt.kind:
+        words.append(f"({_word(ledger_pb2.AttemptKind.Name(attempt.kind), 'ATTEMPT_KIND_').replace('_', ' ')})")
+    return " ".join(filter(None, words))
 
 
 def _word(name: str, prefix: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -165,6 +165,17 @@ class Deployment(Section):
     breaker: Breaker | None = None
 
 
+class ModelCache(Section):
+    """How answers of a model are kept. A duration alone is the `ttl`."""
+
+    ttl: PositiveDuration
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_a_duration(cls, value: Any) -> Any:
+        return {"ttl": value} if isinstance(value, str) else value
+
+
 def _check_not_empty(entries: tuple[Any, ...]) -> tuple[Any, ...]:
     if not entries:  # pydantic's own check counts what is valid, and complains a second time about a bad entry
         raise ValueError("must have at least one entry")
@@ -188,6 +199,7 @@ class Model(Section):
     continuations: int | None = Field(None, ge=0)
     assured: bool = Field(False, description="Whether answers are held back until they are whole.")
     hedge: Hedge | None = None
+    cache: ModelCache | None = Field(None, description="Absent: only what a request asks to be kept is.")
 
     @model_validator(mode="after")
     def _check_bound(self) -> Model:
@@ -379,6 +391,34 @@ class Journal(Section):
     ship_every: PositiveDuration = 0.2
 
 
+class Idempotency(Section):
+    """What is kept of answers to requests that have an idempotency key."""
+
+    keep: PositiveDuration = 86_400.0
+    max_answer: Size = Field(4 * 2**20, description="A larger answer is not kept.")
+    max_bytes: Size = Field(256 * 2**20, description="What one router keeps.")
+
+    @model_validator(mode="after")
+    def _fit(self) -> Self:
+        if self.max_answer > self.max_bytes:
+            raise ValueError("max_answer must be at most max_bytes: such an answer would never be kept")
+        return self
+
+
+class Cache(Section):
+    """The response cache."""
+
+    ttl: PositiveDuration = Field(600.0, description="Where only the request asks for an answer to be kept.")
+    max_entry: Size = Field(2**20, description="A larger answer is not kept.")
+    max_bytes: Size = Field(64 * 2**20, description="What one router keeps.")
+
+    @model_validator(mode="after")
+    def _fit(self) -> Self:
+        if self.max_entry > self.max_bytes:
+            raise ValueError("max_entry must be at most max_bytes: such an answer would never be kept")
+        return self
+
+
 class Telemetry(Section):
     """What is told to whom. The standard OTEL_* variables hold where a key is not set."""
 
@@ -429,6 +469,8 @@ class Config(Section):
     keys: tuple[Key, ...] = ()
     ledger: Ledger = Ledger()
     journal: Journal = Journal()
+    idempotency: Idempotency = Idempotency()
+    cache: Cache = Cache()
     telemetry: Telemetry = Telemetry()
     http: Http = Http()
     grpc: Grpc = Grpc()

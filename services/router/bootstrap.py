@@ -19,11 +19,13 @@ from mesh.credentials import Admit
 from mesh.ids import uuid7
 from mesh.mediator import Mediator, messages_in, when
 from mesh.metrics import Metrics
+from mesh.state.memory import MemoryStore
 from mesh.state.store import StateStore
 from mesh.tracing import Tracer
 from services.router import handlers
 from services.router.adapters.adoption import Adoption
 from services.router.adapters.breaker_watch import BreakerWatch
+from services.router.adapters.exact_cache import ExactCache
 from services.router.adapters.journal_sqlite import SqliteJournal
 from services.router.adapters.ledger_grpc import GrpcLedger
 from services.router.adapters.price_watch import PriceWatch
@@ -34,6 +36,7 @@ from services.router.adapters.shipper import Shipper
 from services.router.domain import access, genai
 from services.router.domain.breaker import BreakerPolicy
 from services.router.domain.breaker_sharing import Sharing
+from services.router.domain.caching import Ttls
 from services.router.domain.fleet import Fleet
 from services.router.domain.hedging import Hedge
 from services.router.domain.hours import EVERY_DAY, Hours
@@ -46,13 +49,16 @@ from services.router.domain.selection import Selection
 from services.router.domain.settlement import set_time
 from services.router.handlers.authentication import Authentication, Permission
 from services.router.handlers.behaviors import Validation, has_question
+from services.router.handlers.caching import Caching, by_rules
 from services.router.handlers.create_chat_completion import CreateChatCompletion, create_chat_completion
 from services.router.handlers.desk import Desk
 from services.router.handlers.drains import Drains
 from services.router.handlers.explain_route import ExplainRoute, explain_route
+from services.router.handlers.idempotency import Idempotency, has_key
 from services.router.handlers.list_deployments import ListDeployments, list_deployments
 from services.router.handlers.list_models import ListModels, list_models
 from services.router.handlers.stream_chat_completion import StreamChatCompletion, stream_chat_completion
+from services.router.ports import AnswerCache
 from services.router.servicer import RouterServicer
 from services.router.settings import DeploymentSettings, ModelSettings, RouterSettings
 from tollway.providers.v1.providers_pb2 import CallTimeouts
@@ -123,16 +129,23 @@ async def start(
     drains, calls, fleet = Drains(clock), GrpcProviderCalls(providers), Fleet()
     probes = Probes(fleet.outages, calls, clock)
     schedule = Schedule(settings.retry_after_wait, random.random)
-    selection = Selection(routes, _rules(settings), fleet, random.Random(), prices.find)
+    rules = _rules(settings)
+    selection = Selection(routes, rules, fleet, random.Random(), prices.find)
     desk = Desk(routes, schedule, calls, journal, prices, drains, fleet, clock, tracer, metrics, selection)
-    closing: list[Callable[[], Awaitable[None]]] = [drains.close]
+    store = MemoryStore(clock)
+    keeping = settings.idempotency
+    idempotency = Idempotency(
+        store, clock, tracer, metrics, keep=keeping.keep, max_answer=keeping.max_answer, max_bytes=keeping.max_bytes
+    )
+    caching = _caching(settings, ExactCache(store, clock, settings.cache.max_bytes), rules, desk)
+    closing: list[Callable[[], Awaitable[None]]] = [idempotency.close, caching.close, drains.close]
     if shared is not None:
         watch = BreakerWatch(Sharing(fleet, uuid7(clock.time())), shared, clock)
         await watch.start()
         closing.append(watch.close)
     closing += (prices.close, probes.close, adoption.close, partial(shipper.close, _SHIP_WITHIN), journal.close)
     keyring = _keyring(settings)
-    servicer = RouterServicer(_mediator(desk, loaded, keyring), clock)
+    servicer = RouterServicer(_mediator(desk, loaded, keyring, idempotency, caching), clock)
     hops = MappingProxyType(
         {"tollway.providers.v1.ProviderService": providers, "tollway.ledger.v1.LedgerService": ledger}
     )
@@ -190,7 +203,25 @@ def _admit(keyring: Keyring | None, clock: Clock) -> Admit | None:
     return lambda credentials, method: access.admit(keyring, credentials, method, clock.time())
 
 
-def _mediator(desk: Desk, loaded: Timestamp, keyring: Keyring | None) -> Mediator:
+def _caching(settings: RouterSettings, cache: AnswerCache, rules: Sequence[Rule], desk: Desk) -> Caching:
+    return Caching(
+        cache,
+        Ttls({model.name: model.cache for model in settings.models}, settings.cache.ttl),
+        desk.journal,
+        desk.clock,
+        desk.tracer,
+        desk.metrics,
+        model_providers={
+            name: genai.provider_name(name, provider.dialect) for name, provider in settings.providers.items()
+        },
+        max_entry=settings.cache.max_entry,
+        ruled=by_rules(rules, desk.clock),
+    )
+
+
+def _mediator(
+    desk: Desk, loaded: Timestamp, keyring: Keyring | None, idempotency: Idempotency, caching: Caching
+) -> Mediator:
     identified = [] if keyring is None else [Authentication(keyring, desk.clock)]
     return Mediator(
         [
@@ -200,7 +231,13 @@ def _mediator(desk: Desk, loaded: Timestamp, keyring: Keyring | None) -> Mediato
             (ListDeployments, partial(list_deployments, routes=desk.routes, fleet=desk.fleet, clock=desk.clock)),
             (ListModels, partial(list_models, routes=desk.routes, providers=desk.providers, loaded=loaded)),
         ],
-        behaviors=[*identified, when(has_question, Validation()), Permission()],
+        behaviors=[
+            *identified,
+            when(has_question, Validation()),
+            Permission(),
+            when(has_key, idempotency),
+            when(caching.concerns, caching),
+        ],
         expected=messages_in(handlers),
     )
 

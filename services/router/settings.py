@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mesh.config import inherit
-from mesh.config.schema import Breaker, Config, Hedge, Key, Model, Provider, Rule, Timeouts
+from mesh.config.schema import Breaker, Cache, Config, Hedge, Idempotency, Key, Model, Provider, Rule, Timeouts
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class DeploymentSettings:
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
-    """A name, or a pattern of names, that clients use."""
+    """A name, or a pattern of names, that clients use. Its answers are cached for `cache` seconds; None: not at all."""
 
     name: str
     deployments: tuple[DeploymentSettings, ...]
@@ -38,6 +38,7 @@ class ModelSettings:
     continuations: int
     assured: bool
     hedge: Hedge | None
+    cache: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,8 @@ class RouterSettings:
     journal_directory: Path
     journal_fsync: float
     ship_every: float
+    idempotency: Idempotency
+    cache: Cache
 
     @classmethod
     def from_config(cls, config: Config, data_dir: Path) -> RouterSettings:
@@ -86,6 +89,8 @@ class RouterSettings:
             journal_directory=data_dir / "journal",
             journal_fsync=config.journal.fsync,
             ship_every=config.journal.ship_every,
+            idempotency=config.idempotency,
+            cache=config.cache,
         )
 
 
@@ -114,6 +119,7 @@ def _model(config: Config, name: str, model: Model) -> ModelSettings:
         continuations=inherit.continuations(config.defaults, model),
         assured=model.assured,
         hedge=inherit.hedge(config.defaults, model),
+        cache=None if model.cache is None else model.cache.ttl,
     )
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import Dialect, Row
 
 from services.ledger.adapters.schema import model_pricing, request_logs
 from tollway.chat.v1.chat_pb2 import Usage
-from tollway.ledger.v1.ledger_pb2 import Attempt, AttemptState, AttemptStatus, Price, Provenance
+from tollway.ledger.v1.ledger_pb2 import Attempt, AttemptKind, AttemptState, AttemptStatus, Price, Provenance
 
 
 def _texts(names: Sequence[str], prefix: str) -> tuple[str, ...]:
@@ -24,6 +24,7 @@ def _texts(names: Sequence[str], prefix: str) -> tuple[str, ...]:
 STATES = _texts(AttemptState.keys(), "ATTEMPT_STATE_")
 STATUSES = _texts(AttemptStatus.keys(), "ATTEMPT_STATUS_")
 PROVENANCES = _texts(Provenance.keys(), "PROVENANCE_")
+KINDS = ("call", *_texts(AttemptKind.keys(), "ATTEMPT_KIND_")[1:])
 _NOTHING_USED = (None,) * 12
 
 
@@ -96,6 +97,7 @@ def encoder(dialect: Dialect) -> Callable[[Attempt], tuple[Any, ...]]:
             attempt.response_time_ms or (0 if settled else None),
             attempt.time_to_first_token_ms if attempt.HasField("time_to_first_token_ms") else None,
             attempt.finish_reason,
+            KINDS[attempt.kind],
         )
 
     return encode
@@ -123,7 +125,7 @@ _SAME_NAME = tuple(
     column.name
     for column in request_logs.columns
     if column.name in Attempt.DESCRIPTOR.fields_by_name
-    and column.name not in ("state", "status", "provenance", "end_time")
+    and column.name not in ("state", "status", "provenance", "end_time", "kind")
 )
 
 
@@ -135,6 +137,7 @@ def attempt_of(row: Row[*tuple[Any, ...]]) -> Attempt:
         state=AttemptState.ValueType(STATES.index(columns["state"])),
         status=AttemptStatus.ValueType(STATUSES.index(columns["status"])),
         provenance=Provenance.ValueType(PROVENANCES.index(columns["provenance"])),
+        kind=AttemptKind.ValueType(KINDS.index(columns["kind"])),
         start_time=timestamp(columns["timestamp"]),
         end_time=timestamp(columns["end_time"]) if columns["end_time"] else None,
     )

@@ -28,7 +28,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
 
-HEAD = "0001"
+HEAD = "0002"
 metadata = MetaData()
 
 
@@ -100,6 +100,7 @@ request_logs = Table(
     _number("response_time_ms"),
     _number("time_to_first_token_ms"),
     _text("finish_reason"),
+    _text("kind"),
     Index("ix_request_logs_timestamp", "timestamp"),
     # With the time, so that a provider's newest rows are found without sorting all of them.
     Index("ix_request_logs_provider_name", "provider_name", "timestamp"),

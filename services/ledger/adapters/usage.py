@@ -55,6 +55,7 @@ _SUMS: Mapping[str, ColumnElement[int]] = {
         case((and_(_columns.input_tokens.is_not(None), _columns.cost_nanos.is_(None)), 1)),
     ),
     "unsettled_attempts": func.count(case((_columns.state != "settled", 1))),
+    "cache_hits": func.count(case((_columns.kind == "cache_hit", 1))),
 }
 
 

@@ -10,10 +10,12 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from mesh.errors import invalid
 from mesh.prices import ANY
 from tollway.ledger.v1.ledger_pb2 import (
+    ATTEMPT_KIND_CACHE_HIT,
     ATTEMPT_STATE_SETTLED,
     ATTEMPT_STATUS_UNSPECIFIED,
     PROVENANCE_UNSPECIFIED,
     Attempt,
+    AttemptKind,
     AttemptState,
     AttemptStatus,
     Price,
@@ -54,6 +56,7 @@ _COUNTS = (
     "usage.rejected_prediction_tokens",
 )
 _STATES, _STATUSES, _PROVENANCES = AttemptState.keys(), AttemptStatus.keys(), Provenance.keys()
+_KINDS = AttemptKind.keys()
 _AMOUNTS = tuple(name for name in Price.DESCRIPTOR.fields_by_name if name.endswith("_nanos_per_1m"))
 
 
@@ -136,6 +139,11 @@ def _why_not_ended(attempt: Attempt) -> str:
         return _unknown("status", attempt.status, _STATUSES)
     if not 0 <= attempt.provenance < len(_PROVENANCES):
         return _unknown("provenance", attempt.provenance, _PROVENANCES)
+    if attempt.kind:
+        if not 0 < attempt.kind < len(_KINDS):
+            return _unknown("kind", attempt.kind, _KINDS)
+        if attempt.kind == ATTEMPT_KIND_CACHE_HIT:
+            return _why_no_cache_hit(attempt) or _why_not_settled(attempt)
     if attempt.HasField("cost_nanos"):
         if not 0 <= attempt.cost_nanos <= MOST_COST_NANOS:
             return f"cost_nanos: {attempt.cost_nanos} is not between 0 and {MOST_COST_NANOS}"
@@ -143,6 +151,23 @@ def _why_not_ended(attempt: Attempt) -> str:
             return "price_version: must name the price that cost_nanos was computed with"
     elif attempt.price_version:
         return "price_version: names a price, but there is no cost_nanos"
+    return _why_not_settled(attempt)
+
+
+def _why_no_cache_hit(attempt: Attempt) -> str:
+    """Nobody was called, so there is nothing to pay and no price to pay it at."""
+    settled = attempt.state == ATTEMPT_STATE_SETTLED
+    if attempt.cost_nanos or attempt.HasField("cost_nanos") != settled:
+        return "cost_nanos: must be 0 for ATTEMPT_KIND_CACHE_HIT, once it is settled"
+    if attempt.price_version:
+        return "price_version: must be empty for ATTEMPT_KIND_CACHE_HIT"
+    usage = attempt.usage
+    if usage.input_tokens or usage.output_tokens:
+        return "usage: must be zeros for ATTEMPT_KIND_CACHE_HIT"
+    return ""
+
+
+def _why_not_settled(attempt: Attempt) -> str:
     if attempt.state == ATTEMPT_STATE_SETTLED:
         if attempt.status == ATTEMPT_STATUS_UNSPECIFIED:
             return "status: must be given with ATTEMPT_STATE_SETTLED"

@@ -17,7 +17,6 @@ from mesh.config.patterns import matches
 from services.router.domain.hours import Hours
 from services.router.domain.needs import Needs
 from services.router.domain.principal import Principal
-from services.router.domain.routes import Candidate
 from tollway.chat.v1.chat_pb2 import ChatRequest
 
 Parameter = str | int | float | bool | tuple[str, ...]
@@ -92,11 +91,10 @@ class Filter:
     keeps: bool
     patterns: tuple[str, ...]
 
-    def lets(self, candidate: Candidate) -> bool:
-        """Whether the candidate may be asked."""
-        return self.keeps == any(
-            pattern == candidate.deployment.provider or matches(pattern, candidate.name) for pattern in self.patterns
-        )
+    def lets(self, deployment: str) -> bool:
+        """Whether the deployment, by its name (`provider/model`), may be asked."""
+        provider = deployment.partition("/")[0]
+        return self.keeps == any(pattern == provider or matches(pattern, deployment) for pattern in self.patterns)
 
     @property
     def effect(self) -> str:

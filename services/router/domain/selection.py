@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import blake2b
 from math import ceil
 
@@ -214,6 +215,10 @@ def _session(pool: Pool, inquiry: Inquiry) -> bytes | None:
     return blake2b(f"{inquiry.principal.tenant}\0{session}".encode(), digest_size=16).digest()
 
 
+def _let_through(by: Filter, candidate: Candidate) -> bool:
+    return by.lets(candidate.name)
+
+
 def _filtered(plan: Plan, filters: Iterable[Filter]) -> tuple[Plan, tuple[Skipped, ...], Filter | None]:
     """The plan with those alone that all rules let through, the others, and the rule that left nobody."""
     skipped: list[Skipped] = []
@@ -223,9 +228,9 @@ def _filtered(plan: Plan, filters: Iterable[Filter]) -> tuple[Plan, tuple[Skippe
             Skipped(candidate, f"the rule {each.rule!r} {each.effect}", Reason.DENIED_BY_RULE)
             for pool in pools
             for candidate in pool.candidates
-            if not each.lets(candidate)
+            if not each.lets(candidate.name)
         ]
-        pools = _parts(pools, each.lets)
+        pools = _parts(pools, partial(_let_through, each))
         if not pools:
             return replace(plan, candidates=(), pools=()), tuple(skipped), each
     if not skipped:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from mesh.errors import FieldViolation
 from tollway.chat.v1.chat_pb2 import ChatRequest, Role
-from tollway.router.v1.router_pb2 import Preferences
+from tollway.router.v1.router_pb2 import CacheMode, Preferences
 
 MAX_MODEL = 256
 MAX_CHOICES = 128
@@ -15,7 +15,9 @@ MAX_TAGS = 64
 MAX_TAG = 128
 MAX_MODELS = 16
 MAX_SESSION = 128
+MAX_IDEMPOTENCY_KEY = 255
 
+_CACHE_MODES = frozenset(CacheMode.values())
 _ROLES = frozenset(Role.values()) - {Role.ROLE_UNSPECIFIED}
 
 
@@ -63,6 +65,12 @@ def _preference_violations(preferences: Preferences) -> Iterator[FieldViolation]
             )
     if len(session) > MAX_SESSION or not session.isprintable():
         yield FieldViolation("preferences.session", f"must be at most {MAX_SESSION} printable characters")
+    key = preferences.idempotency_key
+    if key and (len(key) > MAX_IDEMPOTENCY_KEY or not (key.isascii() and key.isprintable())):
+        wanted = f"must be 1 to {MAX_IDEMPOTENCY_KEY} printable ASCII characters"
+        yield FieldViolation("preferences.idempotency_key", wanted)
+    if preferences.cache and preferences.cache not in _CACHE_MODES:
+        yield FieldViolation("preferences.cache", "is not a known mode")
 
 
 def _is_name(model: str) -> bool:

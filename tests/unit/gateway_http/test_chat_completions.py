@@ -365,3 +365,40 @@ async def test_a_caller_may_want_its_answer_whole_or_not_at_all(edge: Edge) -> N
     first, second = edge.router.requests
     assert first.preferences.assured
     assert not second.preferences.HasField("assured")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_the_router_is_told_the_key_and_what_the_cache_may_do(edge: Edge, stream: bool) -> None:
+    await edge.post({**QUESTION, "stream": stream}, headers={"idempotency-key": "k-1", "x-tollway-cache": "refresh"})
+    (request,) = edge.router.requests
+    assert request.preferences == rpc.Preferences(idempotency_key="k-1", cache=rpc.CacheMode.CACHE_MODE_REFRESH)
+
+
+async def test_a_key_that_cannot_be_one_is_refused(edge: Edge) -> None:
+    reply = await edge.post(headers={"idempotency-key": "x" * 256})
+    assert (reply.status, reply.error["param"]) == (400, "idempotency-key")
+    assert edge.router.requests == []
+
+
+async def test_an_answer_that_is_given_again_is_called_what_it_was_called_before(edge: Edge) -> None:
+    edge.router.completion = rpc.CreateChatCompletionResponse(receipt=rpc.Receipt(request_id="req-1", replayed=True))
+    reply = await edge.post()
+    assert reply.json["id"] == "chatcmpl-req-1"
+    assert reply.headers["x-tollway-replayed"] == "1"
+    again = rpc.Receipt(request_id="req-1", replayed=True)
+    end = last()
+    end.receipt.CopyFrom(again)
+    edge.router.messages = [
+        rpc.StreamChatCompletionResponse(chunk=pb.ChatChunk(deltas=[pb.Delta(text="Hi")]), receipt=again), end,
+    ]  # fmt: skip
+    stream = await edge.post({**QUESTION, "stream": True})
+    assert {chunk["id"] for chunk in events(stream.body)[:-1]} == {"chatcmpl-req-1"}
+    assert stream.headers["x-tollway-replayed"] == "1"
+    assert events(stream.body)[-2]["tollway"]["replayed"] is True
+
+
+async def test_a_conflict_is_409_and_not_to_be_tried_again(edge: Edge) -> None:
+    edge.router.completion = TollwayError(Reason.IDEMPOTENCY_CONFLICT, "used before", {"replayed": "1"})
+    reply = await edge.post(headers={"idempotency-key": "k"})
+    assert (reply.status, reply.error["code"]) == (409, "idempotency_conflict")
+    assert (reply.headers["x-should-retry"], reply.headers["x-tollway-replayed"]) == ("false", "1")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 
 from gateway_http.receipt import receipt_headers, receipt_json
-from tollway.router.v1.router_pb2 import CONTINUATION_PREFILL, CONTINUATION_SPLICE, Receipt
+from tollway.router.v1.router_pb2 import CONTINUATION_PREFILL, CONTINUATION_SPLICE, CacheOutcome, Receipt
 
 
 def test_a_cost_is_exact_to_the_nano_dollar() -> None:
@@ -45,3 +45,30 @@ def test_an_answer_of_a_second_attempt_says_so_at_once() -> None:
     assert receipt_headers(receipt)["x-tollway-hedged"] == "1"
     assert json.loads(receipt_json(receipt, "t"))["hedged"] is True
     assert "x-tollway-hedged" not in receipt_headers(Receipt())
+
+
+def test_an_answer_out_of_the_cache_says_so_and_how_old_it_is() -> None:
+    receipt = Receipt(deployment="a/m", cost_nanos=0, cache=CacheOutcome.CACHE_OUTCOME_HIT)
+    receipt.age.FromNanoseconds(12_900_000_000)
+    headers = receipt_headers(receipt)
+    assert (headers["x-tollway-cache"], headers["age"], headers["x-tollway-cost-usd"]) == ("hit", "12", "0.00")
+    assert headers["x-tollway-attempts"] == "0"
+    told = json.loads(receipt_json(receipt, "t"))
+    assert (told["cache"], told["age"], told["cost_usd"], told["attempts"]) == ("hit", 12, 0, 0)
+
+
+def test_an_answer_that_the_cache_did_not_have_says_that() -> None:
+    for outcome, word in (
+        (CacheOutcome.CACHE_OUTCOME_MISS, "miss"),
+        (CacheOutcome.CACHE_OUTCOME_REFRESHED, "refreshed"),
+    ):
+        headers = receipt_headers(Receipt(cache=outcome))
+        assert headers["x-tollway-cache"] == word
+        assert "age" not in headers
+
+
+def test_an_answer_that_is_given_again_says_so() -> None:
+    receipt = Receipt(deployment="a/m", replayed=True)
+    assert receipt_headers(receipt)["x-tollway-replayed"] == "1"
+    assert json.loads(receipt_json(receipt, "t"))["replayed"] is True
+    assert "x-tollway-replayed" not in receipt_headers(Receipt())

@@ -8,6 +8,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from gateway_http import request_headers as headers
 from mesh.errors import TollwayError
 from mesh.tracing import TraceContext
+from tollway.router.v1.router_pb2 import CacheMode, Preferences
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 PARENT = f"00-{TRACE}-{SPAN}-01"
@@ -174,3 +175,35 @@ def test_what_is_neither_yes_nor_no_is_refused(value: str) -> None:
         headers.assured(given(("x-tollway-assured", value)))
 
     assert raised.value.violations[0].field == "x-tollway-assured"
+
+
+def test_a_request_may_have_a_key_and_say_what_the_cache_may_do() -> None:
+    preferences = Preferences()
+    headers.note_repetition(given(("Idempotency-Key", "a key of 1 (one)"), ("x-tollway-cache", "use")), preferences)
+    assert preferences == Preferences(idempotency_key="a key of 1 (one)", cache=CacheMode.CACHE_MODE_USE)
+
+
+def test_most_requests_have_neither() -> None:
+    preferences = Preferences()
+    headers.note_repetition(given(), preferences)
+    assert preferences.ByteSize() == 0
+
+
+@pytest.mark.parametrize("mode", ["use", "bypass", "refresh"])
+def test_the_cache_is_told_by_name(mode: str) -> None:
+    preferences = Preferences()
+    headers.note_repetition(given(("x-tollway-cache", mode)), preferences)
+    assert CacheMode.Name(preferences.cache) == f"CACHE_MODE_{mode.upper()}"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("idempotency-key", key) for key in ("", "x" * 256, "schlüssel", "a\x01b", "\udcff")),
+        *(("x-tollway-cache", mode) for mode in ("", "off", "Use", "use,refresh")),
+    ],
+)
+def test_what_is_no_key_and_no_way_to_use_the_cache_is_refused(name: str, value: str) -> None:
+    with pytest.raises(TollwayError) as raised:
+        headers.note_repetition(given((name, value)), Preferences())
+    assert raised.value.violations[0].field == name

@@ -73,3 +73,16 @@ def test_a_failed_attempt_names_its_reason() -> None:
         error_reason="UPSTREAM_SILENT",
     )
     assert "failed UPSTREAM_SILENT" in shown(attempts_table([attempt]))
+
+
+def test_an_answer_out_of_the_cache_is_marked_and_its_nothing_is_exact() -> None:
+    attempt = ledger_pb2.Attempt(
+        state=ledger_pb2.ATTEMPT_STATE_SETTLED, status=ledger_pb2.ATTEMPT_STATUS_OK, cost_nanos=0,
+        kind=ledger_pb2.ATTEMPT_KIND_CACHE_HIT, usage=chat_pb2.Usage(), provenance=ledger_pb2.PROVENANCE_CACHED,
+    )  # fmt: skip
+    text = shown(attempts_table([attempt]))
+    assert "ok (cache hit)" in text
+    assert " 0 + 0 " in text
+    assert " 0.00 " in text
+    group = ledger_pb2.SpendGroup(keys=["m"], cache_hits=3)
+    assert "3 from the cache" in shown(spend_table(["model"], ledger_pb2.GetSpendResponse(groups=[group])))

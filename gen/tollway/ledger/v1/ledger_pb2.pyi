@@ -92,6 +92,8 @@ class _ProvenanceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Provenance
     """Estimated from the request's and the answer's size."""
     PROVENANCE_UNSETTLED: _Provenance.ValueType  # 4
     """Not known: the router was lost, or the call failed before an answer."""
+    PROVENANCE_CACHED: _Provenance.ValueType  # 5
+    """Nobody was called: the answer came out of the response cache, and its tokens are in the row of the call it is from."""
 
 class Provenance(_Provenance, metaclass=_ProvenanceEnumTypeWrapper):
     """Where an attempt's token counts come from."""
@@ -105,6 +107,8 @@ PROVENANCE_ESTIMATED: Provenance.ValueType  # 3
 """Estimated from the request's and the answer's size."""
 PROVENANCE_UNSETTLED: Provenance.ValueType  # 4
 """Not known: the router was lost, or the call failed before an answer."""
+PROVENANCE_CACHED: Provenance.ValueType  # 5
+"""Nobody was called: the answer came out of the response cache, and its tokens are in the row of the call it is from."""
 Global___Provenance: _TypeAlias = Provenance  # noqa: Y015
 
 class _AttemptKind:
@@ -605,6 +609,7 @@ class SpendGroup(_message.Message):
     COST_NANOS_FIELD_NUMBER: _builtins.int
     UNPRICED_ATTEMPTS_FIELD_NUMBER: _builtins.int
     UNSETTLED_ATTEMPTS_FIELD_NUMBER: _builtins.int
+    CACHE_HITS_FIELD_NUMBER: _builtins.int
     requests: _builtins.int
     attempts: _builtins.int
     input_tokens: _builtins.int
@@ -617,6 +622,8 @@ class SpendGroup(_message.Message):
     """Attempts that carry usage and no price: their cost is not in `cost_nanos`."""
     unsettled_attempts: _builtins.int
     """Attempts whose end is not known."""
+    cache_hits: _builtins.int
+    """Of the attempts: answers out of the response cache, for which nobody was called."""
     @_builtins.property
     def keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """One per `group_by`, in its order."""
@@ -634,10 +641,11 @@ class SpendGroup(_message.Message):
         cost_nanos: _builtins.int = ...,
         unpriced_attempts: _builtins.int = ...,
         unsettled_attempts: _builtins.int = ...,
+        cache_hits: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "cached_input_tokens", b"cached_input_tokens", "cost_nanos", b"cost_nanos", "input_tokens", b"input_tokens", "keys", b"keys", "output_tokens", b"output_tokens", "reasoning_tokens", b"reasoning_tokens", "requests", b"requests", "unpriced_attempts", b"unpriced_attempts", "unsettled_attempts", b"unsettled_attempts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "cache_hits", b"cache_hits", "cached_input_tokens", b"cached_input_tokens", "cost_nanos", b"cost_nanos", "input_tokens", b"input_tokens", "keys", b"keys", "output_tokens", b"output_tokens", "reasoning_tokens", b"reasoning_tokens", "requests", b"requests", "unpriced_attempts", b"unpriced_attempts", "unsettled_attempts", b"unsettled_attempts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -22,7 +22,7 @@ Complaints = Callable[..., list[str]]
         (
             "xyz: {}",
             "xyz (tollway.yaml:1): unknown key; there are providers, models, defaults, prices, rules, keys, ledger, "
-            "journal, telemetry, http, grpc",
+            "journal, idempotency, cache, telemetry, http, grpc",
         ),
         ("providers:\n\n  a: {api_kee: x}", "providers.a.api_kee (tollway.yaml:3): unknown key; did you mean api_key?"),
         ("grpc: {tls: {key: k}}", "grpc.tls.cert (tollway.yaml:1): must be given"),
@@ -31,6 +31,19 @@ Complaints = Callable[..., list[str]]
         ("models: {m: {deployments: {}}}", "models.m.deployments (tollway.yaml:1): must be a list"),
         ("models: {m: {deployments: [[]]}}",
          "models.m.deployments[0] (tollway.yaml:1): must be a mapping of keys to values"),
+        ("models: {m: {deployments: [{provider: sim}], cache: often}}",
+         "models.m.cache.ttl (tollway.yaml:1): must be a duration such as 250ms, 10s or 5m"),
+        ("models: {m: {deployments: [{provider: sim}], cache: {ttl: 0s}}}",
+         "models.m.cache.ttl (tollway.yaml:1): must be more than 0, not 0s"),
+        ("models: {m: {deployments: [{provider: sim}], cache: {}}}",
+         "models.m.cache.ttl (tollway.yaml:1): must be given"),
+        ("models: {m: {deployments: [{provider: sim}], cache: [1m]}}",
+         "models.m.cache (tollway.yaml:1): must be a mapping of keys to values"),
+        ("cache: {max_entry: 2MiB, max_bytes: 1MiB}",
+         "cache (tollway.yaml:1): max_entry must be at most max_bytes: such an answer would never be kept"),
+        ("idempotency: {keep: 0s}", "idempotency.keep (tollway.yaml:1): must be more than 0, not 0s"),
+        ("idempotency: {max_answer: 1GiB}",
+         "idempotency (tollway.yaml:1): max_answer must be at most max_bytes: such an answer would never be kept"),
         ("models: []", "models (tollway.yaml:1): must be a mapping of names to values"),
         ("http: 5", "http (tollway.yaml:1): must be a mapping of keys to values, not 5"),
         ("http: {listen: [a]}", "http.listen (tollway.yaml:1): must be text"),
@@ -120,7 +133,7 @@ http: {drain: 5, listen: "${NOPE}"}
         "http.drain (tollway.yaml:9",
         "journal.fsync (TOLLWAY_JOURNAL__FSYNC): must be a duration such as 250ms, 10s or 5m, not later",
         "nothing (TOLLWAY_NOTHING): unknown key; there are providers, models, defaults, prices, rules, keys, ledger, "
-        "journal, telemetry, http, grpc",
+        "journal, idempotency, cache, telemetry, http, grpc",
     ]
 
 

@@ -305,6 +305,60 @@ async def test_a_caller_that_leaves_stops_the_provider_within_a_tenth_of_a_secon
     assert [(span.ended, span.error) for span in spans] == [(1, "")] * 4
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_caller_with_a_key_leaves_its_question_running_until_the_router_closes(
+    tmp_path: Path, stream: bool
+) -> None:
+    mesh = Mesh(tmp_path)
+    await mesh.start()
+    preferences = router_pb2.Preferences(idempotency_key="k")
+    call: Any
+    if stream:
+        request = router_pb2.StreamChatCompletionRequest(chat=chat("sim/hang"), preferences=preferences)
+        call = mesh.stub.StreamChatCompletion(request)
+        await anext(aiter(call))
+    else:
+        call = mesh.stub.CreateChatCompletion(asked("sim/hang", preferences=preferences))
+    await mesh.provider.hanging.wait()
+    call.cancel()
+    await asyncio.sleep(0.05)
+    assert not mesh.provider.left
+    await mesh.close()
+    assert mesh.provider.left
+    (row,) = mesh.ledger.rows.values()
+    assert row.status == ledger_pb2.ATTEMPT_STATUS_CANCELLED
+    assert mesh.journals() == []
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_key_works_for_callers_over_grpc(mesh: Mesh) -> None:
+    preferences = router_pb2.Preferences(idempotency_key="k")
+    first = await mesh.stub.CreateChatCompletion(asked("gpt", preferences=preferences))
+    second = await mesh.stub.CreateChatCompletion(asked("gpt", preferences=preferences))
+    assert (first.receipt.replayed, second.receipt.replayed) == (False, True)
+    assert second.chat == first.chat
+    told = await refusal(mesh.stub.CreateChatCompletion(asked("sim/echo", preferences=preferences)))
+    assert told.reason is Reason.IDEMPOTENCY_CONFLICT
+    assert len(mesh.provider.seen) == 1
+
+
+async def test_a_key_that_cannot_be_one_is_named(mesh: Mesh) -> None:
+    preferences = router_pb2.Preferences(idempotency_key="x" * 256)
+    told = await refusal(mesh.stub.CreateChatCompletion(asked("gpt", preferences=preferences)))
+    assert [violation.field for violation in told.violations] == ["preferences.idempotency_key"]
+
+
+async def test_an_answer_out_of_the_cache_is_booked_for_nothing(mesh: Mesh) -> None:
+    preferences = router_pb2.Preferences(cache=router_pb2.CACHE_MODE_USE)
+    for outcome in (router_pb2.CACHE_OUTCOME_MISS, router_pb2.CACHE_OUTCOME_HIT):
+        response = await mesh.stub.CreateChatCompletion(asked("gpt", preferences=preferences))
+        assert response.receipt.cache == outcome
+    rows = {row.kind: row for row in await mesh.booked(2)}
+    assert rows[ledger_pb2.ATTEMPT_KIND_CACHE_HIT].cost_nanos == 0
+    assert rows[ledger_pb2.ATTEMPT_KIND_CACHE_HIT].model_provider == "sim"
+    assert len(mesh.provider.seen) == 1
+
+
 async def test_a_deadline_that_passes_stops_the_provider(mesh: Mesh) -> None:
     told = await refusal(mesh.stub.CreateChatCompletion(asked("sim/hang"), timeout=0.05))
     assert told.reason is Reason.DEADLINE_EXCEEDED

@@ -74,3 +74,15 @@ def test_a_key_is_known_by_its_digest_alone() -> None:
         "ci", hashlib.sha256(plain.encode()).digest(), "acme", "demo", ("ci",), ("m",), "operator", 86_400.0
     )
     assert settings().keys == ()
+
+
+def test_how_answers_are_kept_is_read_as_it_is_configured() -> None:
+    models = {
+        "a": {"deployments": [{"provider": "sim"}], "cache": "5m"},
+        "b": {"deployments": [{"provider": "sim"}], "cache": {"ttl": "1h"}},
+        "c": {"deployments": [{"provider": "sim"}]},
+    }
+    read = settings(models=models, cache={"max_entry": "1KiB"}, idempotency={"keep": "1h"})
+    assert [model.cache for model in read.models] == [300.0, 3600.0, None]
+    assert (read.cache.ttl, read.cache.max_entry, read.cache.max_bytes) == (600.0, 1024, 64 * 2**20)
+    assert (read.idempotency.keep, read.idempotency.max_answer) == (3600.0, 4 * 2**20)

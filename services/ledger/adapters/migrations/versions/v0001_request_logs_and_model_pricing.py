@@ -111,4 +111,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    raise NotImplementedError("the ledger forgets nothing: its schema only moves forward")
+    """Back to an empty database; nobody but an operator asks for it."""
+    op.drop_table("model_pricing")
+    op.drop_table("request_logs")

@@ -22,7 +22,7 @@ REQUEST_LOGS = frozenset({
     "attempt_id", "request_id", "trace_id", "timestamp", "tenant", "project", "api_key_id", "tags", "model_requested",
     "model_used", "model_provider", "provider_name", "deployment", "input_tokens", "cached_input_tokens",
     "cache_write_tokens", "output_tokens", "reasoning_tokens", "cost_nanos", "provenance", "price_version", "status",
-    "error_reason", "response_time_ms", "time_to_first_token_ms",
+    "error_reason", "response_time_ms", "time_to_first_token_ms", "kind",
 })  # fmt: skip
 MODEL_PRICING = frozenset({
     "model_name", "input_cost_per_1m_tokens", "output_cost_per_1m_tokens", "max_context_tokens", "effective_time",

@@ -23,7 +23,11 @@ from services.ledger.domain.validation import (
 from tests.unit.services.ledger.samples import attempt, opened, unsettled
 from tollway.chat.v1.chat_pb2 import Usage
 from tollway.ledger.v1.ledger_pb2 import (
+    ATTEMPT_KIND_CACHE_HIT,
+    ATTEMPT_KIND_CONTINUATION,
+    ATTEMPT_KIND_HEDGE,
     ATTEMPT_STATE_UNSPECIFIED,
+    PROVENANCE_CACHED,
     Attempt,
     AttemptState,
     AttemptStatus,
@@ -35,6 +39,15 @@ from tollway.ledger.v1.ledger_pb2 import (
 def test_what_a_router_sends_is_booked_in_every_state() -> None:
     settled = attempt()
     for state in (settled, opened(settled), unsettled(settled)):
+        assert why_not_bookable(state) == ""
+    for kind in (ATTEMPT_KIND_HEDGE, ATTEMPT_KIND_CONTINUATION):
+        assert why_not_bookable(attempt(kind=kind)) == ""
+
+
+def test_an_answer_out_of_the_cache_is_booked_for_nothing_and_names_no_price() -> None:
+    nothing: dict[str, Any] = {"usage": Usage(), "cost_nanos": 0, "price_version": None}
+    hit = attempt(kind=ATTEMPT_KIND_CACHE_HIT, provenance=PROVENANCE_CACHED, **nothing)
+    for state in (hit, opened(hit), unsettled(hit)):
         assert why_not_bookable(state) == ""
 
 
@@ -68,6 +81,12 @@ def test_what_a_router_sends_is_booked_in_every_state() -> None:
         ("cost_nanos", {"cost_nanos": MOST_COST_NANOS + 1}),
         ("price_version", {"price_version": ""}),
         ("price_version", {"cost_nanos": None}),
+        ("kind", {"kind": 9}),
+        ("kind", {"kind": -1}),
+        ("cost_nanos", {"kind": ATTEMPT_KIND_CACHE_HIT, "usage": None, "price_version": None}),
+        ("cost_nanos", {"kind": ATTEMPT_KIND_CACHE_HIT, "usage": None, "price_version": None, "cost_nanos": None}),
+        ("price_version", {"kind": ATTEMPT_KIND_CACHE_HIT, "usage": None, "cost_nanos": 0}),
+        ("usage", {"kind": ATTEMPT_KIND_CACHE_HIT, "price_version": None, "cost_nanos": 0}),
         ("usage.output_tokens", {"usage": Usage(output_tokens=-1)}),
         ("usage.cache_write_1h_tokens", {"usage": Usage(cache_write_1h_tokens=MOST + 1)}),
         ("usage.rejected_prediction_tokens", {"usage": Usage(rejected_prediction_tokens=-1)}),

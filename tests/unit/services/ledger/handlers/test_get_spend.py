@@ -13,7 +13,9 @@ from tests.unit.services.ledger.conftest import Ledger
 from tests.unit.services.ledger.samples import NOW, attempt, opened, since, unsettled
 from tollway.chat.v1.chat_pb2 import Usage
 from tollway.ledger.v1.ledger_pb2 import (
+    ATTEMPT_KIND_CACHE_HIT,
     ATTEMPT_STATE_SETTLED,
+    PROVENANCE_CACHED,
     SPEND_DIMENSION_API_KEY,
     SPEND_DIMENSION_DAY,
     SPEND_DIMENSION_DEPLOYMENT,
@@ -44,6 +46,17 @@ async def spend(
 async def test_an_empty_ledger_has_spent_nothing(ledger: Ledger) -> None:
     assert await spend(ledger) == GetSpendResponse(groups=[SpendGroup()], total=SpendGroup())
     assert await spend(ledger, SPEND_DIMENSION_TENANT) == GetSpendResponse(total=SpendGroup())
+
+
+async def test_answers_out_of_the_cache_are_counted_and_cost_nothing(ledger: Ledger) -> None:
+    hit = attempt(
+        request_id="b", kind=ATTEMPT_KIND_CACHE_HIT, usage=Usage(), cost_nanos=0, price_version=None,
+        provenance=PROVENANCE_CACHED,
+    )  # fmt: skip
+    await ledger.record(attempt(request_id="a", cost_nanos=500), hit)
+    total = (await spend(ledger)).total
+    assert (total.requests, total.attempts, total.cache_hits) == (2, 2, 1)
+    assert (total.input_tokens, total.cost_nanos, total.unpriced_attempts) == (100, 500, 0)
 
 
 async def test_a_sum_counts_what_it_does_not_hold(ledger: Ledger) -> None:

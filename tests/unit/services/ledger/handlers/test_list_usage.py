@@ -9,11 +9,13 @@ from mesh.status import from_rpc_error
 from tests.unit.services.ledger.conftest import Ledger
 from tests.unit.services.ledger.samples import NOW, attempt, opened, since, unsettled
 from tollway.ledger.v1.ledger_pb2 import (
+    ATTEMPT_KIND_CACHE_HIT,
     ATTEMPT_STATE_OPENED,
     ATTEMPT_STATE_SETTLED,
     ATTEMPT_STATE_UNSETTLED,
     ATTEMPT_STATUS_FAILED,
     Attempt,
+    AttemptKind,
     ListUsageRequest,
     UsageFilter,
 )
@@ -35,6 +37,17 @@ async def test_attempts_come_newest_first(ledger: Ledger) -> None:
     await ledger.record(*attempts)
     [page] = await pages(ledger, 10)
     assert page == sorted(attempts, key=lambda one: one.start_time.ToMicroseconds(), reverse=True)
+
+
+async def test_each_attempt_says_why_there_was_one(ledger: Ledger) -> None:
+    kinds = [kind for kind in AttemptKind.values() if kind != ATTEMPT_KIND_CACHE_HIT]
+    hit = attempt(kind=ATTEMPT_KIND_CACHE_HIT, usage=None, cost_nanos=0, price_version=None)
+    await ledger.record(*(attempt(NOW + kind, kind=kind) for kind in kinds), hit)
+    [page] = await pages(ledger, 10)
+    assert {each.kind for each in page} == set(AttemptKind.values())
+    assert dict(ledger.sql("SELECT kind, count(*) FROM request_logs GROUP BY kind")) == dict.fromkeys(
+        ("call", "hedge", "continuation", "cache_hit"), 1
+    )
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 8])

@@ -78,8 +78,8 @@ def test_choosing_and_excluding_say_whom_they_let_through() -> None:
     ruling = ruled(Action(choose=("a", "b/m*"), exclude=("b/mini",)))
     keep, out = ruling.filters
     members = pool(*deployments("a", "b", "c")).candidates
-    assert [keep.lets(member) for member in members] == [True, True, False]
-    assert [out.lets(member) for member in members] == [True, True, True]
+    assert [keep.lets(member.name) for member in members] == [True, True, False]
+    assert [out.lets(member.name) for member in members] == [True, True, True]
     assert ruling.outcomes[0].effect == "chooses a, b/m*; excludes b/mini"
 
 

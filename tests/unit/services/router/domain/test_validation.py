@@ -7,7 +7,7 @@ import pytest
 from services.router.domain.validation import violations
 from tests.unit.services.router.twins import chat
 from tollway.chat.v1.chat_pb2 import ChatRequest, Message, Role
-from tollway.router.v1.router_pb2 import Preferences
+from tollway.router.v1.router_pb2 import CacheMode, Preferences
 
 
 def fields(request: ChatRequest, request_id: str = "", tags: tuple[str, ...] = (), **preferences: Any) -> list[str]:
@@ -71,3 +71,20 @@ def test_the_models_of_the_request_are_names_and_few() -> None:
 def test_a_session_is_short_and_printable(session: str) -> None:
     assert fields(chat(), session="s" * 128) == []
     assert fields(chat(), session=session) == ["preferences.session"]
+
+
+@pytest.mark.parametrize("key", ["", "k", "x" * 255, "stainless-python-retry-1 (2)", "~"])
+def test_an_idempotency_key_may_be_any_text_that_a_header_can_carry(key: str) -> None:
+    assert violations(chat(), "", [], Preferences(idempotency_key=key, cache=CacheMode.CACHE_MODE_USE)) == ()
+
+
+@pytest.mark.parametrize("key", ["x" * 256, "a\nb", "\0", "schlüssel"])
+def test_an_idempotency_key_must_be_short_and_printable(key: str) -> None:
+    (found,) = violations(chat(), "", [], Preferences(idempotency_key=key))
+    assert found.field == "preferences.idempotency_key"
+    assert key not in found.description
+
+
+def test_a_way_to_use_the_cache_must_be_known() -> None:
+    unknown = Preferences(cache=9)  # type: ignore[arg-type]  # what another version may send
+    assert [each.field for each in violations(chat(), "", [], unknown)] == ["preferences.cache"]
