@@ -53,6 +53,7 @@ _ALL = (
     Instrument("tollway.journal.pending", "gauge", "{attempt}", "Attempts that the ledger does not have yet."),
     Instrument("tollway.journal.dead_letters", "gauge", "{attempt}", "Attempts that the ledger refused."),
     Instrument("tollway.ledger.rows", "counter", "{row}", "Attempts that the ledger was sent, by what it did."),
+    Instrument("tollway.state.lost", "gauge", "1", "Whether the state that replicas share is out of reach."),
     Instrument("tollway.telemetry.spans", "counter", "{span}", "Spans given to an exporter, by whether they arrived."),
 )
 
