@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway_http.openai_response import encode_json
+from gateway_http.rate_limits import limit_headers
 from mesh.money import format_usd
 from tollway.router.v1.router_pb2 import Receipt
 
@@ -12,6 +13,8 @@ def receipt_headers(receipt: Receipt) -> dict[str, str]:
     headers = {"x-tollway-deployment": receipt.deployment, "x-tollway-attempts": str(receipt.attempts)}
     if receipt.HasField("cost_nanos"):
         headers["x-tollway-cost-usd"] = format_usd(receipt.cost_nanos)
+    if receipt.HasField("rate_limits"):
+        headers.update(limit_headers(receipt.rate_limits))
     return headers
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import grpc
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
@@ -55,6 +55,10 @@ class Server:
         """Serves one more inside the process, and answers for its health."""
         service.register(self._inprocess)
         self._health.add(service)
+
+    def tell(self, name: str, is_well: Callable[[], bool]) -> None:
+        """Answers under that name for the health of something that services here can do without."""
+        self._health.tell(name, is_well)
 
     async def listen(
         self, address: str, services: Sequence[Service], *, tls: Tls | None = None, allow_insecure: bool = False

@@ -118,7 +118,7 @@ class Node:
         from services.router import bootstrap as router
         from services.router.settings import RouterSettings
 
-        return await router.start(
+        routing = await router.start(
             RouterSettings.from_config(config, data_dir),
             providers=self._channels["providers"],
             ledger=self._channels["ledger"],
@@ -126,6 +126,8 @@ class Node:
             tracer=tracer,
             metrics=metrics,
         )
+        self._server.tell("tollway.state", lambda: not routing.state_is_lost)
+        return routing
 
     async def _listen(self) -> dict[str, str]:
         """Listens at each address once, with all the services that were placed there."""

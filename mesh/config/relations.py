@@ -28,6 +28,7 @@ def check_relations(document: Document, providers: Collection[str]) -> None:
                 path = ("models", name, "fallbacks", index)
                 document.blame(path, f"no model is called {fallback}{_did_you_mean(fallback, models)}")
     _check_prices(document)
+    _check_limits(document, models)
 
 
 def check_names(document: Document) -> None:
@@ -73,6 +74,20 @@ def _check_prices(document: Document) -> None:
             first = seen.setdefault((provider, model), index)
             if first != index:
                 document.blame(("prices", index), f"prices the same provider and model as prices[{first}]")
+
+
+def _check_limits(document: Document, models: dict[str, Any]) -> None:
+    seen: dict[str, int] = {}
+    for index, limit in enumerate(_list(_mapping(document.data).get("limits"))):
+        scope = _mapping(limit).get("scope")
+        if not isinstance(scope, str):
+            continue
+        first = seen.setdefault(scope.strip(), index)
+        if first != index:
+            document.blame(("limits", index, "scope"), f"is the scope of limits[{first}], too")
+        kind, _, name = scope.strip().partition(":")
+        if kind == "model" and models and name not in ("", "*") and find(models, name) is None:
+            document.blame(("limits", index, "scope"), f"no model is called {name}{_did_you_mean(name, models)}")
 
 
 def _did_you_mean(name: str, known: Collection[str]) -> str:

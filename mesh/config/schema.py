@@ -6,7 +6,7 @@ numbers. A field that `repr` does not show may hold a secret, and no message rep
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -26,9 +26,12 @@ from mesh.config.values import (
     HeaderValue,
     HttpUrl,
     LedgerUrl,
+    LimitRate,
     NanoUsd,
     PositiveDuration,
+    Scope,
     Size,
+    StateUrl,
 )
 
 
@@ -158,6 +161,29 @@ class PriceEntry(Section):
     context: int = Field(0, ge=0, description="The model's context window in tokens. 0: not known.")
 
 
+class Limit(Section):
+    """What may be asked for within a time."""
+
+    scope: Scope
+    requests: LimitRate | None = None
+    tokens: LimitRate | None = Field(None, description="Of prompts and answers together.")
+    concurrency: int | None = Field(None, ge=1, description="Requests under way.")
+
+    @model_validator(mode="after")
+    def _limit_something(self) -> Self:
+        if self.requests is None and self.tokens is None and self.concurrency is None:
+            raise ValueError("must limit something: requests, tokens or concurrency")
+        return self
+
+
+class State(Section):
+    """Where that is kept which replicas share: limits, and answers that may be asked for again."""
+
+    url: StateUrl = Field("memory://", repr=False)
+    when_lost: Literal["local", "deny"] = "local"
+    timeout: PositiveDuration = Field(0.25, description="How long an operation may take before the state is lost.")
+
+
 class Ledger(Section):
     """Where attempts are booked."""
 
@@ -216,8 +242,10 @@ class Config(Section):
     models: dict[str, Model] = Field(default_factory=dict)
     defaults: Defaults = Defaults()
     prices: tuple[PriceEntry, ...] = ()
+    limits: tuple[Limit, ...] = ()
     ledger: Ledger = Ledger()
     journal: Journal = Journal()
+    state: State = State()
     telemetry: Telemetry = Telemetry()
     http: Http = Http()
     grpc: Grpc = Grpc()

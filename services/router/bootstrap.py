@@ -13,10 +13,12 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from mesh.clock import Clock
 from mesh.config.schema import Timeouts
-from mesh.mediator import Mediator, messages_in, when
+from mesh.mediator import Behavior, Mediator, messages_in, when
 from mesh.metrics import Metrics
+from mesh.state.connect import State, connect
 from mesh.tracing import Tracer
 from services.router import handlers
+from services.router.adapters import background
 from services.router.adapters.adoption import Adoption
 from services.router.adapters.journal_sqlite import SqliteJournal
 from services.router.adapters.ledger_grpc import GrpcLedger
@@ -26,9 +28,11 @@ from services.router.adapters.recording import Recorder
 from services.router.adapters.shipper import Shipper
 from services.router.domain import genai
 from services.router.domain.fleet import Fleet
+from services.router.domain.limits import Limit, Limits
 from services.router.domain.routes import Deployment, Route, Routes
 from services.router.domain.schedule import Schedule
 from services.router.domain.settlement import set_time
+from services.router.handlers.admission import Admission
 from services.router.handlers.behaviors import Validation, is_question
 from services.router.handlers.create_chat_completion import CreateChatCompletion, create_chat_completion
 from services.router.handlers.desk import Desk
@@ -43,6 +47,18 @@ from tollway.router.v1.router_pb2_grpc import add_RouterServiceServicer_to_serve
 
 _PATIENCE_FOR_PRICES = 1.0
 _SHIP_WITHIN = 5.0
+
+
+class AdmissionRun:
+    """Admission, with the work that goes on beside it."""
+
+    def __init__(self, behavior: Admission) -> None:
+        self.behavior = behavior
+        self._renewing = background.start("holding places", behavior.renew())
+
+    async def close(self) -> None:
+        await background.end(self._renewing)
+        await self.behavior.close()
 
 
 class RouterRuntime:
@@ -60,8 +76,11 @@ class RouterRuntime:
         journal: SqliteJournal,
         shipper: Shipper,
         adoption: Adoption,
+        state: State,
+        admission: AdmissionRun | None,
     ) -> None:
         self.hops = hops
+        self._state, self._admission = state, admission
         self._servicer, self._drains, self._prices = servicer, drains, prices
         self._journal, self._shipper, self._adoption = journal, shipper, adoption
 
@@ -70,12 +89,20 @@ class RouterRuntime:
         """Attempts that the ledger refused, and somebody has to look at."""
         return self._journal.file.dead_letters()
 
+    @property
+    def state_is_lost(self) -> bool:
+        """Whether the state that it shares with other routers is out of reach."""
+        return self._state.lost()
+
     def register(self, server: grpc.aio.Server) -> None:
         add_RouterServiceServicer_to_server(self._servicer, server)
 
     async def close(self) -> None:
         """Settles what is still read on, ships what is settled, and removes the journal if all of it is."""
         await self._drains.close()
+        if self._admission is not None:
+            await self._admission.close()
+        await self._state.store.close()
         await self._prices.close()
         await self._adoption.close()
         await self._shipper.close(_SHIP_WITHIN)
@@ -91,10 +118,15 @@ async def start(
     tracer: Tracer,
     metrics: Metrics,
 ) -> RouterRuntime:
-    """A router that runs. Raises ValueError for routes that lead nowhere, OSError where there cannot be a journal."""
+    """A router that runs.
+
+    Raises ValueError for routes that lead nowhere, OSError where there cannot be a journal, or a file of shared state.
+    """
     routes = _routes(settings)
     loaded = Timestamp()
     set_time(loaded, clock.time())
+    shared = settings.state
+    state = await connect(shared.url, local=shared.local, timeout=shared.timeout, clock=clock, metrics=metrics)
     ledger_client = GrpcLedger(ledger)
     journal = SqliteJournal.create(settings.journal_directory, clock, settings.journal_fsync)
     recorder = Recorder(ledger_client, clock, tracer)
@@ -105,11 +137,12 @@ async def start(
     drains, calls = Drains(clock), GrpcProviderCalls(providers)
     schedule = Schedule(settings.retry_after_wait, random.random)
     desk = Desk(routes, schedule, calls, journal, prices, drains, Fleet(), clock, tracer, metrics)
-    servicer = RouterServicer(_mediator(desk, loaded), clock)
+    admission = AdmissionRun(Admission(_limits(settings), state.store, clock)) if settings.limits else None
+    servicer = RouterServicer(_mediator(desk, loaded, admission), clock)
     hops = MappingProxyType(
         {"tollway.providers.v1.ProviderService": providers, "tollway.ledger.v1.LedgerService": ledger}
     )
-    return RouterRuntime(servicer, hops, drains, prices, journal, shipper, adoption)
+    return RouterRuntime(servicer, hops, drains, prices, journal, shipper, adoption, state, admission)
 
 
 async def offered(settings: RouterSettings, *, providers: grpc.aio.Channel, clock: Clock) -> list[Model]:
@@ -126,16 +159,21 @@ async def offered(settings: RouterSettings, *, providers: grpc.aio.Channel, cloc
             return models
 
 
-def _mediator(desk: Desk, loaded: Timestamp) -> Mediator:
+def _mediator(desk: Desk, loaded: Timestamp, admission: AdmissionRun | None) -> Mediator:
+    limited: list[Behavior] = [] if admission is None else [when(is_question, admission.behavior)]
     return Mediator(
         [
             (CreateChatCompletion, partial(create_chat_completion, desk=desk)),
             (StreamChatCompletion, partial(stream_chat_completion, desk=desk)),
             (ListModels, partial(list_models, routes=desk.routes, providers=desk.providers, loaded=loaded)),
         ],
-        behaviors=[when(is_question, Validation())],
+        behaviors=[when(is_question, Validation()), *limited],
         expected=messages_in(handlers),
     )
+
+
+def _limits(settings: RouterSettings) -> Limits:
+    return Limits(Limit(each.scope, each.requests, each.tokens, each.concurrency) for each in settings.limits)
 
 
 def _routes(settings: RouterSettings) -> Routes:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mesh.config import inherit
-from mesh.config.schema import Config, Model, Provider, Timeouts
+from mesh.config.schema import Config, Limit, Model, Provider, State, Timeouts
+from mesh.state.store import Rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +41,32 @@ class ProviderSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitSettings:
+    """What a scope may at most."""
+
+    scope: str
+    requests: Rate | None
+    tokens: Rate | None
+    concurrency: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class StateSettings:
+    """Where what routers share is kept, and what holds (`local`: this router's share) when it is lost."""
+
+    url: str
+    local: bool
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
 class RouterSettings:
     """Everything the router is configured with. Times are in seconds."""
 
     models: tuple[ModelSettings, ...]
     providers: Mapping[str, ProviderSettings]
+    limits: tuple[LimitSettings, ...]
+    state: StateSettings
     retry_after_wait: float
     journal_directory: Path
     journal_fsync: float
@@ -55,6 +77,8 @@ class RouterSettings:
         return cls(
             models=tuple(_model(config, name, model) for name, model in config.models.items()),
             providers={name: _provider(provider) for name, provider in config.providers.items()},
+            limits=tuple(_limit(limit) for limit in config.limits),
+            state=_state(config.state, data_dir),
             retry_after_wait=config.defaults.retry_after_wait,
             journal_directory=data_dir / "journal",
             journal_fsync=config.journal.fsync,
@@ -79,3 +103,11 @@ def _model(config: Config, name: str, model: Model) -> ModelSettings:
 def _provider(provider: Provider) -> ProviderSettings:
     drain = 0.0 if provider.on_disconnect == "cancel" else provider.on_disconnect.drain
     return ProviderSettings(provider.dialect, drain)
+
+
+def _limit(limit: Limit) -> LimitSettings:
+    return LimitSettings(limit.scope, limit.requests, limit.tokens, limit.concurrency)
+
+
+def _state(state: State, data_dir: Path) -> StateSettings:
+    return StateSettings(state.url.replace("{data_dir}", str(data_dir)), state.when_lost == "local", state.timeout)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from mesh.clock import Clock
@@ -14,7 +14,7 @@ from services.router.domain.routes import Routes
 from services.router.domain.schedule import Schedule
 from services.router.handlers.drains import Drains
 from services.router.ports import Journal, PriceSource, ProviderCalls
-from tollway.chat.v1.chat_pb2 import ChatRequest
+from tollway.chat.v1.chat_pb2 import ChatRequest, Usage
 from tollway.router.v1.router_pb2 import Preferences
 
 
@@ -23,7 +23,8 @@ class Question:
     """A chat request with what the router knows about it.
 
     `deadline` is on the clock's monotonic time, None where the client set none; `parent` is the client's place in its
-    trace. `credentials` is what the caller shows for itself, `principal` who that turned out to be.
+    trace. `credentials` is what the caller shows for itself, `principal` who that turned out to be. `on_usage` is told
+    what each attempt took, if that is known, when it is settled: that may be after the question was answered.
     """
 
     chat: ChatRequest
@@ -34,6 +35,7 @@ class Question:
     preferences: Preferences = field(default_factory=Preferences)
     credentials: str = field(default="", repr=False)
     principal: Principal = LOCAL
+    on_usage: Callable[[Usage], None] | None = field(default=None, repr=False)
 
     def about(self) -> dict[str, str]:
         """What the metadata of an error says that came before any attempt."""

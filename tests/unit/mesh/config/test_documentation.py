@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 from mesh.config.defaults import WELL_KNOWN
 from mesh.config.load import load
 from mesh.config.outline import _is_section, _structure
-from mesh.config.schema import Config, Defaults, Deployment, Drain, Model, PriceEntry, Section, Tls
+from mesh.config.schema import Config, Defaults, Deployment, Drain, Limit, Model, PriceEntry, Section, Tls
 from mesh.telemetry.instruments import INSTRUMENTS
 
 PAGE = (Path(__file__).parents[4] / "docs" / "configuration.md").read_text()
@@ -26,6 +26,7 @@ ROWS = {key.strip("`"): default for key, _, default, _ in (row for row in TABLES
 REQUIRED: dict[type[Section], dict[str, Any]] = {
     Deployment: {"provider": "p"},
     Drain: {"drain": "1s"},
+    Limit: {"scope": "key:*", "requests": "1/s"},
     Model: {"deployments": [{"provider": "p"}]},
     PriceEntry: {"provider": "p", "input": "1", "output": "1"},
     Tls: {"cert": "c", "key": "k"},
@@ -47,7 +48,9 @@ def fields(section: type[Section], prefix: str = "") -> Iterator[tuple[str, type
 
 
 KEYS = {path: (section, name, field) for path, section, name, field in fields(Config)}
-SECTIONS = {"providers", "models", "defaults", "prices", "ledger", "journal", "telemetry", "http", "grpc"}
+SECTIONS = {
+    "providers", "models", "defaults", "prices", "limits", "ledger", "journal", "state", "telemetry", "http", "grpc"
+}  # fmt: skip
 STANDS_FOR_ITS_KEYS = SECTIONS | {"providers.*.sim", "defaults.timeouts"}
 
 

@@ -7,8 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from mesh.config.values import Duration, HttpUrl, NanoUsd, Size, format_duration, parse_duration, parse_size
+from mesh.config.values import (
+    Duration,
+    HttpUrl,
+    NanoUsd,
+    Size,
+    format_duration,
+    format_rate,
+    parse_duration,
+    parse_rate,
+    parse_size,
+)
 from mesh.money import format_usd
+from mesh.state.store import Rate
 
 NANOS = TypeAdapter[int](NanoUsd)
 SIZE = TypeAdapter[int](Size)
@@ -90,3 +101,12 @@ def test_a_url_loses_the_slashes_at_its_end(text: str, url: str) -> None:
 def test_what_is_no_http_url_is_refused(text: str) -> None:
     with pytest.raises(ValidationError, match="must be a URL"):
         URL.validate_python(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [("10/s", Rate(10, 1)), ("600/m", Rate(600, 60)), (" 1000 / h ", Rate(1000, 3600)), ("5000/d", Rate(5000, 86_400))],
+)
+def test_a_rate_is_a_number_and_a_period(text: str, rate: Rate) -> None:
+    assert parse_rate(text) == rate
+    assert parse_rate(format_rate(rate)) == rate

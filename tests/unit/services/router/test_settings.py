@@ -3,7 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from mesh.config.schema import Config
-from services.router.settings import RouterSettings
+from mesh.state.store import Rate
+from services.router.settings import LimitSettings, RouterSettings, StateSettings
 
 
 def settings(**sections: object) -> RouterSettings:
@@ -39,3 +40,14 @@ def test_the_journal_is_kept_in_the_data_directory() -> None:
     read = settings(journal={"fsync": "0s", "ship_every": "50ms"})
     assert read.journal_directory == Path("/data/journal")
     assert (read.journal_fsync, read.ship_every) == (0.0, 0.05)
+
+
+def test_shared_state_may_be_kept_in_the_data_directory() -> None:
+    assert settings().state == StateSettings("memory://", True, 0.25)
+    read = settings(state={"url": "sqlite:///{data_dir}/state.db", "when_lost": "deny", "timeout": "1s"})
+    assert read.state == StateSettings("sqlite:////data/state.db", False, 1.0)
+
+
+def test_limits_are_rates_and_a_number_of_places() -> None:
+    read = settings(limits=[{"scope": "key:*", "requests": "600/m", "tokens": "5/s", "concurrency": 3}])
+    assert read.limits == (LimitSettings("key:*", Rate(600, 60.0), Rate(5, 1.0), 3),)
