@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from mesh.clock import Clock
 from mesh.errors import Reason, TollwayError
+from mesh.state.store import unreachable
 
 Op = TypeVar("Op")
 _MOST = 256
@@ -71,7 +72,7 @@ class Batches(Generic[Op]):
                 except TimeoutError:
                     if trip.done():
                         return trip.result()
-            raise TollwayError(Reason.SERVICE_UNAVAILABLE, f"no answer within {self._patience:g} s")
+            raise unreachable(f"no answer within {self._patience:g} s")
         finally:
             trip.cancel()
 

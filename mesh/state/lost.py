@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
@@ -177,7 +176,7 @@ class GuardedStore:
             self.lost = False
             self._noticed.clear()
             self._metrics.gauge("tollway.state.lost", 0, {})
-            log.warning("the shared state is back after %d s", math.ceil(self._clock.monotonic() - self._since))
+            log.warning("the shared state is back after %.1f s", self._clock.monotonic() - self._since)
 
     async def _look(self) -> None:
         try:

@@ -243,7 +243,7 @@ async def test_the_log_says_once_that_it_is_lost_and_once_that_it_is_back(
     said = [record.getMessage() for record in caplog.records]
     assert said == [
         "the shared state cannot be reached: somebody pulled the plug; until it is back, 1/1 of each limit holds here",
-        "the shared state is back after 6 s",
+        "the shared state is back after 6.0 s",
     ]
 
 
