@@ -58,7 +58,7 @@ async def start(
     in_flight = InFlight(clock)
     app = App(_routes(settings, router, clock, metrics_page), in_flight, clock=clock, tracer=tracer, metrics=metrics)
     server = Server(app, clock, settings.body_timeout)
-    return Gateway(server, await listen(server, address), in_flight, settings.drain)
+    return Gateway(server, await listen(server, address, share_port=settings.share_port), in_flight, settings.drain)
 
 
 def _routes(

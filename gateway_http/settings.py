@@ -22,6 +22,8 @@ class GatewaySettings:
     drain: float = 30.0
     allow_insecure: bool = False
     """Whether to listen beyond this machine though no keys are configured."""
+    share_port: bool = False
+    """Whether other processes may listen at the same port."""
 
     @classmethod
     def from_config(cls, config: Config, data_dir: Path) -> GatewaySettings:

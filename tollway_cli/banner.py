@@ -21,6 +21,8 @@ class Served:
     """Names as configured; a name ending in `*` stands for all that begin so."""
     traces: str
     """Where spans go; empty: nowhere."""
+    workers: int = 1
+    """Processes that serve."""
 
 
 def render(served: Served) -> str:
@@ -33,6 +35,7 @@ def render(served: Served) -> str:
         f"  gRPC    {served.grpc}",
         f"  models  {', '.join(served.models)}  (all: tollway models)",
         f"  data    {served.data_dir}",
+        *([f"  workers {served.workers}"] if served.workers > 1 else []),
         f"  spend   tollway spend --data-dir {served.data_dir}",
         f"  traces  {served.traces or 'off; OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4317 sends them there'}",
         "",

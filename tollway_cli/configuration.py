@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from mesh.config.defaults import with_defaults
 from mesh.config.load import load
@@ -32,4 +33,4 @@ def secrets(config: Config) -> list[str]:
     """What must not show in any log line."""
     keys = [provider.api_key.get_secret_value() for provider in config.providers.values()]
     headers = [value for provider in config.providers.values() for value in provider.headers.values()]
-    return [secret for secret in (*keys, *headers) if secret]
+    return [secret for secret in (*keys, *headers, urlsplit(config.state.url).password) if secret]

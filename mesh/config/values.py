@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
@@ -114,8 +115,15 @@ def _check_ledger_url(url: str) -> str:
 def _check_state_url(url: str) -> str:
     if url == "memory://" or (url.startswith("sqlite:///") and _check_ledger_url(url)):
         return url
+    problem = "must be memory://, a file such as sqlite:///{data_dir}/state.db, or redis://host:6379/0"
     if not re.fullmatch(r"(rediss?|unix)://[\x21-\x7e]+", url):
-        raise ValueError("must be memory://, a file such as sqlite:///{data_dir}/state.db, or redis://host:6379/0")
+        raise ValueError(problem)
+    try:
+        usable = urlsplit(url).port != 0
+    except ValueError:  # a port that is no number, or brackets that do not close
+        raise ValueError(problem) from None
+    if not usable:
+        raise ValueError(problem)
     return url
 
 

@@ -174,7 +174,18 @@ def test_a_rate_that_is_none_is_refused(complaints: Complaints, rate: str) -> No
 
 
 @pytest.mark.parametrize(
-    "url", ["", "memory", "redis://", "sqlite:///", "sqlite:///{home}/x.db", "http://x", "redis://a b"]
+    "url",
+    [
+        "",
+        "memory",
+        "redis://",
+        "sqlite:///",
+        "sqlite:///{home}/x.db",
+        "http://x",
+        "redis://a b",
+        "redis://h:port",
+        "redis://[::1",
+    ],
 )
 def test_a_url_of_shared_state_that_is_none_is_refused_without_being_repeated(complaints: Complaints, url: str) -> None:
     (line,) = complaints(f'state: {{url: "{url}"}}')
