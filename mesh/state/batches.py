@@ -49,8 +49,10 @@ class Batches(Generic[Op]):
 
     async def _travel(self) -> None:
         while self._waiting:
-            batch = self._waiting[:_MOST]
+            batch = [asked for asked in self._waiting[:_MOST] if not asked[1].done()]  # whoever asked is still there
             del self._waiting[:_MOST]
+            if not batch:
+                continue
             try:
                 outcomes = await self._in_time([operation for operation, _ in batch])
             except TollwayError as lost:

@@ -20,8 +20,8 @@ MICROS = 1_000_000
 
 
 def micros(seconds: float) -> int:
-    """Whole microseconds."""
-    return round(seconds * MICROS)
+    """Whole microseconds of a span of time, which is not negative."""
+    return int(seconds * MICROS + 0.5)
 
 
 def wait(full: int, now: int, draw: Draw) -> int | None:
@@ -33,22 +33,27 @@ def wait(full: int, now: int, draw: Draw) -> int | None:
     if draw.amount > rate.limit:
         return None
     there = now * rate.limit
-    period = micros(rate.period)
-    over = max(full, there) + draw.amount * period - there - period * rate.limit
+    taken = full - there if full > there else 0
+    over = taken + (draw.amount - rate.limit) * micros(rate.period)
     return 0 if over <= 0 else -(-over // rate.limit)
 
 
 def after(full: int, now: int, draw: Draw) -> int:
     """When all is there again, in ticks, once the amount has been taken; a negative one is given back."""
-    there = now * draw.rate.limit
-    return max(max(full, there) + draw.amount * micros(draw.rate.period), there)
+    rate = draw.rate
+    there = now * rate.limit
+    moved = (full if full > there else there) + draw.amount * micros(rate.period)
+    return moved if moved > there else there
 
 
 def left(full: int, now: int, rate: Rate) -> Left:
     """What a rate has left."""
-    taken = max(full - now * rate.limit, 0)
-    period = micros(rate.period)
-    return Left(max((period * rate.limit - taken) // period, 0), -(-taken // rate.limit) / MICROS)
+    limit = rate.limit
+    taken = full - now * limit
+    if taken <= 0:
+        return Left(limit, 0.0)
+    gone = -(-taken // micros(rate.period))
+    return Left(limit - gone if gone < limit else 0, -(-taken // limit) / MICROS)
 
 
 def decide(fulls: Sequence[int], now: int, draws: Sequence[Draw], taken: str) -> tuple[Decision, Sequence[int]]:
@@ -60,17 +65,13 @@ def decide(fulls: Sequence[int], now: int, draws: Sequence[Draw], taken: str) ->
     for draw, full in zip(draws, fulls, strict=True):
         waits = wait(full, now, draw)
         if waits is None:
-            return _refused(fulls, now, draws, draw.key, None), fulls
+            return Decision(_left(fulls, now, draws), draw.key), fulls
         if waits > longest:
             longest, refused = waits, draw.key
     if refused:
-        return _refused(fulls, now, draws, refused, longest / MICROS if longest else None), fulls
-    taken_from = [after(full, now, draw) for draw, full in zip(draws, fulls, strict=True)]
-    return Decision(_left(taken_from, now, draws)), taken_from
-
-
-def _refused(fulls: Sequence[int], now: int, draws: Sequence[Draw], key: str, retry_after: float | None) -> Decision:
-    return Decision(_left(fulls, now, draws), key, retry_after)
+        return Decision(_left(fulls, now, draws), refused, longest / MICROS if longest else None), fulls
+    drawn = [after(full, now, draw) for draw, full in zip(draws, fulls, strict=True)]
+    return Decision(_left(drawn, now, draws)), drawn
 
 
 def _left(fulls: Sequence[int], now: int, draws: Sequence[Draw]) -> tuple[Left, ...]:

@@ -6,12 +6,14 @@ from collections import OrderedDict
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
-_LOOKED_AT = 2
-"""Entries that are looked at for having lapsed whenever one is written: more than are added, so none can pile up."""
 
 
 class Lapsing(Generic[T]):
-    """What has lapsed goes when it is met, or when its turn comes to be looked at. Moments are whatever `now` is."""
+    """What has lapsed goes when it is met, or when its turn comes to be looked at. Moments are whatever `now` is.
+
+    Whenever one is written, the one that was left alone for longest is looked at: as many as can be added, so that none
+    pile up.
+    """
 
     def __init__(self) -> None:
         self._entries: OrderedDict[str, tuple[T, int]] = OrderedDict()
@@ -34,14 +36,11 @@ class Lapsing(Generic[T]):
         entries = self._entries
         entries[key] = value, until
         entries.move_to_end(key)
-        for _ in range(_LOOKED_AT):
-            oldest = next(iter(entries))
-            if entries[oldest][1] > now:
-                entries.move_to_end(oldest)
-            else:
-                del entries[oldest]
-                if not entries:
-                    return
+        oldest = next(iter(entries))
+        if entries[oldest][1] > now:
+            entries.move_to_end(oldest)
+        else:
+            del entries[oldest]
 
     def pop(self, key: str) -> None:
         """Forgets a value, if there is one."""

@@ -57,7 +57,7 @@ Operation = Callable[[sqlite3.Connection, int], Any]
 
 
 class SqliteStore:
-    """Implements `StateStore`. `patience` is how many seconds an operation may take, its turn at the file included."""
+    """Implements `StateStore`. `patience`: for how many seconds others may keep the file, and the disk again."""
 
     def __init__(self, database: sqlite3.Connection, clock: Clock, patience: float) -> None:
         self._database, self._clock, self._patience = database, clock, patience
@@ -124,17 +124,21 @@ class SqliteStore:
         await self._batches.ask(take)
 
     async def release(self, slots: Sequence[Slot], holder: str) -> None:
-        held = [(slot.key, holder) for slot in slots]
-        await self._batches.ask(
-            lambda database, now: database.executemany("DELETE FROM holders WHERE key = ? AND holder = ?", held)
-        )
+        def free(database: sqlite3.Connection, now: int) -> None:
+            held = [(slot.key, holder) for slot in slots]
+            database.executemany("DELETE FROM holders WHERE key = ? AND holder = ?", held)
+
+        await self._batches.ask(free)
 
     async def get(self, key: str) -> bytes | None:
         value: bytes | None = await self._batches.ask(lambda database, now: _get(database, key, now))
         return value
 
     async def put(self, key: str, value: bytes, ttl: float) -> None:
-        await self._batches.ask(lambda database, now: database.execute(_PUT, (key, value, now + micros(ttl))))
+        def write(database: sqlite3.Connection, now: int) -> None:
+            database.execute(_PUT, (key, value, now + micros(ttl)))
+
+        await self._batches.ask(write)
 
     async def add(self, key: str, value: bytes, ttl: float) -> bool:
         return await self._put_over(None, key, value, ttl)

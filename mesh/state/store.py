@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from mesh.errors import Reason, TollwayError
 
@@ -39,8 +39,7 @@ class Slot:
     lease: float
 
 
-@dataclass(frozen=True, slots=True)
-class Left:
+class Left(NamedTuple):
     """What a rate has left after a decision; all of it is there again in `reset` seconds."""
 
     remaining: int

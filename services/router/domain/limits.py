@@ -7,7 +7,7 @@ once.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 from mesh.errors import Reason, TollwayError
@@ -52,7 +52,7 @@ class Held:
 
 def amounts(draws: Sequence[Draw], amount: int) -> tuple[Draw, ...]:
     """The same draws, of that amount each."""
-    return tuple([replace(draw, amount=amount) for draw in draws])
+    return tuple([Draw(draw.key, draw.rate, amount) for draw in draws])
 
 
 class Limits:
@@ -104,12 +104,15 @@ def what_is_left(held: Held, decision: Decision) -> RateLimits:
 
 
 def _nearest(draws: Sequence[Draw], left: Sequence[Left]) -> tuple[Draw, Left]:
+    if len(draws) == 1:
+        return draws[0], left[0]
     return min(zip(draws, left, strict=True), key=lambda each: (each[1].remaining, -each[1].reset))
 
 
 def _put(limit: RateLimit, draw: Draw, left: Left) -> None:
     limit.scope, limit.limit, limit.remaining = _scope(draw.key), draw.rate.limit, left.remaining
-    limit.reset.FromNanoseconds(round(left.reset * 1e9))
+    seconds, rest = divmod(left.reset, 1)
+    limit.reset.seconds, limit.reset.nanos = int(seconds), int(rest * 1e9)
 
 
 def refusal(held: Held, decision: Decision, tokens: int, about: Mapping[str, str]) -> TollwayError:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from itertools import count
 from typing import Any
 
 from mesh.clock import Clock
+from mesh.errors import TollwayError
 from mesh.ids import uuid7
 from mesh.mediator import Behavior, Next, NextStream
 from mesh.state.store import Slot, StateStore
@@ -67,10 +68,12 @@ class Admission(Behavior):
         """Holds on to the places of questions under way, for as long as the router runs."""
         while True:
             await self._clock.sleep(_RENEW_EVERY)
-            held = list(self._places.items())
-            await asyncio.gather(
-                *(self._store.admit((), slots, holder) for holder, slots in held), return_exceptions=True
-            )
+            await asyncio.gather(*(self._renew(holder, slots) for holder, slots in self._places.items()))
+
+    async def _renew(self, holder: str, slots: Sequence[Slot]) -> None:
+        if holder in self._places:  # still
+            with suppress(TollwayError):  # places of a lost store are taken again once it is back
+                await self._store.admit((), slots, holder)
 
     async def close(self) -> None:
         """Waits for what is still being settled."""

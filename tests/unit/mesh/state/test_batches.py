@@ -99,6 +99,19 @@ async def test_who_leaves_disturbs_nobody() -> None:
     await far.batches.close()
 
 
+async def test_what_nobody_waits_for_any_more_does_not_go() -> None:
+    far = Far()
+    first = far.ask(2)
+    await far.clock.advance(0)
+    leaving, staying = far.ask(4, 6)
+    await far.clock.advance(0)
+    leaving.cancel()
+    await far.clock.advance(0)
+    far.answer.set()
+    assert await asyncio.gather(*first, staying) == [20, 60]
+    assert far.trips == [[2], [6]]
+
+
 async def test_time_in_which_this_process_stood_still_hardly_counts() -> None:
     far = Far()
     (asked,) = far.ask(2)
