@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import dataclass
 
 from services.router.domain.usage import prompt_size, tokens
 from tollway.chat.v1.chat_pb2 import ChatRequest, Usage
@@ -17,6 +18,14 @@ _MOST = 4096
 """Averages kept. Pass-through names are as many as clients make up."""
 
 
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """Tokens that a question will take: `least` is what it says itself, `likely` has our guess at its answers, too."""
+
+    least: int
+    likely: int
+
+
 class Expectation:
     """Goes by the cap that a question has, else by what answers to the same key and model took lately."""
 
@@ -24,16 +33,18 @@ class Expectation:
         self._most = most
         self._averages: OrderedDict[tuple[str, str], float] = OrderedDict()
 
-    def tokens(self, key: str, chat: ChatRequest) -> int:
+    def tokens(self, key: str, chat: ChatRequest) -> Expected:
         """Of the prompt and of all answers; at least 1."""
-        sampling = chat.sampling
+        sampling, answers = chat.sampling, chat.choice_count or 1
+        prompt = tokens(prompt_size(chat)) or 1
         if sampling.HasField("max_output_tokens"):
-            answer = sampling.max_output_tokens
+            cap = sampling.max_output_tokens
         elif sampling.HasField("max_tokens"):
-            answer = sampling.max_tokens
+            cap = sampling.max_tokens
         else:
-            answer = round(self._averages.get((key, chat.model), _FIRST_GUESS))
-        return max(tokens(prompt_size(chat)) + max(answer, 0) * (chat.choice_count or 1), 1)
+            return Expected(prompt, prompt + round(self._averages.get((key, chat.model), _FIRST_GUESS)) * answers)
+        capped = prompt + max(cap, 0) * answers
+        return Expected(capped, capped)
 
     def note(self, key: str, chat: ChatRequest, usage: Usage) -> None:
         """An answer took that much."""

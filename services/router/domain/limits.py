@@ -12,6 +12,7 @@ from functools import lru_cache
 
 from mesh.errors import Reason, TollwayError
 from mesh.state.store import Decision, Draw, Left, Rate, Slot
+from services.router.domain.expectation import Expected
 from services.router.domain.principal import Principal
 from tollway.router.v1.router_pb2 import RateLimit, RateLimits
 
@@ -39,20 +40,23 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What holds a question: one request of each rate of requests, an amount of each rate of tokens, and places."""
+    """What holds a question: one request of each rate of requests, an amount of each of tokens, and places."""
 
     requests: tuple[Draw, ...]
     tokens: tuple[Draw, ...]
     slots: tuple[Slot, ...]
 
-    def draws(self, tokens: int) -> Sequence[Draw]:
-        """What the question draws, if it takes so many tokens."""
-        return (*self.requests, *amounts(self.tokens, tokens)) if self.tokens else self.requests
+    def draw_tokens(self, expected: Expected) -> Sequence[Draw]:
+        """What is drawn for a question beforehand. A guess alone never asks for more than there can be."""
+        return [
+            Draw(draw.key, draw.rate, min(expected.likely, max(expected.least, draw.rate.limit)))
+            for draw in self.tokens
+        ]
 
 
-def amounts(draws: Sequence[Draw], amount: int) -> tuple[Draw, ...]:
-    """The same draws, of that amount each."""
-    return tuple([Draw(draw.key, draw.rate, amount) for draw in draws])
+def settlement(drawn: Sequence[Draw], used: int) -> Sequence[Draw]:
+    """What is still to be drawn, or given back, once that many tokens turned out to be used."""
+    return [Draw(draw.key, draw.rate, used - draw.amount) for draw in drawn if draw.amount != used]
 
 
 class Limits:
@@ -115,8 +119,8 @@ def _put(limit: RateLimit, draw: Draw, left: Left) -> None:
     limit.reset.seconds, limit.reset.nanos = int(seconds), int(rest * 1e9)
 
 
-def refusal(held: Held, decision: Decision, tokens: int, about: Mapping[str, str]) -> TollwayError:
-    """What the client is told. `tokens` is what the question was taken to need."""
+def refusal(held: Held, decision: Decision, tokens: Sequence[Draw], about: Mapping[str, str]) -> TollwayError:
+    """What the client is told. `tokens` are what the question would have drawn of them."""
     retry_after = decision.retry_after
     metadata = {**about, "scope": _scope(decision.refused), **dict(_figures(what_is_left(held, decision)))}
     if decision.refused.startswith(_REQUESTS):
@@ -139,18 +143,17 @@ def _too_many_requests(held: Held, decision: Decision) -> str:
     )
 
 
-def _too_many_tokens(held: Held, decision: Decision, tokens: int) -> str:
-    places = [*held.requests, *held.tokens]
-    at = next(index for index, draw in enumerate(places) if draw.key == decision.refused)
-    rate, left = places[at].rate, decision.left[at]
-    allowed = f"{_scope(decision.refused)} may use {rate.limit} tokens {_period(rate)}"
+def _too_many_tokens(held: Held, decision: Decision, tokens: Sequence[Draw]) -> str:
+    at = next(index for index, draw in enumerate(tokens) if draw.key == decision.refused)
+    draw, left = tokens[at], decision.left[len(held.requests) + at]
+    allowed = f"{_scope(draw.key)} may use {draw.rate.limit} tokens {_period(draw.rate)}"
     if decision.retry_after is None:
         return (
-            f"{allowed}, and this request may take {tokens}, which can never pass: "
+            f"{allowed}, and this request may take {draw.amount}, which can never pass: "
             "shorten it, or let the answer be shorter (max_tokens)."
         )
     return (
-        f"{allowed}; {left.remaining} are left, and this request may take {tokens}: "
+        f"{allowed}; {left.remaining} are left, and this request may take {draw.amount}: "
         f"try again {_when(decision.retry_after)}, or let the answer be shorter (max_tokens)."
     )
 

@@ -16,9 +16,9 @@ from mesh.clock import Clock
 from mesh.errors import TollwayError
 from mesh.ids import uuid7
 from mesh.mediator import Behavior, Next, NextStream
-from mesh.state.store import Slot, StateStore
+from mesh.state.store import Draw, Slot, StateStore
 from services.router.domain.expectation import Expectation
-from services.router.domain.limits import LEASE, Held, Limits, amounts, refusal, what_is_left
+from services.router.domain.limits import LEASE, Held, Limits, refusal, settlement, what_is_left
 from services.router.handlers.desk import Question
 from tollway.chat.v1.chat_pb2 import Usage
 from tollway.router.v1.router_pb2 import RateLimits
@@ -83,19 +83,21 @@ class Admission(Behavior):
         return self._limits.held(question.principal, question.tags, question.chat.model)
 
     async def _admit(self, question: Question, held: Held) -> _Admitted:
-        expected = self._expectation.tokens(question.principal.key, question.chat) if held.tokens else 0
+        tokens: Sequence[Draw] = ()
+        if held.tokens:
+            tokens = held.draw_tokens(self._expectation.tokens(question.principal.key, question.chat))
         holder = f"{self._name}:{next(self._numbers)}"
         try:
-            decision = await self._store.admit(held.draws(expected), held.slots, holder)
+            decision = await self._store.admit((*held.requests, *tokens), held.slots, holder)
         except asyncio.CancelledError:
             await self._store.release(held.slots, holder)  # maybe it was not let through; tokens come back with time
             raise
         if not decision.allowed:
-            raise refusal(held, decision, expected, question.about())
-        admitted = _Admitted(held, holder, expected, what_is_left(held, decision))
+            raise refusal(held, decision, tokens, question.about())
+        admitted = _Admitted(holder, held.slots, tokens, what_is_left(held, decision))
         if held.slots:
             self._places[holder] = held.slots
-        if held.tokens:
+        if tokens:
             question.on_usage = lambda usage: self._note(admitted, question, usage)
         return admitted
 
@@ -105,29 +107,27 @@ class Admission(Behavior):
         if not admitted.ended:
             admitted.used += took
             return
-        # An answer that was read on after the client had left.
-        task = asyncio.get_running_loop().create_task(self._charge(admitted.held, took))
+        # An answer that was read on after the client had left, for which all was given back.
+        more = [Draw(draw.key, draw.rate, took) for draw in admitted.tokens]
+        task = asyncio.get_running_loop().create_task(self._store.adjust(more))
         self._beside.add(task)
         task.add_done_callback(self._beside.discard)
 
     async def _end(self, admitted: _Admitted) -> None:
         admitted.ended = True
-        if admitted.held.slots:
+        if admitted.slots:
             self._places.pop(admitted.holder, None)
-            await self._store.release(admitted.held.slots, admitted.holder)
-        await self._charge(admitted.held, admitted.used - admitted.expected)
-
-    async def _charge(self, held: Held, tokens: int) -> None:
-        if tokens and held.tokens:
-            await self._store.adjust(amounts(held.tokens, tokens))
+            await self._store.release(admitted.slots, admitted.holder)
+        if admitted.tokens:
+            await self._store.adjust(settlement(admitted.tokens, admitted.used))
 
 
 class _Admitted:
-    """A question that was let through: what it was taken to need, and what it has used so far, in tokens."""
+    """A question that was let through: the places it holds, the tokens drawn for it, and how many were used so far."""
 
-    __slots__ = ("ended", "expected", "held", "holder", "left", "used")
+    __slots__ = ("ended", "holder", "left", "slots", "tokens", "used")
 
-    def __init__(self, held: Held, holder: str, expected: int, left: RateLimits) -> None:
-        self.held, self.holder, self.expected, self.left = held, holder, expected, left
+    def __init__(self, holder: str, slots: Sequence[Slot], tokens: Sequence[Draw], left: RateLimits) -> None:
+        self.holder, self.slots, self.tokens, self.left = holder, slots, tokens, left
         self.used = 0
         self.ended = False

@@ -121,8 +121,8 @@ class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
 class Mesh:
     """A router and its neighbours."""
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
+    def __init__(self, directory: Path, **sections: Any) -> None:
+        self.directory, self._sections = directory, sections
         self.provider, self.ledger, self.tracer = Provider(), Ledger(), SeeingTracer()
         self._servers: list[InProcessServer] = []
 
@@ -134,7 +134,7 @@ class Mesh:
 
     async def start(self) -> None:
         self.router = await bootstrap.start(
-            RouterSettings.from_config(Config.model_validate(CONFIG), self.directory),
+            RouterSettings.from_config(Config.model_validate({**CONFIG, **self._sections}), self.directory),
             providers=self._channel(
                 lambda server: providers_pb2_grpc.add_ProviderServiceServicer_to_server(self.provider, server)
             ),
@@ -306,6 +306,42 @@ async def test_a_closed_router_leaves_nothing_behind(tmp_path: Path) -> None:
     assert len(mesh.ledger.rows) == 1
     assert mesh.journals() == []
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+LIMITED: dict[str, Any] = {
+    "limits": [{"scope": "key:*", "requests": "1/d", "tokens": "100/d", "concurrency": 5}],
+    "state": {"url": "sqlite:///{data_dir}/state.db"},
+}
+
+
+async def test_limits_hold_and_a_closed_router_leaves_none_of_its_work_behind(tmp_path: Path) -> None:
+    mesh = Mesh(tmp_path, **LIMITED)
+    await mesh.start()
+    receipt = (await mesh.stub.CreateChatCompletion(asked("gpt"))).receipt
+    assert (receipt.rate_limits.requests.scope, receipt.rate_limits.requests.remaining) == ("key:local", 0)
+    told = await refusal(mesh.stub.CreateChatCompletion(asked("gpt", request_id="mine")))
+    assert told.reason is Reason.RATE_LIMITED
+    assert told.retry_after == pytest.approx(86_400, abs=10)
+    assert (told.metadata["scope"], told.metadata["request_id"]) == ("key:local", "mine")
+    assert not mesh.router.state_is_lost
+    await mesh.close()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_router_that_is_started_again_knows_what_was_drawn(tmp_path: Path) -> None:
+    for allowed in (True, False):
+        mesh = Mesh(tmp_path, **LIMITED)
+        await mesh.start()
+        if allowed:
+            await mesh.stub.CreateChatCompletion(asked("gpt"))
+        else:
+            assert (await refusal(mesh.stub.CreateChatCompletion(asked("gpt")))).reason is Reason.RATE_LIMITED
+        await mesh.close()
+
+
+async def test_without_limits_there_is_no_admission(mesh: Mesh) -> None:
+    assert mesh.router._admission is None
+    assert not (await mesh.stub.CreateChatCompletion(asked("gpt"))).receipt.HasField("rate_limits")
 
 
 async def test_the_router_says_what_it_is_and_what_it_needs(mesh: Mesh) -> None:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh.errors import Reason
 from mesh.state.store import Decision, Draw, Left, Rate, Slot
-from services.router.domain.limits import LEASE, Held, Limit, Limits, refusal, what_is_left
+from services.router.domain.expectation import Expected
+from services.router.domain.limits import LEASE, Held, Limit, Limits, refusal, settlement, what_is_left
 from services.router.domain.principal import Principal
 
 CI = Principal("acme", "demo", "ci", tags=("nightly",))
@@ -53,10 +55,22 @@ def test_tags_are_the_requests_and_the_keys_each_once() -> None:
 def test_requests_tokens_and_places_are_apart() -> None:
     found = held(Limits([Limit("key:*", MINUTE, Rate(1000, 1.0), 3)]))
     assert found.slots == (Slot("limit:concurrency:key:ci", 3, LEASE),)
-    assert found.draws(70) == (
-        Draw("limit:requests:key:ci", MINUTE, 1),
-        Draw("limit:tokens:key:ci", Rate(1000, 1.0), 70),
-    )
+    assert found.requests == (Draw("limit:requests:key:ci", MINUTE, 1),)
+    assert found.draw_tokens(Expected(70, 70)) == [Draw("limit:tokens:key:ci", Rate(1000, 1.0), 70)]
+
+
+@pytest.mark.parametrize(
+    ("least", "likely", "drawn"), [(10, 266, 266), (10, 5000, 1000), (1200, 5000, 1200), (5000, 5000, 5000)]
+)
+def test_a_guess_alone_never_asks_for_more_than_there_can_be(least: int, likely: int, drawn: int) -> None:
+    (draw,) = held(Limits([Limit("key:*", tokens=Rate(1000, 1.0))])).draw_tokens(Expected(least, likely))
+    assert draw.amount == drawn
+
+
+def test_a_settlement_is_the_difference() -> None:
+    drawn = [Draw("a", MINUTE, 100), Draw("b", MINUTE, 30)]
+    assert settlement(drawn, 30) == [Draw("a", MINUTE, -70)]
+    assert settlement(drawn, 130) == [Draw("a", MINUTE, 30), Draw("b", MINUTE, 100)]
 
 
 names = st.sampled_from(["a", "b", "c"])
@@ -85,6 +99,10 @@ TWO = Held(
 LEFT = (Left(10, 59.0), Left(4, 80_000.0), Left(300, 0.7))
 
 
+def tokens(amount: int) -> list[Draw]:
+    return [Draw(draw.key, draw.rate, amount) for draw in TWO.tokens]
+
+
 def test_of_several_limits_the_one_with_the_least_left_is_told() -> None:
     left = what_is_left(TWO, Decision(LEFT))
     assert (left.requests.scope, left.requests.limit, left.requests.remaining) == ("project:demo", 5000, 4)
@@ -93,7 +111,7 @@ def test_of_several_limits_the_one_with_the_least_left_is_told() -> None:
 
 
 def test_too_many_requests() -> None:
-    error = refusal(TWO, Decision(LEFT, "limit:requests:key:ci", 3.21), 70, {"request_id": "r"})
+    error = refusal(TWO, Decision(LEFT, "limit:requests:key:ci", 3.21), [], {"request_id": "r"})
     assert error.reason is Reason.RATE_LIMITED
     assert error.message == "key:ci may make 600 requests a minute, and has made them: try again in 3.21 s."
     assert error.retry_after == 3.21
@@ -105,7 +123,7 @@ def test_too_many_requests() -> None:
 
 
 def test_too_many_tokens_for_now() -> None:
-    error = refusal(TWO, Decision(LEFT, "limit:tokens:key:ci", 120.0), 700, {})
+    error = refusal(TWO, Decision(LEFT, "limit:tokens:key:ci", 120.0), tokens(700), {})
     assert error.message == (
         "key:ci may use 1000 tokens a second; 300 are left, and this request may take 700: "
         "try again in 2 min, or let the answer be shorter (max_tokens)."
@@ -114,7 +132,7 @@ def test_too_many_tokens_for_now() -> None:
 
 
 def test_too_many_tokens_for_ever() -> None:
-    error = refusal(TWO, Decision(LEFT, "limit:tokens:key:ci", None), 1700, {})
+    error = refusal(TWO, Decision(LEFT, "limit:tokens:key:ci", None), tokens(1700), {})
     assert error.message == (
         "key:ci may use 1000 tokens a second, and this request may take 1700, which can never pass: "
         "shorten it, or let the answer be shorter (max_tokens)."
@@ -124,7 +142,7 @@ def test_too_many_tokens_for_ever() -> None:
 
 
 def test_too_many_at_once() -> None:
-    error = refusal(TWO, Decision(LEFT, "limit:concurrency:key:ci", None), 70, {})
+    error = refusal(TWO, Decision(LEFT, "limit:concurrency:key:ci", None), [], {})
     assert error.message == "key:ci may have 3 requests under way, and has: try again when one has ended."
     assert error.retry_after == 1.0
     assert "repeat" not in error.metadata
