@@ -60,7 +60,7 @@ async def start(
     in_flight, routes = InFlight(clock), _routes(settings, router, clock, metrics_page)
     app = App(routes, in_flight, _same_site(settings, address), clock=clock, tracer=tracer, metrics=metrics)
     server = Server(app, clock, settings.body_timeout)
-    return Gateway(server, await listen(server, address), in_flight, settings.drain)
+    return Gateway(server, await listen(server, address, share_port=settings.share_port), in_flight, settings.drain)
 
 
 def _same_site(settings: GatewaySettings, address: TcpAddress | UnixAddress) -> SameSite | None:

@@ -10,6 +10,7 @@ import grpc
 from aiohttp import web
 
 from gateway_http.openai_response import encode_json
+from gateway_http.rate_limits import refusal_headers
 from mesh.errors import Reason, TollwayError
 from mesh.status import from_rpc_error
 
@@ -53,7 +54,7 @@ def error_event(error: TollwayError, trace_id: str) -> bytes:
 def error_headers(error: TollwayError) -> dict[str, str]:
     """Whether and when to repeat the request and what to show then, which methods there are, and how far it came."""
     headers = {"content-type": "application/json"}
-    if not error.row.repeatable:
+    if not error.row.repeatable or error.metadata.get("repeat") == "never":
         headers["x-should-retry"] = "false"
     if error.retry_after is not None:
         headers["retry-after"] = str(math.ceil(error.retry_after))
@@ -63,6 +64,8 @@ def error_headers(error: TollwayError) -> dict[str, str]:
     for key, name in _SHOWN_METADATA.items():
         if key in error.metadata:
             headers[name] = error.metadata[key]
+    if error.reason is Reason.RATE_LIMITED:
+        headers.update(refusal_headers(error.metadata))
     return headers
 
 

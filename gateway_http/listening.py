@@ -43,8 +43,8 @@ class Listener:
                 os.unlink(self._address.path)
 
 
-async def listen(server: Server, address: TcpAddress | UnixAddress) -> Listener:
-    """Opens the address. Raises CannotListen."""
+async def listen(server: Server, address: TcpAddress | UnixAddress, *, share_port: bool = False) -> Listener:
+    """Opens the address; with `share_port`, beside other processes. Raises CannotListen."""
     loop = asyncio.get_running_loop()
     try:
         if isinstance(address, UnixAddress):
@@ -52,7 +52,9 @@ async def listen(server: Server, address: TcpAddress | UnixAddress) -> Listener:
             unix = await loop.create_unix_server(server, address.path, backlog=_BACKLOG)
             os.chmod(address.path, SOCKET_MODE)
             return Listener(unix, address, str(address))
-        tcp = await loop.create_server(server, address.host, address.port, backlog=_BACKLOG)
+        tcp = await loop.create_server(
+            server, address.host, address.port, backlog=_BACKLOG, reuse_port=share_port or None
+        )
     except OSError as error:
         raise CannotListen(_reason(address, error)) from error
     port = tcp.sockets[0].getsockname()[1]

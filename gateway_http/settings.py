@@ -25,6 +25,8 @@ class GatewaySettings:
     """Whether callers are asked for a key, by the router."""
     allow_insecure: bool = False
     """Whether to listen beyond this machine though no keys are configured."""
+    share_port: bool = False
+    """Whether other processes may listen at the same port."""
 
     @classmethod
     def from_config(cls, config: Config, data_dir: Path) -> GatewaySettings:

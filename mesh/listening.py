@@ -51,16 +51,17 @@ def refuse_exposed(address: str, tls: Tls | None, allow_insecure: bool, *, keyed
     )
 
 
-def bind(server: grpc.aio.Server, address: str, tls: Tls | None) -> str:
+def bind(server: grpc.aio.Server, address: str, tls: Tls | None, *, shared: bool = False) -> str:
     """Binds a server to an address, and answers with the address it has (with the port that port 0 became).
 
-    A socket file that nobody listens on is removed first. Raises CannotListen.
+    A socket file that nobody listens on is removed first. `shared`: other processes may listen at the same port. Raises
+    CannotListen.
     """
     place = parse_address(address)
     if isinstance(place, UnixAddress):
         clear_socket(place)
-    elif place.port:
-        _check_free(place)
+    elif place.port and not shared:
+        check_free(place)
     credentials = server_credentials(tls) if tls else None
     try:
         port = server.add_secure_port(str(place), credentials) if credentials else server.add_insecure_port(str(place))
@@ -117,8 +118,11 @@ def clear_socket(address: UnixAddress) -> None:
     raise CannotListen(f"cannot listen on {address}: another process already does")
 
 
-def _check_free(place: TcpAddress) -> None:
-    """Tells of a taken port in words; gRPC would write a stack of its own to stderr, or share the port silently."""
+def check_free(place: TcpAddress) -> None:
+    """Tells of a taken port in words; gRPC would write a stack of its own to stderr, or share the port silently.
+
+    Raises CannotListen.
+    """
     try:
         for family, kind, protocol, _, where in socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM):
             with socket.socket(family, kind, protocol) as probe:

@@ -23,6 +23,8 @@ class Served:
     """Where spans go; empty: nowhere."""
     keys: Sequence[str] = ()
     """The names of those who may ask; none: everyone on this machine may."""
+    workers: int = 1
+    """Processes that serve."""
 
 
 def render(served: Served) -> str:
@@ -36,6 +38,7 @@ def render(served: Served) -> str:
         f"  models  {', '.join(served.models)}  (all: tollway models)",
         *([f"  keys    {', '.join(served.keys)}  (all: tollway keys list)"] if served.keys else []),
         f"  data    {served.data_dir}",
+        *([f"  workers {served.workers}"] if served.workers > 1 else []),
         f"  spend   tollway spend --data-dir {served.data_dir}",
         f"  traces  {served.traces or 'off; OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4317 sends them there'}",
         "",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from mesh.config.defaults import with_defaults
 from mesh.config.load import load
@@ -33,4 +34,4 @@ def secrets(config: Config) -> list[str]:
     keys = [provider.api_key.get_secret_value() for provider in config.providers.values()]
     headers = [value for provider in config.providers.values() for value in provider.headers.values()]
     callers = [key.key.get_secret_value() for key in config.keys if key.key is not None]
-    return [secret for secret in (*keys, *headers, *callers) if secret]
+    return [secret for secret in (*keys, *headers, *callers, urlsplit(config.state.url).password) if secret]

@@ -33,13 +33,20 @@ DATA_DIR = Path(".tollway")
 def up(
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="HTTP port. [default: http.listen]")] = None,
     grpc_port: Annotated[int | None, typer.Option(min=0, max=65535, help="gRPC port. [default: grpc.listen]")] = None,
+    workers: Annotated[
+        int, typer.Option(min=1, max=256, help="Processes that serve these ports, and share limits and the ledger.")
+    ] = 1,
     data_dir: DataDirOption = DATA_DIR,
     config: ConfigOption = None,
 ) -> None:
-    """Run the whole mesh in one process."""
+    """Run the whole mesh in one process, or with --workers in several.
+
+    Workers serve the gateway and the router; the process that looks after them has the ledger, at ledger.sock in the
+    data directory.
+    """
     from tollway_cli.up import run_up
 
-    run_up(config, data_dir, port, grpc_port)
+    run_up(config, data_dir, port, grpc_port, workers)
 
 
 @app.command()
@@ -54,6 +61,7 @@ def serve(
     ] = False,
     data_dir: DataDirOption = DATA_DIR,
     config: ConfigOption = None,
+    worker: Annotated[bool, typer.Option("--worker", hidden=True)] = False,
 ) -> None:
     """Run some of the services in this process.
 
@@ -61,7 +69,7 @@ def serve(
     """
     from tollway_cli.serve import run_serve
 
-    run_serve(names, listen, connect, config, data_dir, allow_insecure=allow_insecure)
+    run_serve(names, listen, connect, config, data_dir, allow_insecure=allow_insecure, worker=worker)
 
 
 @app.command()

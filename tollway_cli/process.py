@@ -10,10 +10,12 @@ import asyncio
 import gc
 import os
 import signal
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import grpc
 import uvloop
@@ -40,12 +42,28 @@ class Listening:
     grpc: Mapping[str, str]
 
 
+class Runnable(Protocol):
+    """What `run` runs."""
+
+    async def start(self) -> Listening: ...
+
+    async def stop(self) -> None: ...
+
+
 class Node:
     """The services of one process. `start` puts them together, `stop` takes them apart."""
 
-    def __init__(self, config: Config, placement: Placement, data_dir: Path, *, allow_insecure: bool) -> None:
+    def __init__(
+        self,
+        config: Config,
+        placement: Placement,
+        data_dir: Path,
+        *,
+        allow_insecure: bool = False,
+        share_ports: bool = False,
+    ) -> None:
         self._config, self._placement, self._data_dir = config, placement, data_dir
-        self._allow_insecure = allow_insecure
+        self._allow_insecure, self._share_ports = allow_insecure, share_ports
         self._clock: Clock = SystemClock()
         self._closing = AsyncExitStack()
         self._services: dict[str, Service] = {}
@@ -69,7 +87,11 @@ class Node:
         telemetry = configure(config.telemetry, self._placement.service_name, os.environ)
         closing.push_async_callback(telemetry.aclose)
         self._server = Server(
-            tracer=telemetry.tracer, metrics=telemetry.metrics, clock=self._clock, max_body=config.http.max_body
+            tracer=telemetry.tracer,
+            metrics=telemetry.metrics,
+            clock=self._clock,
+            max_body=config.http.max_body,
+            share_ports=self._share_ports,
         )
         closing.push_async_callback(self._server.close)
         self._channels = self._reach(telemetry)
@@ -130,6 +152,7 @@ class Node:
             metrics=metrics,
         )
         self._admit = routing.admit
+        self._server.tell("tollway.state", lambda: not routing.state_is_lost)
         return routing
 
     async def _listen(self) -> dict[str, str]:
@@ -165,6 +188,7 @@ class Node:
             GatewaySettings.from_config(self._config, self._data_dir),
             listen=self._placement.listen["gateway"],
             allow_insecure=self._allow_insecure,
+            share_port=self._share_ports,
         )
         gateway = await gateway_http.start(
             settings,
@@ -188,21 +212,23 @@ class Node:
             refuse_exposed(address, self._config.grpc.tls, self._allow_insecure, keyed=keyed and "router" in names)
 
 
-def run(node: Node, announce: Callable[[Listening], None]) -> None:
+def run(node: Runnable, announce: Callable[[Listening], None], *, until_input_ends: bool = False) -> None:
     """Runs the node until SIGTERM or SIGINT, then drains it. A second signal ends the process at once.
+
+    With `until_input_ends`, the end of standard input is such a signal, too: whoever started this process is no more.
 
     What keeps it from starting is told in a sentence, and ends the process with status 2.
     """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
-            runner.run(_run(node, announce))
+            runner.run(_run(node, announce, until_input_ends))
         except (CannotListen, OSError, ValueError) as error:
             refuse(str(error))
         except TollwayError as error:
             refuse(error.message)
 
 
-async def _run(node: Node, announce: Callable[[Listening], None]) -> None:
+async def _run(node: Runnable, announce: Callable[[Listening], None], until_input_ends: bool) -> None:
     stopped = asyncio.Event()
 
     def stop() -> None:
@@ -212,6 +238,8 @@ async def _run(node: Node, announce: Callable[[Listening], None]) -> None:
 
     for each in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(each, stop)
+    if until_input_ends:
+        await _at_end_of_input(stopped.set)
     starting = asyncio.create_task(node.start())
     waiting = asyncio.create_task(stopped.wait())
     await asyncio.wait((starting, waiting), return_when=asyncio.FIRST_COMPLETED)
@@ -226,6 +254,14 @@ async def _run(node: Node, announce: Callable[[Listening], None]) -> None:
     finally:
         waiting.cancel()
         await node.stop()
+
+
+async def _at_end_of_input(tell: Callable[[], None]) -> None:
+    class Watch(asyncio.Protocol):
+        def connection_lost(self, exc: Exception | None) -> None:
+            tell()
+
+    await asyncio.get_running_loop().connect_read_pipe(Watch, sys.stdin)
 
 
 def _spare_the_collector() -> None:

@@ -43,6 +43,7 @@ def check_relations(document: Document, providers: Collection[str], default_mode
     _check_prices(document)
     _check_rules(document, models, providers, default_models)
     _check_keys(document, models or default_models)
+    _check_limits(document, models)
 
 
 def check_names(document: Document) -> None:
@@ -218,6 +219,20 @@ def _check_secret(document: Document, path: KeyPath, key: dict[str, Any], seen: 
         assert isinstance(index, int)
         if seen.setdefault(digest, index) != index:
             document.blame((*path, field), f"is the key of keys[{seen[digest]}] as well")
+
+
+def _check_limits(document: Document, models: dict[str, Any]) -> None:
+    seen: dict[str, int] = {}
+    for index, limit in enumerate(_list(_mapping(document.data).get("limits"))):
+        scope = _mapping(limit).get("scope")
+        if not isinstance(scope, str):
+            continue
+        first = seen.setdefault(scope.strip(), index)
+        if first != index:
+            document.blame(("limits", index, "scope"), f"is the scope of limits[{first}], too")
+        kind, _, name = scope.strip().partition(":")
+        if kind == "model" and models and name not in ("", "*") and find(models, name) is None:
+            document.blame(("limits", index, "scope"), f"no model is called {name}{_did_you_mean(name, models)}")
 
 
 def _did_you_mean(name: str, known: Collection[str]) -> str:

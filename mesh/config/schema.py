@@ -31,11 +31,14 @@ from mesh.config.values import (
     HostName,
     HttpUrl,
     LedgerUrl,
+    LimitRate,
     Moment,
     NanoUsd,
     PositiveDuration,
+    Scope,
     Share,
     Size,
+    StateUrl,
     TimeOfDay,
     Zone,
     format_duration,
@@ -378,6 +381,29 @@ class Key(Section):
         return bytes.fromhex(self.key_sha256 or "")
 
 
+class Limit(Section):
+    """What may be asked for within a time."""
+
+    scope: Scope
+    requests: LimitRate | None = None
+    tokens: LimitRate | None = Field(None, description="Of prompts and answers together.")
+    concurrency: int | None = Field(None, ge=1, description="Requests under way.")
+
+    @model_validator(mode="after")
+    def _limit_something(self) -> Self:
+        if self.requests is None and self.tokens is None and self.concurrency is None:
+            raise ValueError("must limit something: requests, tokens or concurrency")
+        return self
+
+
+class State(Section):
+    """Where that is kept which replicas share: limits, and answers that may be asked for again."""
+
+    url: StateUrl = Field("memory://", repr=False)
+    when_lost: Literal["local", "deny"] = "local"
+    timeout: PositiveDuration = Field(0.25, description="How long an operation may take before the state is lost.")
+
+
 class Ledger(Section):
     """Where attempts are booked."""
 
@@ -465,10 +491,12 @@ class Config(Section):
     models: dict[str, Model] = Field(default_factory=dict)
     defaults: Defaults = Defaults()
     prices: tuple[PriceEntry, ...] = ()
+    limits: tuple[Limit, ...] = ()
     rules: tuple[Rule, ...] = ()
     keys: tuple[Key, ...] = ()
     ledger: Ledger = Ledger()
     journal: Journal = Journal()
+    state: State = State()
     idempotency: Idempotency = Idempotency()
     cache: Cache = Cache()
     telemetry: Telemetry = Telemetry()

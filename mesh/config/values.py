@@ -9,11 +9,13 @@ import re
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
 from mesh.config.addresses import parse_address, parse_http_url
 from mesh.money import format_usd, parse_usd
+from mesh.state.store import Rate
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "kB": 10**3, "MB": 10**6, "GB": 10**9}
@@ -126,6 +128,42 @@ def format_share(share: float) -> str:
     return f"{share * 100:.6f}".rstrip("0").rstrip(".") + "%"
 
 
+_PERIODS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+_HIGHEST_RATE = 10**12
+
+
+def parse_rate(text: object) -> Rate:
+    """The rate of a text such as `600/m`. Raises ValueError for anything else."""
+    match = re.fullmatch(r"(\d+)\s*/\s*([smhd])", text.strip()) if isinstance(text, str) else None
+    if match is None:
+        raise ValueError("must be a rate such as 10/s, 600/m, 1000/h or 5000/d")
+    if not 1 <= int(match[1]) <= _HIGHEST_RATE:
+        raise ValueError(f"must be a rate from 1 to {_HIGHEST_RATE}")
+    return Rate(int(match[1]), _PERIODS[match[2]])
+
+
+def format_rate(rate: Rate) -> str:
+    """The rate as it is written."""
+    return f"{rate.limit}/{next(unit for unit, period in _PERIODS.items() if period == rate.period)}"
+
+
+SCOPES = ("tenant", "project", "key", "tag", "model")
+"""What can be limited, or given a budget: each with a name, or `*` for every one on its own."""
+
+_LONGEST_SCOPE = 256
+
+
+def _check_scope(text: str) -> str:
+    kind, _, name = text.strip().partition(":")
+    if kind not in SCOPES or not name:
+        raise ValueError(f"must be a scope such as key:ci or key:*, of {', '.join(SCOPES)}")
+    if name != name.strip() or not name.isprintable() or len(name) > _LONGEST_SCOPE:
+        raise ValueError("must have a name without surrounding white space or control characters")
+    if "*" in name and name != "*":
+        raise ValueError("must have a name, or a * alone for every one on its own")
+    return f"{kind}:{name}"
+
+
 def _check_address(text: str) -> str:
     parse_address(text)
     return text
@@ -172,6 +210,21 @@ def _check_ledger_url(url: str) -> str:
     return url
 
 
+def _check_state_url(url: str) -> str:
+    if url == "memory://" or (url.startswith("sqlite:///") and _check_ledger_url(url)):
+        return url
+    problem = "must be memory://, a file such as sqlite:///{data_dir}/state.db, or redis://host:6379/0"
+    if not re.fullmatch(r"(rediss?|unix)://[\x21-\x7e]+", url):
+        raise ValueError(problem)
+    try:
+        usable = urlsplit(url).port != 0
+    except ValueError:  # a port that is no number, or brackets that do not close
+        raise ValueError(problem) from None
+    if not usable:
+        raise ValueError(problem)
+    return url
+
+
 Duration = Annotated[float, BeforeValidator(parse_duration), PlainSerializer(format_duration)]
 """Seconds."""
 
@@ -195,6 +248,11 @@ TimeOfDay = Annotated[int, BeforeValidator(parse_time_of_day), PlainSerializer(f
 
 Zone = Annotated[str, AfterValidator(_check_zone)]
 """The name of a time zone."""
+LimitRate = Annotated[Rate, BeforeValidator(parse_rate), PlainSerializer(format_rate)]
+"""So many in a period, which they may come in all at once: `600/m`."""
+
+Scope = Annotated[str, AfterValidator(_check_scope)]
+"""Whose it is: `key:ci`, or `key:*`."""
 
 Address = Annotated[str, AfterValidator(_check_address)]
 """Where to listen: `host:port`, `[::1]:port` or `unix:/path`."""
@@ -211,3 +269,5 @@ HostName = Annotated[str, AfterValidator(_check_host_name)]
 """The name of a host, in small letters."""
 
 LedgerUrl = Annotated[str, AfterValidator(_check_ledger_url)]
+
+StateUrl = Annotated[str, AfterValidator(_check_state_url)]

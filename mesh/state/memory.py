@@ -2,124 +2,112 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
 
 from mesh.clock import Clock
-from mesh.state.store import Decision, Draw, Left, Slot
-
-T = TypeVar("T")
-_SWEEP = 4
-"""Entries that are looked at for having lapsed whenever one is written."""
+from mesh.state import gcra
+from mesh.state.gcra import micros
+from mesh.state.lapsing import Lapsing
+from mesh.state.store import Decision, Draw, Slot
 
 
 class MemoryStore:
-    """Implements `StateStore`. What has lapsed goes when it is met, or when its turn comes to be looked at."""
+    """Implements `StateStore`. Nothing in it waits, and it is never lost."""
 
     def __init__(self, clock: Clock) -> None:
-        self._now = clock.monotonic
-        self._records: OrderedDict[str, tuple[bytes, float]] = OrderedDict()
-        self._logs: OrderedDict[str, tuple[list[bytes], float]] = OrderedDict()
-        self._full_at: dict[str, float] = {}
-        """When all of a rate is there again."""
-        self._held: dict[str, dict[str, float]] = {}
+        self._clock = clock
+        self._rates: Lapsing[tuple[int, int]] = Lapsing()
+        """When all is there again, in ticks, and how many of those there are to a microsecond."""
+        self._holders: Lapsing[dict[str, int]] = Lapsing()
         """Who holds places, and until when."""
+        self._records: Lapsing[bytes] = Lapsing()
+        self._logs: Lapsing[list[bytes]] = Lapsing()
+
+    def _now(self) -> int:
+        return int(self._clock.monotonic() * gcra.MICROS)
 
     async def admit(self, draws: Sequence[Draw], slots: Sequence[Slot], holder: str) -> Decision:
         now = self._now()
-        waits = [(self._wait(draw, now), draw.key) for draw in draws]
-        longest, key = max(waits, default=(0.0, ""))
-        taken = next((slot.key for slot in slots if len(self._holders(slot.key, now) - {holder}) >= slot.limit), "")
-        if longest <= 0 and not taken:
-            await self.adjust(draws)
+        taken = next((slot.key for slot in slots if self._is_taken(slot, holder, now)), "") if slots else ""
+        decision, fulls = gcra.decide([self._full(draw, now) for draw in draws], now, draws, taken)
+        if not decision.refused:
+            for draw, full in zip(draws, fulls, strict=True):
+                self._keep(draw, full, now)
             for slot in slots:
-                self._held.setdefault(slot.key, {})[holder] = now + slot.lease
-            return Decision(tuple(self._left(draw, now) for draw in draws))
-        left = tuple(self._left(draw, now) for draw in draws)
-        return Decision(left, key, longest) if longest > 0 else Decision(left, taken)
+                self._hold(slot, holder, now)
+        return decision
 
     async def adjust(self, draws: Sequence[Draw]) -> None:
         now = self._now()
         for draw in draws:
-            spent = draw.amount * draw.rate.period / draw.rate.limit
-            self._full_at[draw.key] = max(self._full_at.get(draw.key, now), now) + spent
+            self._keep(draw, gcra.after(self._full(draw, now), now, draw), now)
 
     async def release(self, slots: Sequence[Slot], holder: str) -> None:
         for slot in slots:
-            holders = self._held.get(slot.key, {})
-            holders.pop(holder, None)
-            if not holders:
-                self._held.pop(slot.key, None)
+            holders = self._holders.get(slot.key, 0)
+            if holders is not None and holders.pop(holder, None) is not None and not holders:
+                self._holders.pop(slot.key)
 
-    def _wait(self, draw: Draw, now: float) -> float:
-        rate = draw.rate
-        after = max(self._full_at.get(draw.key, now), now) + draw.amount * rate.period / rate.limit
-        return after - now - rate.period
+    def _full(self, draw: Draw, now: int) -> int:
+        full, scale = self._rates.get(draw.key, now) or (0, 1)
+        limit = draw.rate.limit
+        return full if scale == limit else full * limit // scale
 
-    def _left(self, draw: Draw, now: float) -> Left:
-        rate, reset = draw.rate, max(self._full_at.get(draw.key, now) - now, 0.0)
-        return Left(max(int((rate.period - reset) * rate.limit / rate.period), 0), reset)
+    def _keep(self, draw: Draw, full: int, now: int) -> None:
+        limit = draw.rate.limit
+        self._rates.put(draw.key, (full, limit), -(-full // limit), now)
 
-    def _holders(self, key: str, now: float) -> set[str]:
-        holders = self._held.get(key, {})
-        for holder in [holder for holder, until in holders.items() if until <= now]:
-            del holders[holder]
-        return set(holders)
+    def _is_taken(self, slot: Slot, holder: str, now: int) -> bool:
+        holders = self._holders.get(slot.key, now)
+        if holders is None or len(holders) < slot.limit or holders.get(holder, 0) > now:
+            return False
+        for name in [name for name, until in holders.items() if until <= now]:
+            del holders[name]
+        return len(holders) >= slot.limit
+
+    def _hold(self, slot: Slot, holder: str, now: int) -> None:
+        holders = self._holders.get(slot.key, now)
+        if holders is None:
+            holders = {}
+        holders[holder] = until = now + micros(slot.lease)
+        self._holders.put(slot.key, holders, until, now)
 
     async def get(self, key: str) -> bytes | None:
-        return self._get(key)
-
-    def _get(self, key: str) -> bytes | None:
-        value, until = self._records.get(key, (None, 0.0))
-        if value is not None and until <= self._now():
-            del self._records[key]
-            return None
-        return value
+        return self._records.get(key, self._now())
 
     async def put(self, key: str, value: bytes, ttl: float) -> None:
         now = self._now()
-        self._records[key] = value, now + ttl
-        self._records.move_to_end(key)
-        self._sweep(self._records, now)
+        self._records.put(key, value, now + micros(ttl), now)
 
     async def add(self, key: str, value: bytes, ttl: float) -> bool:
-        if self._get(key) is not None:
+        return await self._put_over(None, key, value, ttl)
+
+    async def swap(self, key: str, old: bytes, new: bytes, ttl: float) -> bool:
+        return await self._put_over(old, key, new, ttl)
+
+    async def _put_over(self, there: bytes | None, key: str, value: bytes, ttl: float) -> bool:
+        if self._records.get(key, self._now()) != there:
             return False
         await self.put(key, value, ttl)
         return True
 
-    async def swap(self, key: str, old: bytes, new: bytes, ttl: float) -> bool:
-        if self._get(key) != old:
-            return False
-        await self.put(key, new, ttl)
-        return True
-
     async def delete(self, key: str) -> None:
-        self._records.pop(key, None)
-        self._logs.pop(key, None)
+        self._records.pop(key)
+        self._logs.pop(key)
 
     async def scan(self, prefix: str) -> Mapping[str, bytes]:
-        names = [key for key in self._records if key.startswith(prefix)]
-        return {key: value for key in names if (value := self._get(key)) is not None}
+        return self._records.beginning(prefix, self._now())
 
     async def append(self, key: str, pieces: Sequence[bytes], ttl: float) -> None:
         now = self._now()
-        there, until = self._logs.get(key, ([], 0.0))
-        self._logs[key] = [*(there if until > now else ()), *pieces], now + ttl
-        self._sweep(self._logs, now)
+        log = self._logs.get(key, now)
+        if log is None:
+            log = []
+        log.extend(pieces)
+        self._logs.put(key, log, now + micros(ttl), now)
 
     async def pieces(self, key: str, start: int) -> Sequence[bytes]:
-        there, until = self._logs.get(key, ([], 0.0))
-        return there[start:] if until > self._now() else ()
+        log = self._logs.get(key, self._now())
+        return () if log is None else log[start:]
 
     async def close(self) -> None: ...
-
-    @staticmethod
-    def _sweep(entries: OrderedDict[str, tuple[T, float]], now: float) -> None:
-        for _ in range(min(_SWEEP, len(entries))):
-            key = next(iter(entries))
-            if entries[key][1] <= now:
-                del entries[key]
-            else:
-                entries.move_to_end(key)

@@ -61,6 +61,7 @@ _ALL = (
     Instrument("tollway.ledger.rows", "counter", "{row}", "Attempts that the ledger was sent, by what it did."),
     Instrument("tollway.idempotency.repeats", "counter", "{question}", "Questions sent again, by what they got."),
     Instrument("tollway.cache.lookups", "counter", "{question}", "Questions the response cache was asked, by outcome."),
+    Instrument("tollway.state.lost", "gauge", "1", "Whether the state that replicas share is out of reach."),
     Instrument("tollway.telemetry.spans", "counter", "{span}", "Spans given to an exporter, by whether they arrived."),
 )
 

@@ -17,12 +17,12 @@ from mesh.config import schema
 from mesh.config.schema import Breaker, Timeouts
 from mesh.credentials import Admit
 from mesh.ids import uuid7
-from mesh.mediator import Mediator, messages_in, when
+from mesh.mediator import Behavior, Mediator, messages_in, when
 from mesh.metrics import Metrics
-from mesh.state.memory import MemoryStore
-from mesh.state.store import StateStore
+from mesh.state.connect import MEMORY, State, connect
 from mesh.tracing import Tracer
 from services.router import handlers
+from services.router.adapters import background
 from services.router.adapters.adoption import Adoption
 from services.router.adapters.breaker_watch import BreakerWatch
 from services.router.adapters.exact_cache import ExactCache
@@ -41,14 +41,16 @@ from services.router.domain.fleet import Fleet
 from services.router.domain.hedging import Hedge
 from services.router.domain.hours import EVERY_DAY, Hours
 from services.router.domain.keyring import Key, Keyring
+from services.router.domain.limits import Limit, Limits
 from services.router.domain.principal import LOCAL, Principal, Role
 from services.router.domain.routes import Deployment, Route, Routes
 from services.router.domain.rules import Action, Condition, Rule
 from services.router.domain.schedule import Schedule
 from services.router.domain.selection import Selection
 from services.router.domain.settlement import set_time
+from services.router.handlers.admission import Admission
 from services.router.handlers.authentication import Authentication, Permission
-from services.router.handlers.behaviors import Validation, has_question
+from services.router.handlers.behaviors import Validation, has_question, is_question
 from services.router.handlers.caching import Caching, by_rules
 from services.router.handlers.create_chat_completion import CreateChatCompletion, create_chat_completion
 from services.router.handlers.desk import Desk
@@ -80,18 +82,24 @@ class RouterRuntime:
         servicer: RouterServicer,
         hops: Mapping[str, grpc.aio.Channel],
         journal: SqliteJournal,
+        state: State,
         admit: Admit | None,
         closing: Sequence[Callable[[], Awaitable[None]]],
     ) -> None:
         self.hops = hops
         self.admit = admit
         """Asks callers of other services for a key that opens them; None where there are no keys."""
-        self._servicer, self._journal, self._closing = servicer, journal, closing
+        self._servicer, self._journal, self._state, self._closing = servicer, journal, state, closing
 
     @property
     def dead_letters(self) -> int:
         """Attempts that the ledger refused, and somebody has to look at."""
         return self._journal.file.dead_letters()
+
+    @property
+    def state_is_lost(self) -> bool:
+        """Whether the state that it shares with other routers is out of reach."""
+        return self._state.lost()
 
     def register(self, server: grpc.aio.Server) -> None:
         add_RouterServiceServicer_to_server(self._servicer, server)
@@ -110,15 +118,16 @@ async def start(
     clock: Clock,
     tracer: Tracer,
     metrics: Metrics,
-    shared: StateStore | None = None,
 ) -> RouterRuntime:
-    """A router that runs; `shared` is what it shares with other routers, None where there are none.
+    """A router that runs.
 
-    Raises ValueError for routes that lead nowhere, OSError where there cannot be a journal.
+    Raises ValueError for routes that lead nowhere, OSError where there cannot be a journal, or a file of shared state.
     """
     routes = _routes(settings)
     loaded = Timestamp()
     set_time(loaded, clock.time())
+    shared = settings.state
+    state = await connect(shared.url, local=shared.local, timeout=shared.timeout, clock=clock, metrics=metrics)
     ledger_client = GrpcLedger(ledger)
     journal = SqliteJournal.create(settings.journal_directory, clock, settings.journal_fsync)
     recorder = Recorder(ledger_client, clock, tracer)
@@ -132,24 +141,43 @@ async def start(
     rules = _rules(settings)
     selection = Selection(routes, rules, fleet, random.Random(), prices.find)
     desk = Desk(routes, schedule, calls, journal, prices, drains, fleet, clock, tracer, metrics, selection)
-    store = MemoryStore(clock)
     keeping = settings.idempotency
     idempotency = Idempotency(
-        store, clock, tracer, metrics, keep=keeping.keep, max_answer=keeping.max_answer, max_bytes=keeping.max_bytes
+        state.store,
+        clock,
+        tracer,
+        metrics,
+        keep=keeping.keep,
+        max_answer=keeping.max_answer,
+        max_bytes=keeping.max_bytes,
     )
-    caching = _caching(settings, ExactCache(store, clock, settings.cache.max_bytes), rules, desk)
+    caching = _caching(settings, ExactCache(state.store, clock, settings.cache.max_bytes), rules, desk)
     closing: list[Callable[[], Awaitable[None]]] = [idempotency.close, caching.close, drains.close]
-    if shared is not None:
-        watch = BreakerWatch(Sharing(fleet, uuid7(clock.time())), shared, clock)
+    gates: list[Behavior] = [when(has_key, idempotency)]
+    if settings.limits:
+        admission = Admission(_limits(settings), state.store, clock)
+        holding = background.start("Holding places", admission.renew())
+        closing += (partial(background.end, holding), admission.close)
+        gates.append(when(is_question, admission))
+    gates.append(when(caching.concerns, caching))
+    if shared.url != MEMORY:
+        watch = BreakerWatch(Sharing(fleet, uuid7(clock.time())), state.store, clock)
         await watch.start()
         closing.append(watch.close)
-    closing += (prices.close, probes.close, adoption.close, partial(shipper.close, _SHIP_WITHIN), journal.close)
+    closing += (
+        state.store.close,
+        prices.close,
+        probes.close,
+        adoption.close,
+        partial(shipper.close, _SHIP_WITHIN),
+        journal.close,
+    )
     keyring = _keyring(settings)
-    servicer = RouterServicer(_mediator(desk, loaded, keyring, idempotency, caching), clock)
+    servicer = RouterServicer(_mediator(desk, loaded, keyring, gates), clock)
     hops = MappingProxyType(
         {"tollway.providers.v1.ProviderService": providers, "tollway.ledger.v1.LedgerService": ledger}
     )
-    return RouterRuntime(servicer, hops, journal, _admit(keyring, clock), closing)
+    return RouterRuntime(servicer, hops, journal, state, _admit(keyring, clock), closing)
 
 
 async def offered(settings: RouterSettings, *, providers: grpc.aio.Channel, clock: Clock) -> list[Model]:
@@ -219,9 +247,7 @@ def _caching(settings: RouterSettings, cache: AnswerCache, rules: Sequence[Rule]
     )
 
 
-def _mediator(
-    desk: Desk, loaded: Timestamp, keyring: Keyring | None, idempotency: Idempotency, caching: Caching
-) -> Mediator:
+def _mediator(desk: Desk, loaded: Timestamp, keyring: Keyring | None, gates: Sequence[Behavior]) -> Mediator:
     identified = [] if keyring is None else [Authentication(keyring, desk.clock)]
     return Mediator(
         [
@@ -231,15 +257,13 @@ def _mediator(
             (ListDeployments, partial(list_deployments, routes=desk.routes, fleet=desk.fleet, clock=desk.clock)),
             (ListModels, partial(list_models, routes=desk.routes, providers=desk.providers, loaded=loaded)),
         ],
-        behaviors=[
-            *identified,
-            when(has_question, Validation()),
-            Permission(),
-            when(has_key, idempotency),
-            when(caching.concerns, caching),
-        ],
+        behaviors=[*identified, when(has_question, Validation()), Permission(), *gates],
         expected=messages_in(handlers),
     )
+
+
+def _limits(settings: RouterSettings) -> Limits:
+    return Limits(Limit(each.scope, each.requests, each.tokens, each.concurrency) for each in settings.limits)
 
 
 def _routes(settings: RouterSettings) -> Routes:

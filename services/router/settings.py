@@ -7,7 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mesh.config import inherit
-from mesh.config.schema import Breaker, Cache, Config, Hedge, Idempotency, Key, Model, Provider, Rule, Timeouts
+from mesh.config.schema import (
+    Breaker,
+    Cache,
+    Config,
+    Hedge,
+    Idempotency,
+    Key,
+    Limit,
+    Model,
+    Provider,
+    Rule,
+    State,
+    Timeouts,
+)
+from mesh.state.store import Rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +78,25 @@ class KeySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitSettings:
+    """What a scope may at most."""
+
+    scope: str
+    requests: Rate | None
+    tokens: Rate | None
+    concurrency: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class StateSettings:
+    """Where what routers share is kept, and what holds (`local`: this router's share) when it is lost."""
+
+    url: str
+    local: bool
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
 class RouterSettings:
     """Everything the router is configured with. Times are in seconds."""
 
@@ -71,6 +104,8 @@ class RouterSettings:
     providers: Mapping[str, ProviderSettings]
     rules: tuple[Rule, ...]
     keys: tuple[KeySettings, ...]
+    limits: tuple[LimitSettings, ...]
+    state: StateSettings
     retry_after_wait: float
     journal_directory: Path
     journal_fsync: float
@@ -85,6 +120,8 @@ class RouterSettings:
             providers={name: _provider(provider) for name, provider in config.providers.items()},
             rules=config.rules,
             keys=tuple(_key(key) for key in config.keys),
+            limits=tuple(_limit(limit) for limit in config.limits),
+            state=_state(config.state, data_dir),
             retry_after_wait=config.defaults.retry_after_wait,
             journal_directory=data_dir / "journal",
             journal_fsync=config.journal.fsync,
@@ -130,3 +167,11 @@ def _key(key: Key) -> KeySettings:
 def _provider(provider: Provider) -> ProviderSettings:
     drain = 0.0 if provider.on_disconnect == "cancel" else provider.on_disconnect.drain
     return ProviderSettings(provider.dialect, drain)
+
+
+def _limit(limit: Limit) -> LimitSettings:
+    return LimitSettings(limit.scope, limit.requests, limit.tokens, limit.concurrency)
+
+
+def _state(state: State, data_dir: Path) -> StateSettings:
+    return StateSettings(state.url.replace("{data_dir}", str(data_dir)), state.when_lost == "local", state.timeout)

@@ -261,6 +261,8 @@ class AttemptRun:
         price = None
         if counted.usage is not None:
             price = self._desk.prices.find(row.provider_name, row.model_used, unix_seconds(row.start_time))
+            if self.question.on_usage is not None:
+                self.question.on_usage(counted.usage)
         settlement.settle(row, ending, counted, price, heard=self._heard)
         settlement.set_time(row.end_time, clock.time())
         row.response_time_ms = round((now - self._began) * 1000)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from mesh.clock import Clock
@@ -17,7 +17,7 @@ from services.router.domain.selection import Inquiry, Selected, Selection
 from services.router.handlers.caller import FromCaller
 from services.router.handlers.drains import Drains
 from services.router.ports import Journal, PriceSource, ProviderCalls
-from tollway.chat.v1.chat_pb2 import ChatRequest
+from tollway.chat.v1.chat_pb2 import ChatRequest, Usage
 from tollway.router.v1.router_pb2 import Preferences
 
 
@@ -26,7 +26,8 @@ class Question(FromCaller):
     """A chat request with what the router knows about it.
 
     `deadline` is on the clock's monotonic time, None where the client set none; `parent` is the client's place in its
-    trace.
+    trace. `on_usage` is told what each attempt took, if that is known, when it is settled: that may be after the
+    question was answered.
     """
 
     chat: ChatRequest
@@ -35,6 +36,7 @@ class Question(FromCaller):
     parent: TraceContext | None
     deadline: float | None
     preferences: Preferences = field(default_factory=Preferences)
+    on_usage: Callable[[Usage], None] | None = field(default=None, repr=False)
 
     def about(self) -> dict[str, str]:
         """What the metadata of an error says that came before any attempt."""

@@ -105,3 +105,20 @@ def test_who_is_not_known_is_told_what_to_show() -> None:
     assert response.status == 401
     assert (response.headers["www-authenticate"], response.headers["x-should-retry"]) == ("Bearer", "false")
     assert "www-authenticate" not in error_headers(TollwayError(Reason.PERMISSION_DENIED, "no"))
+
+
+def test_a_refusal_says_what_is_left() -> None:
+    metadata = {"scope": "key:ci", "limit_requests": "600", "remaining_requests": "0", "reset_requests": "8640ms"}
+    headers = error_headers(TollwayError(Reason.RATE_LIMITED, "slow down", metadata, retry_after=0.1))
+    assert headers["retry-after"] == "1"
+    assert headers["x-ratelimit-limit-requests"] == "600"
+    assert headers["x-ratelimit-remaining-requests"] == "0"
+    assert headers["x-ratelimit-reset-requests"] == "8.64s"
+    assert "x-ratelimit-limit-tokens" not in headers
+    assert "x-should-retry" not in headers
+
+
+def test_what_can_never_pass_is_not_to_be_repeated() -> None:
+    headers = error_headers(TollwayError(Reason.RATE_LIMITED, "too much", {"repeat": "never"}))
+    assert headers["x-should-retry"] == "false"
+    assert "retry-after" not in headers

@@ -37,3 +37,8 @@ def test_with_keys_the_banner_names_them_and_the_line_to_paste_shows_one() -> No
     assert "keys    ci, ops" in text
     assert "authorization: Bearer $TOLLWAY_KEY" in shlex.split(text.split("Try it:")[1])
     assert "authorization" not in render(served())
+
+
+def test_workers_are_mentioned_where_there_are_several() -> None:
+    assert "workers 4" in render(served(workers=4))
+    assert "workers" not in render(served())

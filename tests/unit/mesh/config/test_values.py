@@ -14,11 +14,14 @@ from mesh.config.values import (
     Share,
     Size,
     format_duration,
+    format_rate,
     parse_duration,
+    parse_rate,
     parse_share,
     parse_size,
 )
 from mesh.money import format_usd
+from mesh.state.store import Rate
 
 NANOS = TypeAdapter[int](NanoUsd)
 SIZE = TypeAdapter[int](Size)
@@ -119,3 +122,12 @@ def test_what_is_no_share_is_refused(text: object) -> None:
 @pytest.mark.parametrize(("share", "text"), [(0.05, "5%"), (0.125, "12.5%"), (0, "0%"), (1, "100%")])
 def test_a_share_is_written_in_per_cent(share: float, text: str) -> None:
     assert SHARE.dump_python(share) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [("10/s", Rate(10, 1)), ("600/m", Rate(600, 60)), (" 1000 / h ", Rate(1000, 3600)), ("5000/d", Rate(5000, 86_400))],
+)
+def test_a_rate_is_a_number_and_a_period(text: str, rate: Rate) -> None:
+    assert parse_rate(text) == rate
+    assert parse_rate(format_rate(rate)) == rate

@@ -19,14 +19,13 @@ from mesh.errors import Reason, TollwayError
 from mesh.interceptors.errors import Errors
 from mesh.interceptors.telemetry import Telemetry
 from mesh.metrics import NoMetrics
-from mesh.state.store import StateStore
+from mesh.state.connect import connect
 from mesh.status import from_rpc_error
 from mesh.tracing import parse_traceparent
 from services.router import bootstrap
 from services.router.bootstrap import RouterRuntime
 from services.router.domain.breaker_sharing import Opening
 from services.router.settings import RouterSettings
-from tests.unit.services.router.shared_records import MemoryRecords
 from tests.unit.services.router.twins import (
     STOP,
     UPSTREAM,
@@ -127,8 +126,8 @@ class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
 class Mesh:
     """A router and its neighbours."""
 
-    def __init__(self, directory: Path, shared: StateStore | None = None) -> None:
-        self.directory, self.shared = directory, shared
+    def __init__(self, directory: Path, **sections: Any) -> None:
+        self.directory, self._sections = directory, sections
         self.provider, self.ledger, self.tracer = Provider(), Ledger(), SeeingTracer()
         self._servers: list[InProcessServer] = []
 
@@ -140,7 +139,7 @@ class Mesh:
 
     async def start(self) -> None:
         self.router = await bootstrap.start(
-            RouterSettings.from_config(Config.model_validate(CONFIG), self.directory),
+            RouterSettings.from_config(Config.model_validate({**CONFIG, **self._sections}), self.directory),
             providers=self._channel(
                 lambda server: providers_pb2_grpc.add_ProviderServiceServicer_to_server(self.provider, server)
             ),
@@ -150,7 +149,6 @@ class Mesh:
             clock=SystemClock(),
             tracer=self.tracer,
             metrics=NoMetrics(),
-            shared=self.shared,
         )
         self.stub = router_pb2_grpc.RouterServiceStub(self._channel(self.router.register))
 
@@ -386,17 +384,52 @@ async def test_a_closed_router_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 async def test_a_router_that_shares_its_state_knows_what_others_left_alone(tmp_path: Path) -> None:
-    records = MemoryRecords(SystemClock())
+    url = f"sqlite:///{tmp_path}/state.db"
+    other = await connect(url, local=True, timeout=5.0, clock=SystemClock(), metrics=NoMetrics())
     down = Opening("other-1", time.time() + 20, "it is down there", probes=1, open_for=30.0)
-    await records.put("breaker:sim/echo", down.encode(), ttl=60.0)
-    mesh = Mesh(tmp_path, shared=records)
+    await other.store.put("breaker:sim/echo", down.encode(), ttl=60.0)
+    await other.store.close()
+    mesh = Mesh(tmp_path, state={"url": url})
     await mesh.start()
     told = await refusal(mesh.stub.CreateChatCompletion(asked("gpt")))
     assert told.reason is Reason.NO_DEPLOYMENT_READY
     assert "it is down there" in told.message
     assert told.retry_after == pytest.approx(20, abs=2)
+
+
+LIMITED: dict[str, Any] = {
+    "limits": [{"scope": "key:*", "requests": "1/d", "tokens": "100/d", "concurrency": 5}],
+    "state": {"url": "sqlite:///{data_dir}/state.db"},
+}
+
+
+async def test_limits_hold_and_a_closed_router_leaves_none_of_its_work_behind(tmp_path: Path) -> None:
+    mesh = Mesh(tmp_path, **LIMITED)
+    await mesh.start()
+    receipt = (await mesh.stub.CreateChatCompletion(asked("gpt"))).receipt
+    assert (receipt.rate_limits.requests.scope, receipt.rate_limits.requests.remaining) == ("key:local", 0)
+    told = await refusal(mesh.stub.CreateChatCompletion(asked("gpt", request_id="mine")))
+    assert told.reason is Reason.RATE_LIMITED
+    assert told.retry_after == pytest.approx(86_400, abs=10)
+    assert (told.metadata["scope"], told.metadata["request_id"]) == ("key:local", "mine")
+    assert not mesh.router.state_is_lost
     await mesh.close()
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_router_that_is_started_again_knows_what_was_drawn(tmp_path: Path) -> None:
+    for allowed in (True, False):
+        mesh = Mesh(tmp_path, **LIMITED)
+        await mesh.start()
+        if allowed:
+            await mesh.stub.CreateChatCompletion(asked("gpt"))
+        else:
+            assert (await refusal(mesh.stub.CreateChatCompletion(asked("gpt")))).reason is Reason.RATE_LIMITED
+        await mesh.close()
+
+
+async def test_without_limits_there_is_no_admission(mesh: Mesh) -> None:
+    assert not (await mesh.stub.CreateChatCompletion(asked("gpt"))).receipt.HasField("rate_limits")
 
 
 async def test_the_router_says_what_it_is_and_what_it_needs(mesh: Mesh) -> None:

@@ -4,7 +4,8 @@ import hashlib
 from pathlib import Path
 
 from mesh.config.schema import Config
-from services.router.settings import KeySettings, RouterSettings
+from mesh.state.store import Rate
+from services.router.settings import KeySettings, LimitSettings, RouterSettings, StateSettings
 
 
 def settings(**sections: object) -> RouterSettings:
@@ -86,3 +87,14 @@ def test_how_answers_are_kept_is_read_as_it_is_configured() -> None:
     assert [model.cache for model in read.models] == [300.0, 3600.0, None]
     assert (read.cache.ttl, read.cache.max_entry, read.cache.max_bytes) == (600.0, 1024, 64 * 2**20)
     assert (read.idempotency.keep, read.idempotency.max_answer) == (3600.0, 4 * 2**20)
+
+
+def test_shared_state_may_be_kept_in_the_data_directory() -> None:
+    assert settings().state == StateSettings("memory://", True, 0.25)
+    read = settings(state={"url": "sqlite:///{data_dir}/state.db", "when_lost": "deny", "timeout": "1s"})
+    assert read.state == StateSettings("sqlite:////data/state.db", False, 1.0)
+
+
+def test_limits_are_rates_and_a_number_of_places() -> None:
+    read = settings(limits=[{"scope": "key:*", "requests": "600/m", "tokens": "5/s", "concurrency": 3}])
+    assert read.limits == (LimitSettings("key:*", Rate(600, 60.0), Rate(5, 1.0), 3),)
