@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -44,6 +45,10 @@ def up(
     Workers serve the gateway and the router; the process that looks after them has the ledger, at ledger.sock in the
     data directory.
     """
+    if workers > 1:
+        # What is forked here becomes another program at once: gRPC has nothing to prepare, and would say so each time.
+        # It reads this while it is imported.
+        os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     from tollway_cli.up import run_up
 
     run_up(config, data_dir, port, grpc_port, workers)

@@ -297,6 +297,7 @@ def _deployment(settings: RouterSettings, deployment: DeploymentSettings) -> Dep
         timeouts=_call_timeouts(deployment.timeouts),
         total=deployment.timeouts.total,
         drain=provider.drain,
+        has_credential=provider.has_credential,
         breaker=_breaker(deployment.breaker),
     )
 

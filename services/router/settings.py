@@ -61,6 +61,8 @@ class ProviderSettings:
 
     dialect: str
     drain: float
+    has_credential: bool
+    """Whether it is called with a key, or a header that may be one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +168,8 @@ def _key(key: Key) -> KeySettings:
 
 def _provider(provider: Provider) -> ProviderSettings:
     drain = 0.0 if provider.on_disconnect == "cancel" else provider.on_disconnect.drain
-    return ProviderSettings(provider.dialect, drain)
+    has_credential = bool(provider.api_key.get_secret_value() or provider.headers)
+    return ProviderSettings(provider.dialect, drain, has_credential)
 
 
 def _limit(limit: Limit) -> LimitSettings:

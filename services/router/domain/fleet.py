@@ -84,8 +84,16 @@ class Standing:
         self.credential.give_back(passed.credential)
         return self.breaker.fail(passed.deployment, now, policy, shown, retry_after)
 
-    def refuse(self, passed: Pass, now: float, policy: BreakerPolicy, shown: str) -> bool:
-        """The provider did not take its credential. Whether that opened the credential's breaker."""
+    def refuse(
+        self, passed: Pass, now: float, policy: BreakerPolicy, shown: str, *, has_credential: bool = True
+    ) -> bool:
+        """The provider did not take its credential. Whether that opened the credential's breaker.
+
+        Where it was called with none, others of its deployments may want none: it is the deployment that is left alone.
+        """
+        if not has_credential:
+            self.credential.give_back(passed.credential)
+            return self.breaker.trip(passed.deployment, now, policy, f"it wants a credential ({shown})")
         self.breaker.give_back(passed.deployment)
         return self.credential.trip(passed.credential, now, policy, f"its provider's credential was refused ({shown})")
 

@@ -25,7 +25,8 @@ class Deployment:
 
     An empty `model` stands for what the client asked for. `weight` is its share; `can` what it can do, None everything
     but prefill, which is going on from a last message of the assistant's; `context` its window in tokens, None where
-    not known; `total` what a call to it may take; `drain` how long an abandoned answer is read on for.
+    not known; `total` what a call to it may take; `drain` how long an abandoned answer is read on for;
+    `has_credential` whether its provider is called with a key, or any header of its own.
     """
 
     provider: str
@@ -38,6 +39,7 @@ class Deployment:
     timeouts: CallTimeouts = field(default_factory=CallTimeouts)
     total: float = 600.0
     drain: float = 0.0
+    has_credential: bool = True
     breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
 
 

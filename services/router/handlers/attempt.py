@@ -234,7 +234,8 @@ class AttemptRun:
         if breaks is Breaks.COUNTS:
             opened = standing.fail(passed, now, policy, error.reason, error.retry_after)
         else:
-            opened = standing.refuse(passed, now, policy, error.reason)
+            has_credential = self.candidate.deployment.has_credential
+            opened = standing.refuse(passed, now, policy, error.reason, has_credential=has_credential)
         if opened:
             self._tell_of_breaker("open")
 

@@ -114,3 +114,12 @@ def test_whoever_is_left_alone_is_forgotten_last() -> None:
     fleet.standing("a/2")
     fleet.standing("a/3")
     assert fleet.standing("a/1") is shut
+
+
+def test_without_a_credential_only_the_deployment_that_wants_one_is_left_alone() -> None:
+    fleet = Fleet()
+    assert fleet.standing("a/m").refuse(UNHINDERED, NOW, POLICY, "UPSTREAM_CREDENTIALS", has_credential=False)
+    shut = fleet.standing("a/m").closed_to(NOW)
+    assert shut is not None
+    assert "wants a credential" in shut.reason
+    assert fleet.standing("a/other").closed_to(NOW) is None
