@@ -113,7 +113,7 @@ async def test_another_body_under_the_key_is_a_conflict(
 
 
 async def test_a_failure_that_may_pass_is_tried_again(mesh: Mesh, client: AsyncOpenAI, tag: str) -> None:
-    asked = []
+    asked: list[int] = []
     for _ in range(2):
         with pytest.raises(openai.RateLimitError):
             await client.chat.completions.create(

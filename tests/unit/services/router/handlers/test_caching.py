@@ -81,7 +81,7 @@ class Cached:
         models: tuple[str, ...] = (),
     ) -> Any:
         preferences = Preferences(cache=mode, models=models)
-        return kind(request or chat(), "req-1", ["ci"], PARENT, None, preferences, "", who)
+        return kind(request or chat(), "req-1", ["ci"], PARENT, None, preferences, principal=who)
 
     def stream(self, *asked: Any, **more: Any) -> Reader:
         return Reader(self.mediator.stream(self.command(StreamChatCompletion, *asked, **more)))
@@ -195,7 +195,7 @@ async def test_an_answer_is_nobody_elses(bench: Bench, cached: Cached, stream: b
 async def test_another_question_is_asked(bench: Bench, cached: Cached, stream: bool) -> None:
     await cached.ask(stream)
     assert (await cached.ask(stream, request=chat(words="Say goodbye"))).cache == MISS
-    assert (await cached.ask(stream, models=("other",))).cache == MISS
+    assert (await cached.ask(stream, models=("gpt",))).cache == MISS
     assert (await cached.ask(not stream)).cache == MISS
 
 

@@ -259,6 +259,8 @@ async def test_a_failure_that_may_pass_frees_the_key(
     failed = here.stream()
     await bench.failure(failed.task)
     bench.providers.scripts = {"a/m": [streamed("Hi")]}
+    for _, breaker in bench.fleet.breakers():
+        breaker.close()
     again = repeating.stream()
     await bench.seconds(again.task)
     assert again.text == "Hi"
