@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from functools import lru_cache
 
 from aiohttp import web
 
 from gateway_http.connection import Connection
+from gateway_http.cross_site import SameSite
 from gateway_http.errors import error_event, error_response, explain
 from gateway_http.exchange import Exchange
 from gateway_http.in_flight import InFlight
@@ -14,7 +16,7 @@ from gateway_http.request_headers import request_id, trace_parent
 from gateway_http.routes import Route, Routes, handler_of
 from mesh.clock import Clock
 from mesh.errors import Reason, TollwayError
-from mesh.metrics import Metrics
+from mesh.metrics import LabelSet, Metrics
 from mesh.tracing import AttributeValue, Kind, NoTracer, Tracer
 
 _CLIENT_LEFT = 499
@@ -22,7 +24,7 @@ _CLIENT_LEFT = 499
 
 _OTHER = "_OTHER"
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"))
-_ACTIVE = {method: {"http.request.method": method} for method in (*_METHODS, _OTHER)}
+_ACTIVE = {method: LabelSet({"http.request.method": method}) for method in (*_METHODS, _OTHER)}
 """The labels of a request while it is being answered."""
 
 _UNTRACED = NoTracer()
@@ -31,8 +33,17 @@ _UNTRACED = NoTracer()
 class App:
     """What aiohttp's server calls for every request."""
 
-    def __init__(self, routes: Routes, in_flight: InFlight, *, clock: Clock, tracer: Tracer, metrics: Metrics) -> None:
-        self._routes, self._in_flight = routes, in_flight
+    def __init__(
+        self,
+        routes: Routes,
+        in_flight: InFlight,
+        same_site: SameSite | None,
+        *,
+        clock: Clock,
+        tracer: Tracer,
+        metrics: Metrics,
+    ) -> None:
+        self._routes, self._in_flight, self._same_site = routes, in_flight, same_site
         self._clock, self._tracer, self._metrics = clock, tracer, metrics
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -65,6 +76,8 @@ class App:
     async def _answer(self, exchange: Exchange, route: Route | None, task: asyncio.Task[object]) -> web.StreamResponse:
         """The one place where whatever was raised becomes an answer, or an event in one that has begun."""
         try:
+            if self._same_site is not None:
+                self._same_site.check(exchange.request.headers)
             handler = handler_of(route, exchange.request.method, exchange.request.path)
             response = await handler(exchange)
         except asyncio.CancelledError:
@@ -90,11 +103,7 @@ class App:
         if failed is not None and error is not None:
             span.fail(failed, error.message)
         span.end()
-        labels: dict[str, str | int | bool] = {"http.request.method": method, "http.response.status_code": status}
-        if route is not None:
-            labels["http.route"] = route.template
-        if failed is not None:
-            labels["error.type"] = failed
+        labels = _labels(method, status, "" if route is None else route.template, failed or "")
         self._metrics.record("http.server.request.duration", seconds, labels)
 
 
@@ -111,6 +120,16 @@ async def _fail(exchange: Exchange, error: TollwayError) -> web.StreamResponse:
 
 def _known(method: str) -> str:
     return method if method in _METHODS else _OTHER
+
+
+@lru_cache(1024)
+def _labels(method: str, status: int, template: str, failed: str) -> LabelSet:
+    labels: dict[str, str | int | bool] = {"http.request.method": method, "http.response.status_code": status}
+    if template:
+        labels["http.route"] = template
+    if failed:
+        labels["error.type"] = failed
+    return LabelSet(labels)
 
 
 def _attributes(request: web.BaseRequest, route: Route | None, method: str, status: int) -> dict[str, AttributeValue]:

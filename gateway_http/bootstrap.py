@@ -10,6 +10,7 @@ from gateway_http.app import App
 from gateway_http.body import BodyReader
 from gateway_http.chat_completions import ChatCompletions
 from gateway_http.connection import Server
+from gateway_http.cross_site import SameSite
 from gateway_http.health import MetricsPage, Readiness, healthz
 from gateway_http.in_flight import InFlight
 from gateway_http.listening import Listener, check_address, listen
@@ -17,6 +18,7 @@ from gateway_http.openai_models import Models
 from gateway_http.routes import Route, Routes
 from gateway_http.settings import GatewaySettings
 from mesh.clock import Clock
+from mesh.config.addresses import TcpAddress, UnixAddress
 from mesh.metrics import Metrics
 from mesh.tracing import Tracer
 from tollway.router.v1.router_pb2_grpc import RouterServiceStub
@@ -54,11 +56,19 @@ async def start(
     metrics_page: Callable[[], bytes] | None,
 ) -> Gateway:
     """Opens the edge in front of a router. Raises `mesh.listening.CannotListen`."""
-    address = check_address(settings.listen, allow_insecure=settings.allow_insecure)
-    in_flight = InFlight(clock)
-    app = App(_routes(settings, router, clock, metrics_page), in_flight, clock=clock, tracer=tracer, metrics=metrics)
+    address = check_address(settings.listen, keyed=settings.keyed, allow_insecure=settings.allow_insecure)
+    in_flight, routes = InFlight(clock), _routes(settings, router, clock, metrics_page)
+    app = App(routes, in_flight, _same_site(settings, address), clock=clock, tracer=tracer, metrics=metrics)
     server = Server(app, clock, settings.body_timeout)
-    return Gateway(server, await listen(server, address), in_flight, settings.drain)
+    return Gateway(server, await listen(server, address, share_port=settings.share_port), in_flight, settings.drain)
+
+
+def _same_site(settings: GatewaySettings, address: TcpAddress | UnixAddress) -> SameSite | None:
+    """What keeps web pages out; None where they would need a key."""
+    if settings.keyed:
+        return None
+    # Beyond this machine it is reached by names that are not known here; browsers reach no unix socket.
+    return SameSite(settings.hosts, check_host=isinstance(address, TcpAddress) and address.loopback)
 
 
 def _routes(

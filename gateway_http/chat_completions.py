@@ -8,15 +8,31 @@ from aiohttp import web
 
 from gateway_http.body import BodyReader
 from gateway_http.exchange import Exchange
+from gateway_http.explanation import explanation_fields
 from gateway_http.json_input import read_object
 from gateway_http.openai_request import decode_chat_call
-from gateway_http.openai_response import encode_completion
+from gateway_http.openai_response import encode_completion, encode_json
 from gateway_http.openai_stream import ChunkEncoder
 from gateway_http.receipt import receipt_headers, receipt_json
-from gateway_http.request_headers import Metadata, call_metadata, tags, timeout
+from gateway_http.request_headers import (
+    Metadata,
+    assured,
+    call_metadata,
+    note_repetition,
+    session,
+    tags,
+    timeout,
+    wants_explanation,
+)
+from mesh.channels import next_is_here
 from mesh.clock import Clock
 from mesh.errors import Reason, TollwayError
-from tollway.router.v1.router_pb2 import CreateChatCompletionRequest, Receipt, StreamChatCompletionRequest
+from tollway.router.v1.router_pb2 import (
+    CreateChatCompletionRequest,
+    ExplainRouteRequest,
+    Receipt,
+    StreamChatCompletionRequest,
+)
 
 if TYPE_CHECKING:  # the name exists for the type checker alone
     from tollway.router.v1.router_pb2_grpc import RouterServiceAsyncStub
@@ -31,11 +47,19 @@ class ChatCompletions:
     async def __call__(self, exchange: Exchange) -> web.StreamResponse:
         headers = exchange.request.headers
         metadata, seconds = call_metadata(headers, exchange.span.context), timeout(headers)
-        labels = tags(headers)
+        labels, kept_to, explain = tags(headers), session(headers), wants_explanation(headers)
+        held_back = assured(headers)
         body = await self._bodies.read(exchange.request)
         request, include_usage = decode_chat_call(read_object(body), self._max_messages)
         request.request_id = exchange.request_id
         request.tags.extend(labels)
+        if kept_to:
+            request.preferences.session = kept_to
+        if explain:
+            return await self._explain(request, metadata, seconds)
+        if held_back is not None:
+            request.preferences.assured = held_back
+        note_repetition(headers, request.preferences)
         if isinstance(request, CreateChatCompletionRequest):
             return await self._answer_whole(exchange, request, metadata, seconds)
         encoder = ChunkEncoder(
@@ -46,6 +70,23 @@ class ChatCompletions:
         )
         return await self._answer_in_pieces(exchange, request, metadata, seconds, encoder)
 
+    async def _explain(
+        self,
+        request: CreateChatCompletionRequest | StreamChatCompletionRequest,
+        metadata: Metadata,
+        seconds: float | None,
+    ) -> web.StreamResponse:
+        """Says where the question would go, and asks nobody."""
+        question = ExplainRouteRequest(
+            chat=request.chat,
+            tags=request.tags,
+            preferences=request.preferences,
+            streamed=isinstance(request, StreamChatCompletionRequest),
+        )
+        explanation = await self._router.ExplainRoute(question, metadata=metadata, timeout=seconds)
+        body = encode_json(explanation_fields(request.chat.model, explanation))
+        return web.Response(body=body, headers={"content-type": "application/json"})
+
     async def _answer_whole(
         self,
         exchange: Exchange,
@@ -55,7 +96,10 @@ class ChatCompletions:
     ) -> web.StreamResponse:
         answer = await self._router.CreateChatCompletion(request, metadata=metadata, timeout=seconds)
         body = encode_completion(
-            answer.chat, request_id=exchange.request_id, model=request.chat.model, now=self._clock.time()
+            answer.chat,
+            request_id=answer.receipt.request_id or exchange.request_id,
+            model=request.chat.model,
+            now=self._clock.time(),
         )
         headers = {"content-type": "application/json", **receipt_headers(answer.receipt)}
         return web.Response(body=body, headers=headers)
@@ -75,11 +119,14 @@ class ChatCompletions:
             async for message in call:
                 if message.HasField("receipt"):
                     receipt = message.receipt
+                    if receipt.replayed and stream is None:
+                        encoder.stand_in(receipt.request_id)
                 events = encoder.encode(message.chunk)
                 if stream is None:
                     stream = await exchange.open_stream(receipt_headers(receipt))
-                if events:
-                    await stream.write(events)
+                stream.hold(events)
+                if not next_is_here(call):
+                    await stream.flush()
         finally:
             call.cancel()  # does nothing where the call has ended
         if stream is None:

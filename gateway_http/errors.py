@@ -10,6 +10,7 @@ import grpc
 from aiohttp import web
 
 from gateway_http.openai_response import encode_json
+from gateway_http.rate_limits import refusal_headers
 from mesh.errors import Reason, TollwayError
 from mesh.status import from_rpc_error
 
@@ -27,7 +28,10 @@ def explain(raised: Exception, trace_id: str) -> TollwayError:
 
 
 def error_body(error: TollwayError, trace_id: str) -> bytes:
-    """`{"error": {message, type, param, code, trace_id}}`; `param` is the path of the first field at fault."""
+    """`{"error": {message, type, param, code, trace_id}}`; `param` is the path of the first field at fault.
+
+    Where nobody could be asked, `candidates` says of each why not.
+    """
     fields: dict[str, Any] = {
         "message": error.message,
         "type": error.row.openai_type,
@@ -35,6 +39,10 @@ def error_body(error: TollwayError, trace_id: str) -> bytes:
         "code": error.row.openai_code,
         "trace_id": trace_id,
     }
+    if "candidate_1" in error.metadata:
+        numbers = range(1, len(error.metadata) + 1)
+        names = (f"candidate_{number}" for number in numbers)
+        fields["candidates"] = [error.metadata[name] for name in names if name in error.metadata]
     return encode_json({"error": fields})
 
 
@@ -44,20 +52,29 @@ def error_event(error: TollwayError, trace_id: str) -> bytes:
 
 
 def error_headers(error: TollwayError) -> dict[str, str]:
-    """Whether and when to repeat the request, which methods there are, and how far it came."""
+    """Whether and when to repeat the request and what to show then, which methods there are, and how far it came."""
     headers = {"content-type": "application/json"}
-    if not error.row.repeatable:
+    if not error.row.repeatable or error.metadata.get("repeat") == "never":
         headers["x-should-retry"] = "false"
     if error.retry_after is not None:
         headers["retry-after"] = str(math.ceil(error.retry_after))
         headers["retry-after-ms"] = str(math.ceil(error.retry_after * 1000))
+    if error.reason is Reason.UNAUTHENTICATED:
+        headers["www-authenticate"] = "Bearer"
     for key, name in _SHOWN_METADATA.items():
         if key in error.metadata:
             headers[name] = error.metadata[key]
+    if error.reason is Reason.RATE_LIMITED:
+        headers.update(refusal_headers(error.metadata))
     return headers
 
 
-_SHOWN_METADATA = {"allow": "allow", "deployment": "x-tollway-deployment", "attempts": "x-tollway-attempts"}
+_SHOWN_METADATA = {
+    "allow": "allow",
+    "deployment": "x-tollway-deployment",
+    "attempts": "x-tollway-attempts",
+    "replayed": "x-tollway-replayed",
+}
 
 
 def error_response(error: TollwayError, trace_id: str) -> web.Response:

@@ -11,7 +11,11 @@ from mesh.tracing import Span
 
 
 class EventStream(web.StreamResponse):
-    """A response of server-sent events. Its headers leave together with the first event."""
+    """A response of server-sent events. Its headers leave together with the first events.
+
+    Events can be held, to leave together with those that follow at once: each write is a call to the kernel, and the
+    most expensive thing there is in a short answer.
+    """
 
     _send_headers_immediately = False
 
@@ -25,11 +29,21 @@ class EventStream(web.StreamResponse):
             }
         )
         self.finished = False
+        self._held = b""
+
+    def hold(self, events: bytes) -> None:
+        self._held += events
+
+    async def flush(self) -> None:
+        """Writes the events that are held."""
+        held, self._held = self._held, b""
+        if held:
+            await self.write(held)
 
     async def finish(self, events: bytes) -> None:
-        """Writes the last events, and the end. Nothing may follow, whatever happens meanwhile."""
+        """Writes what is held, the last events, and the end. Nothing may follow, whatever happens meanwhile."""
         self.finished = True
-        await self.write_eof(events)
+        await self.write_eof(self._held + events)
 
 
 class Exchange:

@@ -20,8 +20,12 @@ HOPS = (
 )
 """What has to answer for a completion to be given and booked. The router is asked for all: it asks on."""
 
+_STATE = "tollway.state"
+"""What routers share. Without it they go on as the configuration says, so it is told and makes nobody unready."""
+
 _ANSWER_WITHIN = 3.0
 _SERVING = "SERVING"
+_STATES = {_SERVING: "ok", "NOT_SERVING": "lost"}
 _JSON = {"content-type": "application/json", "cache-control": "no-store"}
 _PROMETHEUS_TEXT = {"content-type": "text/plain; version=0.0.4; charset=utf-8"}
 
@@ -32,15 +36,19 @@ async def healthz(exchange: Exchange) -> web.StreamResponse:
 
 
 class Readiness:
-    """Whether every hop behind the edge answers, and if not, which one does not."""
+    """Whether every hop behind the edge answers, and if not, which one does not; and whether shared state is lost."""
 
     def __init__(self, router: grpc.aio.Channel) -> None:
         self._health = HealthStub(router)
 
     async def __call__(self, exchange: Exchange) -> web.StreamResponse:
-        statuses = await asyncio.gather(*(self._check(hop) for hop in HOPS))
+        state, *statuses = await asyncio.gather(*(self._check(name) for name in (_STATE, *HOPS)))
         ready = all(status == _SERVING for status in statuses)
-        body = {"status": "ready" if ready else "not ready", "services": dict(zip(HOPS, statuses, strict=True))}
+        body = {
+            "status": "ready" if ready else "not ready",
+            "services": dict(zip(HOPS, statuses, strict=True)),
+            "state": _STATES.get(state, "unknown"),
+        }
         return web.Response(status=200 if ready else 503, body=encode_json(body), headers=_JSON)
 
     async def _check(self, service: str) -> str:

@@ -14,18 +14,18 @@ from mesh.listening import SOCKET_MODE, CannotListen, clear_socket
 _BACKLOG = 1024
 
 
-def check_address(listen: str, *, allow_insecure: bool) -> TcpAddress | UnixAddress:
+def check_address(listen: str, *, keyed: bool, allow_insecure: bool) -> TcpAddress | UnixAddress:
     """The address, if it may be listened on: without keys everyone who reaches it may spend. Raises CannotListen."""
     try:
         address = parse_address(listen)
     except ValueError as error:
         raise CannotListen(f"http.listen {error}") from None
-    if address.loopback or allow_insecure:
+    if address.loopback or keyed or allow_insecure:
         return address
     raise CannotListen(
         f"{address} can be reached from other machines, and no keys are configured, so anyone could spend your money: "
-        "listen on 127.0.0.1 behind a proxy that authenticates, or, in a private network, "
-        "run `tollway serve gateway` with --allow-insecure."
+        "configure keys (`tollway keys new` makes one), or listen on 127.0.0.1 behind a proxy that authenticates, or, "
+        "in a private network, run `tollway serve gateway` with --allow-insecure."
     )
 
 
@@ -43,8 +43,8 @@ class Listener:
                 os.unlink(self._address.path)
 
 
-async def listen(server: Server, address: TcpAddress | UnixAddress) -> Listener:
-    """Opens the address. Raises CannotListen."""
+async def listen(server: Server, address: TcpAddress | UnixAddress, *, share_port: bool = False) -> Listener:
+    """Opens the address; with `share_port`, beside other processes. Raises CannotListen."""
     loop = asyncio.get_running_loop()
     try:
         if isinstance(address, UnixAddress):
@@ -52,7 +52,9 @@ async def listen(server: Server, address: TcpAddress | UnixAddress) -> Listener:
             unix = await loop.create_unix_server(server, address.path, backlog=_BACKLOG)
             os.chmod(address.path, SOCKET_MODE)
             return Listener(unix, address, str(address))
-        tcp = await loop.create_server(server, address.host, address.port, backlog=_BACKLOG)
+        tcp = await loop.create_server(
+            server, address.host, address.port, backlog=_BACKLOG, reuse_port=share_port or None
+        )
     except OSError as error:
         raise CannotListen(_reason(address, error)) from error
     port = tcp.sockets[0].getsockname()[1]

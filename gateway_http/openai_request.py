@@ -34,6 +34,7 @@ from tollway.chat.v1 import chat_pb2 as pb
 from tollway.router.v1.router_pb2 import CreateChatCompletionRequest, StreamChatCompletionRequest
 
 _LONGEST_MODEL = 256
+_MOST_MODELS = 16
 
 
 class ChatCall(NamedTuple):
@@ -49,9 +50,11 @@ def decode_chat_call(fields: dict[str, Any], max_messages: int) -> ChatCall:
     Raises INVALID_REQUEST with the path of the field that cannot be accepted.
     """
     try:
-        stream = _take_stream(fields)
+        stream, models = _take_stream(fields), _take_models(fields)
         _check_required(fields, max_messages)
         request = StreamChatCompletionRequest() if stream.wanted else CreateChatCompletionRequest()
+        if models:
+            request.preferences.models.extend(models)
         request.chat.extra_json = json_of(read_fields(_REQUEST, request.chat, fields))
     except Wrong as wrong:
         raise wrong.as_error() from None
@@ -75,6 +78,24 @@ def _take_stream(fields: dict[str, Any]) -> _Stream:
     return stream
 
 
+def _take_models(fields: dict[str, Any]) -> list[str]:
+    """Takes `models` out of the fields: whom to ask after `model`. Without a `model`, the first of them is it."""
+    given = fields.pop("models", None)
+    if given is None:
+        return []
+    models: list[str] = []
+    try:
+        if len(a(list, given)) > _MOST_MODELS:
+            raise Wrong(f"holds {len(given)} names; at most {_MOST_MODELS} are accepted")
+        read_each(lambda name: models.append(_name(name)), given)
+    except Wrong as wrong:
+        wrong.rise("models")
+        raise
+    if models and fields.get("model") is None:
+        fields["model"] = models.pop(0)
+    return models
+
+
 def _check_required(fields: dict[str, Any], max_messages: int) -> None:
     if fields.get("model") is None:
         raise Wrong("must be given: the name of the model to ask", "model")
@@ -86,9 +107,14 @@ def _check_required(fields: dict[str, Any], max_messages: int) -> None:
 
 
 def _model(chat: pb.ChatRequest, value: Any) -> None:
-    if not 0 < len(a(str, value)) <= _LONGEST_MODEL or not value.isprintable():
+    chat.model = _name(value)
+
+
+def _name(value: Any) -> str:
+    name: str = a(str, value)
+    if not 0 < len(name) <= _LONGEST_MODEL or not name.isprintable():
         raise Wrong(f"must be a name of 1 to {_LONGEST_MODEL} printable characters")
-    chat.model = value
+    return name
 
 
 def _messages(chat: pb.ChatRequest, value: Any) -> None:

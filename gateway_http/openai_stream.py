@@ -59,6 +59,10 @@ class ChunkEncoder:
         self._held: bytes | None = None
         """The event that may be the last, without its end. There is one only while no choice is running."""
 
+    def stand_in(self, request_id: str) -> None:
+        """The answer is another request's: where its provider did not name it, it is called what it was called then."""
+        self._id = f"chatcmpl-{request_id}"
+
     def encode(self, chunk: pb.ChatChunk) -> bytes:
         """The events to write now, maybe none."""
         self._read_envelope(chunk)

@@ -20,8 +20,13 @@ class GatewaySettings:
     max_messages: int = 2048
     body_timeout: float = 30.0
     drain: float = 30.0
+    hosts: tuple[str, ...] = ()
+    keyed: bool = False
+    """Whether callers are asked for a key, by the router."""
     allow_insecure: bool = False
     """Whether to listen beyond this machine though no keys are configured."""
+    share_port: bool = False
+    """Whether other processes may listen at the same port."""
 
     @classmethod
     def from_config(cls, config: Config, data_dir: Path) -> GatewaySettings:
@@ -32,4 +37,6 @@ class GatewaySettings:
             max_messages=http.max_messages,
             body_timeout=http.body_timeout,
             drain=http.drain,
+            hosts=http.hosts,
+            keyed=bool(config.keys),
         )

@@ -31,6 +31,7 @@ class Reason(StrEnum):
     # Who the client is, and what it may.
     UNAUTHENTICATED = "UNAUTHENTICATED"
     PERMISSION_DENIED = "PERMISSION_DENIED"
+    DENIED_BY_RULE = "DENIED_BY_RULE"
     RATE_LIMITED = "RATE_LIMITED"
     BUDGET_EXCEEDED = "BUDGET_EXCEEDED"
     IDEMPOTENCY_CONFLICT = "IDEMPOTENCY_CONFLICT"
@@ -47,6 +48,7 @@ class Reason(StrEnum):
     UPSTREAM_CREDENTIALS = "UPSTREAM_CREDENTIALS"
     UPSTREAM_FORBIDDEN = "UPSTREAM_FORBIDDEN"
     # What became of the request here.
+    NO_DEPLOYMENT_READY = "NO_DEPLOYMENT_READY"
     PROVIDER_NOT_CONFIGURED = "PROVIDER_NOT_CONFIGURED"
     DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
     CANCELLED = "CANCELLED"
@@ -87,6 +89,7 @@ TABLE: Mapping[Reason, Row] = {
                                 "authentication_error"),
     Reason.PERMISSION_DENIED: Row("PERMISSION_DENIED", 403, "permission_error", "permission_denied",
                                   "permission_error"),
+    Reason.DENIED_BY_RULE: Row("PERMISSION_DENIED", 403, "permission_error", "denied_by_rule", "permission_error"),
     Reason.RATE_LIMITED: Row("RESOURCE_EXHAUSTED", 429, "rate_limit_error", "rate_limit_exceeded",
                              "rate_limit_error", repeatable=True),
     Reason.BUDGET_EXCEEDED: Row("RESOURCE_EXHAUSTED", 429, "insufficient_quota", "budget_exceeded",
@@ -105,6 +108,7 @@ TABLE: Mapping[Reason, Row] = {
     Reason.UPSTREAM_CREDENTIALS: Row("FAILED_PRECONDITION", 502, _SERVER, "upstream_credentials", _API),
     Reason.UPSTREAM_FORBIDDEN: Row("PERMISSION_DENIED", 403, "permission_error", "upstream_forbidden",
                                    "permission_error"),
+    Reason.NO_DEPLOYMENT_READY: Row("UNAVAILABLE", 503, _SERVER, "no_deployment_ready", _API, repeatable=True),
     Reason.PROVIDER_NOT_CONFIGURED: Row("NOT_FOUND", 500, _SERVER, "provider_not_configured", _API),
     Reason.DEADLINE_EXCEEDED: Row("DEADLINE_EXCEEDED", 504, _SERVER, "deadline_exceeded", _API, repeatable=True),
     Reason.CANCELLED: Row("CANCELLED", 499, _BAD, "cancelled", _BAD),

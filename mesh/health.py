@@ -1,9 +1,12 @@
-"""`grpc.health.v1`: whether this process serves, and whether what it depends on does."""
+"""`grpc.health.v1`: whether this process serves, and whether what it depends on does.
+
+What it can do without is told under a name of its own, and changes no other answer.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Any
 
@@ -33,6 +36,7 @@ class Health(HealthServicer):  # type: ignore[misc]  # published without types
         self._clock = clock
         self._own: dict[str, Conditional | None] = {"": None}
         self._hops: dict[str, grpc.aio.Channel] = {}
+        self._aids: dict[str, Callable[[], bool]] = {}
         self._draining = asyncio.Event()
 
     def add(self, service: Service) -> None:
@@ -40,6 +44,10 @@ class Health(HealthServicer):  # type: ignore[misc]  # published without types
         condition = service if isinstance(service, Conditional) else None
         self._own.update(dict.fromkeys(service.proto_services, condition))
         self._hops.update(service.hops)
+
+    def tell(self, name: str, is_well: Callable[[], bool]) -> None:
+        """Answers for something that services here can do without."""
+        self._aids[name] = is_well
 
     def drain(self) -> None:
         """Answers NOT_SERVING from here on, and tells whoever watches."""
@@ -74,6 +82,8 @@ class Health(HealthServicer):  # type: ignore[misc]  # published without types
         if name in self._own:
             condition = self._own[name]
             return _SERVING if condition is None or condition.serving else _NOT_SERVING
+        if name in self._aids:
+            return _SERVING if self._aids[name]() else _NOT_SERVING
         if name in self._hops:
             return await self._ask(name)
         return _UNKNOWN

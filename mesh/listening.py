@@ -31,28 +31,37 @@ class Tls(Protocol):
     def client_ca(self) -> str: ...
 
 
-def refuse_exposed(address: str, tls: Tls | None, allow_insecure: bool) -> None:
-    """Lets an internal service listen beyond this machine only with TLS, or where that was said to be allowed.
+def refuse_exposed(address: str, tls: Tls | None, allow_insecure: bool, *, keyed: bool) -> None:
+    """Lets services listen beyond this machine only where nobody can listen in and callers are known.
 
-    Raises CannotListen, and for an address that cannot be read ValueError.
+    They are by a certificate of their own, or where `keyed`, by a key that they are asked for. `allow_insecure` says
+    that the network is private. Raises CannotListen, and for an address that cannot be read ValueError.
     """
-    if not parse_address(address).loopback and tls is None and not allow_insecure:
-        raise CannotListen(
-            f"{address} can be reached from other machines, and nothing here is encrypted or checks who calls: "
-            "listen on 127.0.0.1 or a unix socket, set grpc.tls, or pass --allow-insecure on a private network."
-        )
+    if parse_address(address).loopback or allow_insecure:
+        return
+    if tls is None:
+        problem, remedy = "is encrypted", "set grpc.tls"
+    elif not (keyed or tls.client_ca):
+        problem, remedy = "checks who calls", "set grpc.tls.client_ca (for the router's address, keys will do)"
+    else:
+        return
+    raise CannotListen(
+        f"{address} can be reached from other machines, and nothing there {problem}: "
+        f"listen on 127.0.0.1 or a unix socket, {remedy}, or pass --allow-insecure on a private network."
+    )
 
 
-def bind(server: grpc.aio.Server, address: str, tls: Tls | None) -> str:
+def bind(server: grpc.aio.Server, address: str, tls: Tls | None, *, shared: bool = False) -> str:
     """Binds a server to an address, and answers with the address it has (with the port that port 0 became).
 
-    A socket file that nobody listens on is removed first. Raises CannotListen.
+    A socket file that nobody listens on is removed first. `shared`: other processes may listen at the same port. Raises
+    CannotListen.
     """
     place = parse_address(address)
     if isinstance(place, UnixAddress):
         clear_socket(place)
-    elif place.port:
-        _check_free(place)
+    elif place.port and not shared:
+        check_free(place)
     credentials = server_credentials(tls) if tls else None
     try:
         port = server.add_secure_port(str(place), credentials) if credentials else server.add_insecure_port(str(place))
@@ -109,8 +118,11 @@ def clear_socket(address: UnixAddress) -> None:
     raise CannotListen(f"cannot listen on {address}: another process already does")
 
 
-def _check_free(place: TcpAddress) -> None:
-    """Tells of a taken port in words; gRPC would write a stack of its own to stderr, or share the port silently."""
+def check_free(place: TcpAddress) -> None:
+    """Tells of a taken port in words; gRPC would write a stack of its own to stderr, or share the port silently.
+
+    Raises CannotListen.
+    """
     try:
         for family, kind, protocol, _, where in socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM):
             with socket.socket(family, kind, protocol) as probe:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import grpc
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
@@ -16,6 +16,7 @@ from mesh.channels.inprocess.server import InProcessServer
 from mesh.clock import Clock
 from mesh.interceptors.draining import Draining
 from mesh.interceptors.errors import Errors
+from mesh.interceptors.guard import Guard
 from mesh.interceptors.registration import Registration
 from mesh.interceptors.telemetry import Telemetry
 from mesh.listening import Tls, bind, refuse_exposed
@@ -30,15 +31,25 @@ _CLEAN_UP = 5.0
 class Server:
     """Serves whatever is added, behind the same interceptors everywhere, until it is drained.
 
-    `max_body` is the size in bytes that a body at the edge may have; messages may be as large.
+    `max_body` is the size in bytes that a body at the edge may have; messages may be as large. With `share_ports`,
+    other processes may listen where this one does.
     """
 
-    def __init__(self, *, tracer: Tracer, metrics: Metrics, clock: Clock, max_body: int = 32 * 2**20) -> None:
+    def __init__(
+        self,
+        *,
+        tracer: Tracer,
+        metrics: Metrics,
+        clock: Clock,
+        max_body: int = 32 * 2**20,
+        share_ports: bool = False,
+    ) -> None:
+        self._share_ports = share_ports
         self._draining = Draining()
         self._interceptors = (Telemetry(tracer, metrics), Errors(), self._draining)
         self._options = (
             *message_limits(max_body),
-            ("grpc.so_reuseport", 0),  # a port is one server's
+            ("grpc.so_reuseport", int(share_ports)),  # a port is one server's, but for workers
             ("grpc.http2.min_ping_interval_without_data_ms", 10_000),  # what `dial` needs to notice a dead connection
             ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
         )
@@ -56,20 +67,32 @@ class Server:
         service.register(self._inprocess)
         self._health.add(service)
 
+    def tell(self, name: str, is_well: Callable[[], bool]) -> None:
+        """Answers under that name for the health of something that services here can do without."""
+        self._health.tell(name, is_well)
+
     async def listen(
-        self, address: str, services: Sequence[Service], *, tls: Tls | None = None, allow_insecure: bool = False
+        self,
+        address: str,
+        services: Sequence[Service],
+        *,
+        tls: Tls | None = None,
+        allow_insecure: bool = False,
+        guard: Guard | None = None,
     ) -> str:
         """Serves added services at `host:port` or `unix:/path` as well, with health and reflection beside them.
 
-        Answers with the address as it became: port 0 is replaced. Raises mesh.listening.CannotListen.
+        With a guard, every service is taken to ask its callers who they are, or to be guarded. Answers with the address
+        as it became: port 0 is replaced. Raises mesh.listening.CannotListen.
         """
-        refuse_exposed(address, tls, allow_insecure)
-        server = Registration(grpc.aio.server(options=self._options), self._interceptors)
+        refuse_exposed(address, tls, allow_insecure, keyed=guard is not None)
+        around = self._interceptors if guard is None else (*self._interceptors, guard)
+        server = Registration(grpc.aio.server(options=self._options), around)
         for service in services:
             service.register(server)
         add_HealthServicer_to_server(self._health, server)
         _reflect((name for service in services for name in service.proto_services), server)
-        bound = bind(server, address, tls)
+        bound = bind(server, address, tls, shared=self._share_ports)
         await server.start()
         self._listening.append(server)
         return bound

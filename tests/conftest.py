@@ -9,6 +9,7 @@ import pytest
 
 import tollway_cli
 from tests import postgres
+from tests.redis_server import redis_url
 
 assert tollway_cli.__doc__
 
@@ -21,4 +22,11 @@ def postgres_url() -> Iterator[str]:
             if os.environ.get("CI"):
                 pytest.fail(postgres.HOW)
             pytest.skip(postgres.HOW)
+        yield url
+
+
+@pytest.fixture(scope="session")
+def redis() -> Iterator[str]:
+    """The URL of a real Redis, which tests share: each uses keys of its own."""
+    with redis_url() as url:
         yield url

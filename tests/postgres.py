@@ -34,12 +34,12 @@ def server(*, durable: bool = False) -> Iterator[str | None]:
     """
     if given := os.environ.get(URL):
         yield given
-    elif _engine_answers():
-        from testcontainers.postgres import PostgresContainer
-
-        with PostgresContainer(_IMAGE, driver=None) as container:
-            yield container.get_connection_url()
-    elif binaries := _binaries():
+        return
+    with _container() as contained:
+        if contained:
+            yield contained
+            return
+    if binaries := _binaries():
         with _throwaway(binaries, durable) as url:
             yield url
     else:
@@ -76,18 +76,25 @@ def database(server_url: str, name: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc, f"/{name}", parts.query, ""))
 
 
-def _engine_answers() -> bool:
-    docker = shutil.which("docker")
-    if docker is None:
-        return False
+@contextmanager
+def _container() -> Iterator[str]:
+    """The URL of a server in a container; empty where no Docker engine answers, or none has the image."""
+    if "DOCKER_HOST" not in os.environ and not Path("/var/run/docker.sock").exists():
+        yield ""
+        return
+    os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")  # another image; `finally` below is enough
+    from docker.errors import DockerException
+    from testcontainers.postgres import PostgresContainer
+
     try:
-        asked = subprocess.run([docker, "image", "inspect", _IMAGE], capture_output=True, timeout=20, check=False)
-        if asked.returncode == 0:
-            return True
-        pulled = subprocess.run([docker, "pull", "--quiet", _IMAGE], capture_output=True, timeout=60, check=False)
-    except subprocess.TimeoutExpired:
-        return False
-    return pulled.returncode == 0
+        container = PostgresContainer(_IMAGE, driver=None).start()
+    except (DockerException, OSError):
+        yield ""
+        return
+    try:
+        yield container.get_connection_url()
+    finally:
+        container.stop()
 
 
 def _binaries() -> Path | None:

@@ -11,14 +11,16 @@ from tollway_cli.refusal import refuse
 from tollway_cli.terminal import console
 
 
-def run_adjust(attempt_id: str, cost: str, reason: str, connect: str, data_dir: Path, config: Path | None) -> None:
+def run_adjust(
+    attempt_id: str, cost: str, reason: str, connect: str, key: str, data_dir: Path, config: Path | None
+) -> None:
     """Posts what is missing to the amount, and says what that was."""
     try:
         nanos = parse_usd(cost)
     except ValueError as error:
         refuse(f"--cost {error}")
     request = ledger_pb2.AdjustAttemptRequest(attempt_id=attempt_id, cost_nanos=nanos, reason=reason)
-    amount = asyncio.run(_adjust(request, connect, data_dir, config)).amount_nanos
+    amount = asyncio.run(_adjust(request, connect, key, data_dir, config)).amount_nanos
     if not amount:
         console().print(f"{attempt_id} costs ${format_usd(nanos)} already: nothing was posted.", highlight=False)
         return
@@ -27,9 +29,9 @@ def run_adjust(attempt_id: str, cost: str, reason: str, connect: str, data_dir: 
 
 
 async def _adjust(
-    request: ledger_pb2.AdjustAttemptRequest, connect: str, data_dir: Path, config: Path | None
+    request: ledger_pb2.AdjustAttemptRequest, connect: str, key: str, data_dir: Path, config: Path | None
 ) -> ledger_pb2.AdjustAttemptResponse:
     from tollway_cli.reading import reading
 
-    async with reading(connect, data_dir, config, writable=True) as book:
+    async with reading(connect, key, data_dir, config, writable=True) as book:
         return await book.adjust(request)

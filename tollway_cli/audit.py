@@ -62,15 +62,15 @@ def verdict_table(tally: Tally) -> Table:
     return table
 
 
-def run_audit(*, as_json: bool, connect: str, data_dir: Path, config: Path | None) -> None:
+def run_audit(*, as_json: bool, connect: str, key: str, data_dir: Path, config: Path | None) -> None:
     """Audits, prints, and ends with status 1 where something does not agree."""
-    tally = asyncio.run(_audit(as_json, connect, data_dir, config))
+    tally = asyncio.run(_audit(as_json, connect, key, data_dir, config))
     if not tally.in_order:
         raise SystemExit(1)
 
 
-async def _audit(as_json: bool, connect: str, data_dir: Path, config: Path | None) -> Tally:
-    async with reading(connect, data_dir, config) as source:
+async def _audit(as_json: bool, connect: str, key: str, data_dir: Path, config: Path | None) -> Tally:
+    async with reading(connect, key, data_dir, config) as source:
         return await (_told_to_programs(source) if as_json else _told_to_people(source))
 
 

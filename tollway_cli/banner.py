@@ -21,6 +21,10 @@ class Served:
     """Names as configured; a name ending in `*` stands for all that begin so."""
     traces: str
     """Where spans go; empty: nowhere."""
+    keys: Sequence[str] = ()
+    """The names of those who may ask; none: everyone on this machine may."""
+    workers: int = 1
+    """Processes that serve."""
 
 
 def render(served: Served) -> str:
@@ -32,13 +36,16 @@ def render(served: Served) -> str:
         f"  HTTP    {served.http}/v1  (an OpenAI SDK's base_url)",
         f"  gRPC    {served.grpc}",
         f"  models  {', '.join(served.models)}  (all: tollway models)",
+        *([f"  keys    {', '.join(served.keys)}  (all: tollway keys list)"] if served.keys else []),
         f"  data    {served.data_dir}",
+        *([f"  workers {served.workers}"] if served.workers > 1 else []),
         f"  spend   tollway spend --data-dir {served.data_dir}",
         f"  traces  {served.traces or 'off; OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4317 sends them there'}",
         "",
         "Try it:",
         "",
         f"  curl {served.http}/v1/chat/completions -H 'content-type: application/json' \\",
+        *(['    -H "authorization: Bearer $TOLLWAY_KEY" \\'] if served.keys else []),
         f"    -d '{json.dumps(question)}'",
         "",
     ]

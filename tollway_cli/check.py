@@ -15,6 +15,8 @@ def summary(config: Config, source: str) -> str:
     for name, model in config.models.items():
         behind = [f"{d.provider}/{d.model or '*'}" for d in model.deployments]
         lines.append(f"  model      {name} → {', '.join([*behind, *model.fallbacks])}")
+    if config.keys:
+        lines.append("  keys       " + ", ".join(f"{key.name} ({key.role})" for key in config.keys))
     lines += [f"  http       {config.http.listen}", f"  grpc       {config.grpc.listen}"]
     return "\n".join(lines) + "\n"
 

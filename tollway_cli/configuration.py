@@ -33,5 +33,6 @@ def secrets(config: Config) -> list[str]:
     """What must not show in any log line."""
     keys = [provider.api_key.get_secret_value() for provider in config.providers.values()]
     headers = [value for provider in config.providers.values() for value in provider.headers.values()]
-    password = urlsplit(config.ledger.url).password or ""
-    return [secret for secret in (*keys, *headers, password, unquote(password)) if secret]
+    callers = [key.key.get_secret_value() for key in config.keys if key.key is not None]
+    passwords = [urlsplit(url).password or "" for url in (config.ledger.url, config.state.url)]
+    return [secret for secret in (*keys, *headers, *callers, *passwords, *map(unquote, passwords)) if secret]

@@ -127,7 +127,7 @@ def _arrow_type(pyarrow: Any, name: str) -> Any:
 
 
 def run_export(
-    format: str, out: Path | None, since: str, until: str, connect: str, data_dir: Path, config: Path | None
+    format: str, out: Path | None, since: str, until: str, connect: str, key: str, data_dir: Path, config: Path | None
 ) -> None:
     """Writes the file, whole or not at all, and says how many attempts are in it."""
     if format not in FORMATS:
@@ -138,7 +138,7 @@ def run_export(
         usage_filter = span(since, until, datetime.now(UTC))
     except ValueError as error:
         refuse(str(error))
-    pages = _pages(usage_filter, connect, data_dir, config)
+    pages = _pages(usage_filter, connect, key, data_dir, config)
     if out is None:
         try:
             with csv_writer(sys.stdout) as write:
@@ -181,11 +181,11 @@ async def _write(pages: AsyncGenerator[Sequence[ledger_pb2.Attempt]], write: Wri
 
 
 async def _pages(
-    usage_filter: ledger_pb2.UsageFilter, connect: str, data_dir: Path, config: Path | None
+    usage_filter: ledger_pb2.UsageFilter, connect: str, key: str, data_dir: Path, config: Path | None
 ) -> AsyncGenerator[Sequence[ledger_pb2.Attempt]]:
     from tollway_cli.reading import reading
 
-    async with reading(connect, data_dir, config) as source:
+    async with reading(connect, key, data_dir, config) as source:
         request = ledger_pb2.ListUsageRequest(filter=usage_filter, page_size=_PAGE)
         while True:
             page = await source.list_usage(request)

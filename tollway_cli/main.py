@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -25,6 +26,7 @@ ConfigOption = Annotated[
 DataDirOption = Annotated[
     Path, typer.Option("--data-dir", envvar="TOLLWAY_DATA_DIR", help="Where the ledger and the journal are kept.")
 ]
+KeyOption = Annotated[str, typer.Option("--key", envvar="TOLLWAY_KEY", help="The key to show where --connect leads.")]
 DATA_DIR = Path(".tollway")
 
 
@@ -32,13 +34,24 @@ DATA_DIR = Path(".tollway")
 def up(
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="HTTP port. [default: http.listen]")] = None,
     grpc_port: Annotated[int | None, typer.Option(min=0, max=65535, help="gRPC port. [default: grpc.listen]")] = None,
+    workers: Annotated[
+        int, typer.Option(min=1, max=256, help="Processes that serve these ports, and share limits and the ledger.")
+    ] = 1,
     data_dir: DataDirOption = DATA_DIR,
     config: ConfigOption = None,
 ) -> None:
-    """Run the whole mesh in one process."""
+    """Run the whole mesh in one process, or with --workers in several.
+
+    Workers serve the gateway and the router; the process that looks after them has the ledger, at ledger.sock in the
+    data directory.
+    """
+    if workers > 1:
+        # What is forked here becomes another program at once: gRPC has nothing to prepare, and would say so each time.
+        # It reads this while it is imported.
+        os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     from tollway_cli.up import run_up
 
-    run_up(config, data_dir, port, grpc_port)
+    run_up(config, data_dir, port, grpc_port, workers)
 
 
 @app.command()
@@ -53,6 +66,7 @@ def serve(
     ] = False,
     data_dir: DataDirOption = DATA_DIR,
     config: ConfigOption = None,
+    worker: Annotated[bool, typer.Option("--worker", hidden=True)] = False,
 ) -> None:
     """Run some of the services in this process.
 
@@ -60,7 +74,7 @@ def serve(
     """
     from tollway_cli.serve import run_serve
 
-    run_serve(names, listen, connect, config, data_dir, allow_insecure=allow_insecure)
+    run_serve(names, listen, connect, config, data_dir, allow_insecure=allow_insecure, worker=worker)
 
 
 @app.command()
@@ -74,12 +88,55 @@ def check(config: ConfigOption = None) -> None:
 @app.command()
 def models(
     connect: Annotated[str, typer.Option(help="Ask a router at this address, rather than the configuration.")] = "",
+    key: KeyOption = "",
     config: ConfigOption = None,
 ) -> None:
     """List the models that may be asked."""
     from tollway_cli.models import run_models
 
-    run_models(connect, config)
+    run_models(connect, key, config)
+
+
+@app.command()
+def explain(
+    models: Annotated[
+        list[str], typer.Argument(metavar="MODEL…", help="The name asked for, and those to ask after it.")
+    ],
+    message: Annotated[str, typer.Option(help="What is said.")] = "Hello!",
+    tokens: Annotated[int, typer.Option(min=0, max=10_000_000, help="Make it about as many tokens long.")] = 0,
+    tools: Annotated[bool, typer.Option("--tools", help="It brings tools along.")] = False,
+    vision: Annotated[bool, typer.Option("--vision", help="It shows a picture.")] = False,
+    json_schema: Annotated[bool, typer.Option("--json-schema", help="It wants JSON by a schema.")] = False,
+    session: Annotated[str, typer.Option(help="The session it belongs to.")] = "",
+    tag: Annotated[list[str] | None, typer.Option(help="A label, name or name:value; may be repeated.")] = None,
+    as_key: Annotated[str, typer.Option(help="The name of the API key that asks.")] = "",
+    project: Annotated[str, typer.Option(help="The project on whose account it is.")] = "",
+    tenant: Annotated[str, typer.Option(help="The tenant on whose account it is.")] = "",
+    json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
+    connect: Annotated[
+        str, typer.Option(help="Ask a router at this address, which knows how deployments stand and what they cost.")
+    ] = "",
+    key: KeyOption = "",
+    config: ConfigOption = None,
+) -> None:
+    """Tell where a question would go, in which order, and why nowhere else. Nobody is called."""
+    from tollway_cli.explain import Asked, run_explain
+
+    asked = Asked(models, message, tokens, tools, vision, json_schema, session, tag or [], as_key, project, tenant)
+    run_explain(asked, as_json=json, connect=connect, key=key, config=config)
+
+
+@app.command()
+def deployments(
+    connect: Annotated[str, typer.Option(help="The router's address.")] = "127.0.0.1:50051",
+    provider: Annotated[str, typer.Option(help="Only this provider's.")] = "",
+    key: KeyOption = "",
+    config: ConfigOption = None,
+) -> None:
+    """Show how deployments stand at a router: ready, left alone, offline or out of quota, how busy and how fast."""
+    from tollway_cli.deployments import run_deployments
+
+    run_deployments(connect, provider, key, config)
 
 
 @app.command()
@@ -99,13 +156,45 @@ def spend(
         bool, typer.Option("--json", help="One JSON object a line, for programs; amounts in nano-USD.")
     ] = False,
     connect: Annotated[str, typer.Option(help="Ask a ledger at this address, rather than read --data-dir.")] = "",
+    key: KeyOption = "",
     data_dir: DataDirOption = DATA_DIR,
     config: ConfigOption = None,
 ) -> None:
     """Show what was spent, and on what."""
     from tollway_cli.spend import run_spend
 
-    run_spend(by, since, until, rows, as_json=json, connect=connect, data_dir=data_dir, config=config)
+    run_spend(by, since, until, rows, as_json=json, connect=connect, key=key, data_dir=data_dir, config=config)
+
+
+keys = typer.Typer(help="Make API keys, and see who has one.", no_args_is_help=True)
+app.add_typer(keys, name="keys")
+
+
+@keys.command("new")
+def new_key(
+    name: Annotated[str, typer.Argument(help="What the key is called in the ledger, in traces and in errors.")],
+    tenant: Annotated[str, typer.Option(help="On whose account its questions are booked.")] = "default",
+    project: Annotated[str, typer.Option(help="Within the tenant.")] = "default",
+    tags: Annotated[str, typer.Option(help="Labels added to each question; several with commas.")] = "",
+    models: Annotated[str, typer.Option(help="Names or patterns that may be asked for.")] = "*",
+    role: Annotated[str, typer.Option(help="caller, operator or admin.")] = "caller",
+    expires: Annotated[str, typer.Option(help="2027-01-31, 2027-01-31T18:00Z, or 90d from now; empty: never.")] = "",
+) -> None:
+    """Make a key. It is shown this once, with the entry for the configuration, which does not hold it.
+
+    Example: tollway keys new ci --project demo --models 'gpt-4o,claude-*' --expires 90d
+    """
+    from tollway_cli.keys import run_new
+
+    run_new(name, tenant=tenant, project=project, tags=tags, models=models, role=role, expires=expires)
+
+
+@keys.command("list")
+def list_keys(config: ConfigOption = None) -> None:
+    """List the configured keys by name, never the keys themselves."""
+    from tollway_cli.keys import run_list
+
+    run_list(config)
 
 
 ConnectOption = Annotated[
@@ -117,6 +206,7 @@ ConnectOption = Annotated[
 def audit(
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line: findings, then the counts.")] = False,
     connect: ConnectOption = "",
+    key: KeyOption = "",
     data_dir: DataDirOption = DATA_DIR,
     config: ConfigOption = None,
 ) -> None:
@@ -127,7 +217,7 @@ def audit(
     """
     from tollway_cli.audit import run_audit
 
-    run_audit(as_json=json, connect=connect, data_dir=data_dir, config=config)
+    run_audit(as_json=json, connect=connect, key=key, data_dir=data_dir, config=config)
 
 
 @app.command()
@@ -136,13 +226,14 @@ def adjust(
     cost: Annotated[str, typer.Option(help="What it is to cost in all, such as $0.0125.")],
     reason: Annotated[str, typer.Option(help="Why; it stays in the book.")],
     connect: ConnectOption = "",
+    key: KeyOption = "",
     data_dir: DataDirOption = DATA_DIR,
     config: ConfigOption = None,
 ) -> None:
     """Make an attempt cost another amount, by postings beside those there are; its row stays as it is."""
     from tollway_cli.adjust import run_adjust
 
-    run_adjust(attempt, cost, reason, connect, data_dir, config)
+    run_adjust(attempt, cost, reason, connect, key, data_dir, config)
 
 
 @app.command()
@@ -154,13 +245,14 @@ def export(
     since: Annotated[str, typer.Option(help="From this time on: 2026-11-20, 2026-11-20T10:00Z, or 7d.")] = "",
     until: Annotated[str, typer.Option(help="Before this time.")] = "",
     connect: ConnectOption = "",
+    key: KeyOption = "",
     data_dir: DataDirOption = DATA_DIR,
     config: ConfigOption = None,
 ) -> None:
     """Write single attempts to a file, newest first; amounts are whole nano-USD."""
     from tollway_cli.export import run_export
 
-    run_export(format, out, since, until, connect, data_dir, config)
+    run_export(format, out, since, until, connect, key, data_dir, config)
 
 
 @app.command()

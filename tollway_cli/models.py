@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import grpc
 from rich.table import Table
@@ -12,12 +13,17 @@ from rich.table import Table
 from mesh.clock import SystemClock
 from mesh.metrics import NoMetrics
 from mesh.server import Server
+from mesh.status import from_rpc_error
 from mesh.tracing import NoTracer
 from tollway.router.v1 import router_pb2
 from tollway.router.v1.router_pb2_grpc import RouterServiceStub
+from tollway_cli.asking import Metadata, channel, metadata, sentence
 from tollway_cli.configuration import load_or_refuse
 from tollway_cli.refusal import refuse
 from tollway_cli.terminal import console
+
+if TYPE_CHECKING:  # the name exists for the type checker alone
+    from tollway.router.v1.router_pb2_grpc import RouterServiceAsyncStub
 
 _TIMEOUT = 30.0
 
@@ -33,26 +39,25 @@ def models_table(models: Sequence[router_pb2.Model]) -> Table:
     return table
 
 
-def run_models(connect: str, config_file: Path | None) -> None:
-    models = asyncio.run(_asked(connect) if connect else _configured(config_file))
+def run_models(connect: str, key: str, config_file: Path | None) -> None:
+    models = asyncio.run(_asked(connect, metadata(key), config_file) if connect else _configured(config_file))
     console().print(models_table(models))
 
 
-async def _asked(target: str) -> list[router_pb2.Model]:
-    async with grpc.aio.insecure_channel(target) as channel:
+async def _asked(target: str, shown: Metadata, config_file: Path | None) -> list[router_pb2.Model]:
+    async with channel(target, config_file) as to_router:
         try:
-            return await _all(channel)
+            return await _all(RouterServiceStub(to_router), shown)
         except grpc.aio.AioRpcError as error:
-            refuse(f"the router at {target} did not answer: {error.details()}")
+            refuse(f"the router at {target} did not tell: {sentence(from_rpc_error(error))}")
 
 
-async def _all(channel: grpc.aio.Channel) -> list[router_pb2.Model]:
-    router = RouterServiceStub(channel)
+async def _all(router: RouterServiceAsyncStub, shown: Metadata) -> list[router_pb2.Model]:
     models: list[router_pb2.Model] = []
     token = ""
     while True:
         request = router_pb2.ListModelsRequest(page_token=token)
-        page = await router.ListModels(request, timeout=_TIMEOUT)
+        page = await router.ListModels(request, timeout=_TIMEOUT, metadata=shown)
         models.extend(page.models)
         token = page.next_page_token
         if not token:

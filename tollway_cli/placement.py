@@ -31,6 +31,14 @@ class Placement:
         """`service.name` of the process: `tollway-router`, or `tollway` where everything shares one process."""
         return "tollway" if self.services == NAMES else "-".join(("tollway", *self.services))
 
+    def together(self) -> dict[str, list[str]]:
+        """Each gRPC address, with the services that listen there."""
+        together: dict[str, list[str]] = {}
+        for name, address in self.listen.items():
+            if name != "gateway":
+                together.setdefault(address, []).append(name)
+        return together
+
 
 def place(names: str, listen: str, connect: str, *, http: str, grpc: str) -> Placement:
     """The placement that `serve NAMES --listen … --connect …` asks for.

@@ -10,10 +10,12 @@ import asyncio
 import gc
 import os
 import signal
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import grpc
 import uvloop
@@ -21,7 +23,9 @@ import uvloop
 from mesh.channels import dial
 from mesh.clock import Clock, SystemClock
 from mesh.config.schema import Config
+from mesh.credentials import Admit
 from mesh.errors import TollwayError
+from mesh.interceptors.guard import Guard
 from mesh.listening import CannotListen, channel_credentials, refuse_exposed
 from mesh.server import Server
 from mesh.service import Service
@@ -38,15 +42,32 @@ class Listening:
     grpc: Mapping[str, str]
 
 
+class Runnable(Protocol):
+    """What `run` runs."""
+
+    async def start(self) -> Listening: ...
+
+    async def stop(self) -> None: ...
+
+
 class Node:
     """The services of one process. `start` puts them together, `stop` takes them apart."""
 
-    def __init__(self, config: Config, placement: Placement, data_dir: Path, *, allow_insecure: bool) -> None:
+    def __init__(
+        self,
+        config: Config,
+        placement: Placement,
+        data_dir: Path,
+        *,
+        allow_insecure: bool = False,
+        share_ports: bool = False,
+    ) -> None:
         self._config, self._placement, self._data_dir = config, placement, data_dir
-        self._allow_insecure = allow_insecure
+        self._allow_insecure, self._share_ports = allow_insecure, share_ports
         self._clock: Clock = SystemClock()
         self._closing = AsyncExitStack()
         self._services: dict[str, Service] = {}
+        self._admit: Admit | None = None
 
     async def start(self) -> Listening:
         """Starts everything; what was started is stopped again where something cannot be. Raises CannotListen."""
@@ -66,7 +87,11 @@ class Node:
         telemetry = configure(config.telemetry, self._placement.service_name, os.environ)
         closing.push_async_callback(telemetry.aclose)
         self._server = Server(
-            tracer=telemetry.tracer, metrics=telemetry.metrics, clock=self._clock, max_body=config.http.max_body
+            tracer=telemetry.tracer,
+            metrics=telemetry.metrics,
+            clock=self._clock,
+            max_body=config.http.max_body,
+            share_ports=self._share_ports,
         )
         closing.push_async_callback(self._server.close)
         self._channels = self._reach(telemetry)
@@ -118,7 +143,7 @@ class Node:
         from services.router import bootstrap as router
         from services.router.settings import RouterSettings
 
-        return await router.start(
+        routing = await router.start(
             RouterSettings.from_config(config, data_dir),
             providers=self._channels["providers"],
             ledger=self._channels["ledger"],
@@ -126,20 +151,34 @@ class Node:
             tracer=tracer,
             metrics=metrics,
         )
+        self._admit = routing.admit
+        self._server.tell("tollway.state", lambda: not routing.state_is_lost)
+        return routing
 
     async def _listen(self) -> dict[str, str]:
         """Listens at each address once, with all the services that were placed there."""
-        together: dict[str, list[str]] = {}
-        for name, address in self._placement.listen.items():
-            if name != "gateway":
-                together.setdefault(address, []).append(name)
         bound: dict[str, str] = {}
-        for address, names in together.items():
+        for address, names in self._placement.together().items():
             services = [self._services[name] for name in names]
-            tls = self._config.grpc.tls
-            at = await self._server.listen(address, services, tls=tls, allow_insecure=self._allow_insecure)
+            at = await self._server.listen(
+                address,
+                services,
+                tls=self._config.grpc.tls,
+                allow_insecure=self._allow_insecure,
+                guard=self._guard(names),
+            )
             bound.update(dict.fromkeys(names, at))
         return bound
+
+    def _guard(self, names: Sequence[str]) -> Guard | None:
+        """What asks for keys at an address where the router's callers come, who are asked: None: nothing does.
+
+        A service at an address of its own is there for other services, which have no keys.
+        """
+        if self._admit is None or "router" not in names:
+            return None
+        others = [proto for name in names if name != "router" for proto in self._services[name].proto_services]
+        return Guard(others, self._admit)
 
     async def _open_gateway(self, telemetry: Telemetry) -> str:
         from gateway_http import bootstrap as gateway_http
@@ -149,6 +188,7 @@ class Node:
             GatewaySettings.from_config(self._config, self._data_dir),
             listen=self._placement.listen["gateway"],
             allow_insecure=self._allow_insecure,
+            share_port=self._share_ports,
         )
         gateway = await gateway_http.start(
             settings,
@@ -163,30 +203,32 @@ class Node:
 
     def _refuse_exposed(self) -> None:
         """Before anything is started or written. Raises CannotListen."""
-        for name, address in self._placement.listen.items():
-            if name == "gateway":
-                from gateway_http.listening import check_address
+        keyed = bool(self._config.keys)
+        if "gateway" in self._placement.listen:
+            from gateway_http.listening import check_address
 
-                check_address(address, allow_insecure=self._allow_insecure)
-            else:
-                refuse_exposed(address, self._config.grpc.tls, self._allow_insecure)
+            check_address(self._placement.listen["gateway"], keyed=keyed, allow_insecure=self._allow_insecure)
+        for address, names in self._placement.together().items():
+            refuse_exposed(address, self._config.grpc.tls, self._allow_insecure, keyed=keyed and "router" in names)
 
 
-def run(node: Node, announce: Callable[[Listening], None]) -> None:
+def run(node: Runnable, announce: Callable[[Listening], None], *, until_input_ends: bool = False) -> None:
     """Runs the node until SIGTERM or SIGINT, then drains it. A second signal ends the process at once.
+
+    With `until_input_ends`, the end of standard input is such a signal, too: whoever started this process is no more.
 
     What keeps it from starting is told in a sentence, and ends the process with status 2.
     """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
-            runner.run(_run(node, announce))
+            runner.run(_run(node, announce, until_input_ends))
         except (CannotListen, OSError, ValueError) as error:
             refuse(str(error))
         except TollwayError as error:
             refuse(error.message)
 
 
-async def _run(node: Node, announce: Callable[[Listening], None]) -> None:
+async def _run(node: Runnable, announce: Callable[[Listening], None], until_input_ends: bool) -> None:
     stopped = asyncio.Event()
 
     def stop() -> None:
@@ -196,6 +238,8 @@ async def _run(node: Node, announce: Callable[[Listening], None]) -> None:
 
     for each in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(each, stop)
+    if until_input_ends:
+        await _at_end_of_input(stopped.set)
     starting = asyncio.create_task(node.start())
     waiting = asyncio.create_task(stopped.wait())
     await asyncio.wait((starting, waiting), return_when=asyncio.FIRST_COMPLETED)
@@ -212,12 +256,20 @@ async def _run(node: Node, announce: Callable[[Listening], None]) -> None:
         await node.stop()
 
 
+async def _at_end_of_input(tell: Callable[[], None]) -> None:
+    class Watch(asyncio.Protocol):
+        def connection_lost(self, exc: Exception | None) -> None:
+            tell()
+
+    await asyncio.get_running_loop().connect_read_pipe(Watch, sys.stdin)
+
+
 def _spare_the_collector() -> None:
     """Keeps the cycle collector from going through what stays for ever, and from coming every few requests.
 
-    Nearly all of what a request makes is freed by its reference count; a young collection every ten thousand
+    Nearly all of what a request makes is freed by its reference count; a young collection every fifty thousand
     allocations finds the rest soon enough.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(10_000, 10, 10)
+    gc.set_threshold(50_000, 10, 10)

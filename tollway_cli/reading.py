@@ -11,6 +11,7 @@ import grpc
 
 from mesh.errors import TollwayError
 from tollway.ledger.v1 import ledger_pb2
+from tollway_cli.asking import channel, metadata, sentence
 from tollway_cli.configuration import load_or_refuse
 from tollway_cli.refusal import refuse
 
@@ -32,22 +33,22 @@ class Reading(Protocol):
 
 @asynccontextmanager
 async def reading(
-    connect: str, data_dir: Path, config: Path | None, *, writable: bool = False
+    connect: str, key: str, data_dir: Path, config: Path | None, *, writable: bool = False
 ) -> AsyncIterator[Reading]:
-    """The ledger at `connect`; where that is empty, the configured ledger's database. Errors end the process."""
+    """The ledger at `connect`, shown the key; where that is empty, its database. Errors end it all."""
     try:
         if connect:
-            async with _asking(connect) as asked:
+            async with _asking(connect, metadata(key), config) as asked:
                 yield asked
         else:
             async with _opened(data_dir, config, writable=writable) as opened:
                 yield opened
     except TollwayError as error:
-        refuse(error.message)
+        refuse(sentence(error))
 
 
 @asynccontextmanager
-async def _asking(target: str) -> AsyncIterator[Reading]:
+async def _asking(target: str, shown: tuple[tuple[str, str], ...], config: Path | None) -> AsyncIterator[Reading]:
     from mesh.status import from_rpc_error
     from tollway.ledger.v1.ledger_pb2_grpc import LedgerServiceStub
 
@@ -56,21 +57,21 @@ async def _asking(target: str) -> AsyncIterator[Reading]:
             self._ledger = LedgerServiceStub(channel)
 
         async def get_spend(self, request: ledger_pb2.GetSpendRequest) -> ledger_pb2.GetSpendResponse:
-            return await self._ledger.GetSpend(request, timeout=_TIMEOUT)
+            return await self._ledger.GetSpend(request, timeout=_TIMEOUT, metadata=shown)
 
         async def list_usage(self, request: ledger_pb2.ListUsageRequest) -> ledger_pb2.ListUsageResponse:
-            return await self._ledger.ListUsage(request, timeout=_TIMEOUT)
+            return await self._ledger.ListUsage(request, timeout=_TIMEOUT, metadata=shown)
 
         async def audit(self) -> AsyncIterator[ledger_pb2.AuditLedgerResponse]:
-            async for response in self._ledger.AuditLedger(ledger_pb2.AuditLedgerRequest()):
+            async for response in self._ledger.AuditLedger(ledger_pb2.AuditLedgerRequest(), metadata=shown):
                 yield response
 
         async def adjust(self, request: ledger_pb2.AdjustAttemptRequest) -> ledger_pb2.AdjustAttemptResponse:
-            return await self._ledger.AdjustAttempt(request, timeout=_TIMEOUT)
+            return await self._ledger.AdjustAttempt(request, timeout=_TIMEOUT, metadata=shown)
 
-    async with grpc.aio.insecure_channel(target) as channel:
+    async with channel(target, config) as to_ledger:
         try:
-            yield Asked(channel)
+            yield Asked(to_ledger)
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from None
 

@@ -13,7 +13,14 @@ from tollway_cli.refusal import refuse
 
 
 def run_serve(
-    names: str, listen: str, connect: str, config_file: Path | None, data_dir: Path, *, allow_insecure: bool
+    names: str,
+    listen: str,
+    connect: str,
+    config_file: Path | None,
+    data_dir: Path,
+    *,
+    allow_insecure: bool,
+    worker: bool,
 ) -> None:
     config = load_or_refuse(config_file)
     try:
@@ -21,7 +28,8 @@ def run_serve(
     except PlacementError as error:
         refuse(str(error))
     configure_logging(config.telemetry.log_level, secrets=secrets(config))
-    run(Node(config, placement, data_dir, allow_insecure=allow_insecure), _announce)
+    node = Node(config, placement, data_dir, allow_insecure=allow_insecure, share_ports=worker)
+    run(node, _announce, until_input_ends=worker)
 
 
 def _announce(listening: Listening) -> None:

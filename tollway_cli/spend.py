@@ -171,7 +171,16 @@ def _word(name: str, prefix: str) -> str:
 
 
 def run_spend(
-    by: str, since: str, until: str, rows: int, *, as_json: bool, connect: str, data_dir: Path, config: Path | None
+    by: str,
+    since: str,
+    until: str,
+    rows: int,
+    *,
+    as_json: bool,
+    connect: str,
+    key: str,
+    data_dir: Path,
+    config: Path | None,
 ) -> None:
     """Reads the ledger, and prints."""
     try:
@@ -179,7 +188,7 @@ def run_spend(
         usage_filter = span(since, until, datetime.now(UTC))
     except ValueError as error:
         refuse(str(error))
-    response = asyncio.run(_read(usage_filter, group_by, rows, connect, data_dir, config))
+    response = asyncio.run(_read(usage_filter, group_by, rows, connect, key, data_dir, config))
     if as_json:
         for message in response.attempts if rows else (*response.groups, response.total):
             sys.stdout.write(_json(message))
@@ -201,12 +210,13 @@ async def _read(
     group_by: list[ledger_pb2.SpendDimension.ValueType],
     rows: int,
     connect: str,
+    key: str,
     data_dir: Path,
     config: Path | None,
 ) -> Any:
     from tollway_cli.reading import reading
 
-    async with reading(connect, data_dir, config) as source:
+    async with reading(connect, key, data_dir, config) as source:
         if rows:
             return await source.list_usage(ledger_pb2.ListUsageRequest(filter=usage_filter, page_size=rows))
         return await source.get_spend(ledger_pb2.GetSpendRequest(filter=usage_filter, group_by=group_by))

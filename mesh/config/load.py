@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from mesh.config.defaults import default_providers
+from mesh.config.defaults import with_defaults
 from mesh.config.document import Document, parse_yaml
 from mesh.config.problems import ConfigError, Problem
 from mesh.config.relations import check_names, check_relations
@@ -31,7 +31,11 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
     apply_variables(document, environ)
     config = _validate(document)
     named = document.data.get("providers") if document.data else None
-    check_relations(document, named if isinstance(named, dict) and named else default_providers(environ))
+    if isinstance(named, dict) and named:
+        check_relations(document, named, ("*",))  # where there are providers and no models, any name can be asked for
+    else:
+        default = with_defaults(Config(), environ)
+        check_relations(document, default.providers, default.models)
     check_names(document)
     if config is None or document.problems:
         raise ConfigError(document.problems)

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Annotated, Any, Union, get_args, get_origin
 
+from pydantic.fields import FieldInfo
+
 from mesh.config.problems import KeyPath
 from mesh.config.schema import Config, Section
 
@@ -16,7 +18,12 @@ PREFIX = "TOLLWAY_"
 def keys_at(path: KeyPath) -> list[str]:
     """The keys of the section at the path; none where names are free, or where there is no section."""
     kind = _descend(path)[0]
-    return list(kind.model_fields) if _is_section(kind) else []
+    return list(fields_of(kind)) if _is_section(kind) else []
+
+
+def fields_of(section: type[Section]) -> dict[str, FieldInfo]:
+    """The section's fields by their keys: `from`, which no field can be called, is the alias of one."""
+    return {field.alias or name: field for name, field in section.model_fields.items()}
 
 
 def is_structured(path: KeyPath) -> bool:
@@ -36,7 +43,7 @@ def variables() -> tuple[str, ...]:
 
 
 def _fixed_paths(section: type[Section]) -> Iterator[tuple[str, ...]]:
-    for name, field in section.model_fields.items():
+    for name, field in fields_of(section).items():
         kind = _structure(field.annotation)
         yield (name,)
         if _is_section(kind):
@@ -48,7 +55,7 @@ def _descend(path: KeyPath) -> tuple[Any, bool]:
     shown = True
     for step in path:
         if _is_section(kind):
-            field = kind.model_fields.get(step)
+            field = fields_of(kind).get(str(step))
             kind = _structure(field.annotation) if field else None
             shown = shown and field is not None and field.repr
         elif get_origin(kind) is dict:

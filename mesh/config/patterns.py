@@ -15,6 +15,13 @@ def matches(pattern: str, asked: str) -> bool:
     return asked.startswith(pattern[:-1]) if pattern.endswith("*") else asked == pattern
 
 
+def overlap(pattern: str, other: str) -> bool:
+    """Whether some name fits both; either may be a name itself."""
+    if pattern.endswith("*") and other.endswith("*"):
+        return pattern.startswith(other[:-1]) or other.startswith(pattern[:-1])
+    return matches(other, pattern) if other.endswith("*") else matches(pattern, other)
+
+
 def find(entries: Iterable[str], asked: str) -> str | None:
     """The entry that stands for the name, None if none does."""
     if isinstance(entries, Container) and asked in entries:

@@ -6,18 +6,31 @@ the schema; whatever has the wrong shape is left for the schema to complain abou
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection
 from typing import Any
 
 from mesh.config.document import Document
-from mesh.config.names import problem_of_header, problem_of_model, problem_of_provider
-from mesh.config.patterns import find
+from mesh.config.names import (
+    problem_of_account,
+    problem_of_header,
+    problem_of_model,
+    problem_of_provider,
+    problem_of_tag,
+)
+from mesh.config.patterns import find, matches, overlap
 from mesh.config.problems import KeyPath
 from mesh.config.wording import nearest
 
+_PATTERNS_OF_RULES = {"when": ("model", "key", "project", "tenant", "tags"), "then": ("choose", "exclude")}
+"""Where rules have names that may end in a `*`."""
 
-def check_relations(document: Document, providers: Collection[str]) -> None:
-    """Adds what does not fit together to the document's problems. `providers` are the names that may be used."""
+
+def check_relations(document: Document, providers: Collection[str], default_models: Collection[str]) -> None:
+    """Adds what does not fit together to the document's problems.
+
+    `providers` are the names that may be used; `default_models` those that may be asked for where none are configured.
+    """
     models = _mapping(_mapping(document.data).get("models"))
     for name, model in models.items():
         for index, deployment in enumerate(_list(_mapping(model).get("deployments"))):
@@ -28,6 +41,9 @@ def check_relations(document: Document, providers: Collection[str]) -> None:
                 path = ("models", name, "fallbacks", index)
                 document.blame(path, f"no model is called {fallback}{_did_you_mean(fallback, models)}")
     _check_prices(document)
+    _check_rules(document, models, providers, default_models)
+    _check_keys(document, models or default_models)
+    _check_limits(document, models)
 
 
 def check_names(document: Document) -> None:
@@ -43,6 +59,23 @@ def check_names(document: Document) -> None:
         model = _mapping(price).get("model")
         if isinstance(model, str):
             _check_name(document, ("prices", index, "model"), problem_of_model(model))
+    for index, rule in enumerate(_list(data.get("rules"))):
+        for section, keys in _PATTERNS_OF_RULES.items():
+            for key in keys:
+                for place, pattern in _named(("rules", index), _mapping(_mapping(rule).get(section)), section, key):
+                    _check_name(document, place, problem_of_model(pattern))
+    for index, key in enumerate(_list(data.get("keys"))):
+        _check_names_of_key(document, ("keys", index), _mapping(key))
+
+
+def _check_names_of_key(document: Document, path: KeyPath, key: dict[str, Any]) -> None:
+    for field in ("name", "tenant", "project"):
+        if isinstance(key.get(field), str):
+            _check_name(document, (*path, field), problem_of_account(key[field]))
+    for field, problem_of in (("tags", problem_of_tag), ("models", problem_of_model)):
+        for index, name in enumerate(_list(key.get(field))):
+            if isinstance(name, str):
+                _check_name(document, (*path, field, index), problem_of(name))
 
 
 def _check_name(document: Document, path: KeyPath, problem: str | None) -> None:
@@ -73,6 +106,133 @@ def _check_prices(document: Document) -> None:
             first = seen.setdefault((provider, model), index)
             if first != index:
                 document.blame(("prices", index), f"prices the same provider and model as prices[{first}]")
+
+
+def _check_rules(
+    document: Document, models: dict[str, Any], providers: Collection[str], default_models: Collection[str]
+) -> None:
+    names = models or default_models
+    deployments = _deployment_patterns(models) if models else [f"{provider}/*" for provider in providers]
+    keys = [name for key in _list(_mapping(document.data).get("keys")) if (name := _mapping(key).get("name"))]
+    seen: dict[str, int] = {}
+    for index, entry in enumerate(_list(_mapping(document.data).get("rules"))):
+        path: KeyPath = ("rules", index)
+        rule = _mapping(entry)
+        name, when, then = rule.get("name"), _mapping(rule.get("when")), _mapping(rule.get("then"))
+        if isinstance(name, str) and name and seen.setdefault(name, index) != index:
+            document.blame((*path, "name"), f"is the name of rules[{seen[name]}] as well")
+        for place, model in _well_formed(path, when, "when", "model"):
+            if not any(overlap(model, known) for known in names):
+                document.blame(place, f"no model is called {model}{_did_you_mean(model, names)}")
+        for place, key in _well_formed(path, when, "when", "key"):
+            known = keys or ["local"]
+            if not any(matches(key, each) for each in known):
+                document.blame(place, f"no key is called {key}{_did_you_mean(key, known)}")
+        for action in ("choose", "exclude"):
+            for place, wanted in _well_formed(path, then, "then", action):
+                _check_wanted(document, place, wanted, providers, deployments)
+        for place, rewrite in _named(path, then, "then", "rewrite"):
+            _check_rewrite(document, place, rewrite, names)
+
+
+def _check_rewrite(document: Document, path: KeyPath, rewrite: str, names: Collection[str]) -> None:
+    entry = find(names, rewrite)
+    if entry is None:
+        document.blame(path, f"no model is called {rewrite}{_did_you_mean(rewrite, names)}")
+    elif "*" in rewrite or (entry != "*" and rewrite == entry[:-1] and entry.endswith("/*")):
+        document.blame(path, "must be the name of one model, which the question is then asked of")
+
+
+def _check_wanted(
+    document: Document, path: KeyPath, wanted: str, providers: Collection[str], deployments: Collection[str]
+) -> None:
+    """A provider, or a pattern of deployments."""
+    provider, slash, _ = wanted.partition("/")
+    if slash or wanted.endswith("*"):
+        if not any(overlap(f"{known}/*", wanted) for known in providers):
+            document.blame(path, f"no provider is called {provider}{_did_you_mean(provider, providers)}")
+        elif not any(overlap(wanted, known) for known in deployments):
+            document.blame(path, f"no deployment is called {wanted}{_did_you_mean(wanted, deployments)}")
+    elif provider not in providers:
+        document.blame(path, f"no provider is called {provider}{_did_you_mean(provider, providers)}")
+
+
+def _deployment_patterns(models: dict[str, Any]) -> list[str]:
+    """What the deployments under `models` can be called, as `provider/model`."""
+    found: list[str] = []
+    for entry, model in models.items():
+        for deployment in _list(_mapping(model).get("deployments")):
+            provider, called = _mapping(deployment).get("provider"), _mapping(deployment).get("model") or ""
+            if isinstance(provider, str) and isinstance(called, str):
+                rest = called or ("*" if entry.endswith("*") else entry)
+                found.append(f"{provider}/{rest.partition('*')[0]}*" if "*" in rest else f"{provider}/{rest}")
+    return found
+
+
+def _named(path: KeyPath, section: dict[str, Any], name: str, key: str) -> list[tuple[KeyPath, str]]:
+    """The names under a key of a rule's section, each with its place: one of a list, or the only one."""
+    value = section.get(key)
+    if isinstance(value, str):
+        return [((*path, name, key), value)] if value else []
+    places = (((*path, name, key, index), each) for index, each in enumerate(_list(value)))
+    return [(place, each) for place, each in places if isinstance(each, str) and each]
+
+
+def _well_formed(path: KeyPath, section: dict[str, Any], name: str, key: str) -> list[tuple[KeyPath, str]]:
+    """Those of them that nothing is wrong with by themselves."""
+    return [(place, each) for place, each in _named(path, section, name, key) if problem_of_model(each) is None]
+
+
+def _check_keys(document: Document, models: Collection[str]) -> None:
+    names: dict[str, int] = {}
+    digests: dict[str, int] = {}
+    for index, entry in enumerate(_list(_mapping(document.data).get("keys"))):
+        path: KeyPath = ("keys", index)
+        key = _mapping(entry)
+        name = key.get("name")
+        if isinstance(name, str) and names.setdefault(name, index) != index:
+            document.blame((*path, "name"), f"is the name of keys[{names[name]}] as well")
+        _check_secret(document, path, key, digests)
+        for at, model in enumerate(_list(key.get("models"))):
+            if isinstance(model, str) and problem_of_model(model) is None and not _exists(model, models):
+                message = f"no model is called {model}{_did_you_mean(model, models)}"
+                document.blame((*path, "models", at), message)
+
+
+def _exists(model: str, models: Collection[str]) -> bool:
+    """Whether a name, or one that a pattern stands for, may be asked for."""
+    return model == "*" or any(overlap(model, known) for known in models)
+
+
+def _check_secret(document: Document, path: KeyPath, key: dict[str, Any], seen: dict[str, int]) -> None:
+    given = [field for field in ("key", "key_sha256") if key.get(field) is not None]
+    if len(given) == 2:
+        document.blame(path, "has both key and key_sha256: keep one of them")
+    elif not given and isinstance(key.get("name"), str):
+        document.blame(path, "must have key or key_sha256; `tollway keys new` makes one")
+    for field in given:
+        value = key[field]
+        if not isinstance(value, str) or not value.strip():
+            continue
+        digest = hashlib.sha256(value.strip().encode()).hexdigest() if field == "key" else value.strip().lower()
+        index = path[1]
+        assert isinstance(index, int)
+        if seen.setdefault(digest, index) != index:
+            document.blame((*path, field), f"is the key of keys[{seen[digest]}] as well")
+
+
+def _check_limits(document: Document, models: dict[str, Any]) -> None:
+    seen: dict[str, int] = {}
+    for index, limit in enumerate(_list(_mapping(document.data).get("limits"))):
+        scope = _mapping(limit).get("scope")
+        if not isinstance(scope, str):
+            continue
+        first = seen.setdefault(scope.strip(), index)
+        if first != index:
+            document.blame(("limits", index, "scope"), f"is the scope of limits[{first}], too")
+        kind, _, name = scope.strip().partition(":")
+        if kind == "model" and models and name not in ("", "*") and find(models, name) is None:
+            document.blame(("limits", index, "scope"), f"no model is called {name}{_did_you_mean(name, models)}")
 
 
 def _did_you_mean(name: str, known: Collection[str]) -> str:

@@ -6,7 +6,9 @@ numbers. A field that `repr` does not show may hold a secret, and no message rep
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import hashlib
+import re
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -15,6 +17,7 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    PlainSerializer,
     SecretStr,
     Tag,
     model_validator,
@@ -22,14 +25,25 @@ from pydantic import (
 
 from mesh.config.values import (
     Address,
+    Days,
     Duration,
     HeaderValue,
+    HostName,
     HttpUrl,
     LedgerUrl,
+    LimitRate,
+    Moment,
     NanoUsd,
     PositiveDuration,
     Retention,
+    Scope,
+    Share,
     Size,
+    StateUrl,
+    TimeOfDay,
+    Zone,
+    format_duration,
+    parse_duration,
 )
 
 
@@ -105,6 +119,40 @@ class Timeouts(Section):
     total: PositiveDuration = 600.0
 
 
+class Breaker(Section):
+    """When a deployment is left alone, and for how long."""
+
+    failures: int = Field(5, ge=1)
+    rate: Share = 0.1
+    calls: int = Field(20, ge=1)
+    window: PositiveDuration = 60.0
+    open_for: PositiveDuration = 30.0
+    probes: int = Field(1, ge=1)
+
+
+def _parse_after(value: Any) -> Any:
+    if value == "p95":
+        return value
+    try:
+        seconds = parse_duration(value)
+    except ValueError:
+        raise ValueError("must be p95, or a duration such as 800ms") from None
+    if not seconds:
+        raise ValueError("must be p95, or a duration of more than nothing")
+    return seconds
+
+
+class Hedge(Section):
+    """A second attempt beside a first one that is slow."""
+
+    after: Annotated[
+        Literal["p95"] | float,
+        BeforeValidator(_parse_after),
+        PlainSerializer(lambda after: after if after == "p95" else format_duration(after)),
+    ] = "p95"
+    budget: Share = Field(0.05, description="Extra calls, as a share of all questions.")
+
+
 Capability = Literal["tools", "vision", "prefill", "json_schema", "audio", "files", "reasoning"]
 
 
@@ -118,6 +166,18 @@ class Deployment(Section):
     context: int | None = Field(None, ge=1, description="Tokens. Absent: not known.")
     retries: int | None = Field(None, ge=0)
     timeouts: Timeouts | None = None
+    breaker: Breaker | None = None
+
+
+class ModelCache(Section):
+    """How answers of a model are kept. A duration alone is the `ttl`."""
+
+    ttl: PositiveDuration
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_a_duration(cls, value: Any) -> Any:
+        return {"ttl": value} if isinstance(value, str) else value
 
 
 def _check_not_empty(entries: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -129,12 +189,27 @@ def _check_not_empty(entries: tuple[Any, ...]) -> tuple[Any, ...]:
 class Model(Section):
     """What stands behind a name that clients use, or behind many (`mesh.config.patterns`)."""
 
-    strategy: Literal["ordered"] = "ordered"
+    strategy: Literal["ordered", "weighted", "least_busy", "latency", "cost", "affinity"] = "ordered"
+    latency_bound: PositiveDuration | None = Field(None, description="For the strategy cost.")
+    sticky: Literal["key", "session", "none"] | None = Field(
+        None, description="Absent: session, but none where the strategy is ordered."
+    )
     deployments: Annotated[tuple[Deployment, ...], AfterValidator(_check_not_empty)]
     fallbacks: tuple[str, ...] = ()
     description: str = ""
     retries: int | None = Field(None, ge=0)
     timeouts: Timeouts | None = None
+    breaker: Breaker | None = None
+    continuations: int | None = Field(None, ge=0)
+    assured: bool = Field(False, description="Whether answers are held back until they are whole.")
+    hedge: Hedge | None = None
+    cache: ModelCache | None = Field(None, description="Absent: only what a request asks to be kept is.")
+
+    @model_validator(mode="after")
+    def _check_bound(self) -> Model:
+        if self.latency_bound is not None and self.strategy != "cost":
+            raise ValueError("has a latency_bound, which only the strategy cost keeps to")
+        return self
 
 
 class Defaults(Section):
@@ -143,6 +218,9 @@ class Defaults(Section):
     retries: int = Field(3, ge=0)
     retry_after_wait: Duration = 5.0
     timeouts: Timeouts = Timeouts()
+    breaker: Breaker = Breaker()
+    continuations: int = Field(2, ge=0, description="Further calls that go on with an answer which broke off.")
+    hedge: Hedge | None = Field(None, description="Absent: no second attempts.")
 
 
 class PriceEntry(Section):
@@ -157,6 +235,174 @@ class PriceEntry(Section):
     cache_write_1h: NanoUsd | None = None
     reasoning: NanoUsd | None = None
     context: int = Field(0, ge=0, description="The model's context window in tokens. 0: not known.")
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value  # a single name needs no brackets
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(_check_not_empty)]
+"""A list of names or patterns, or a single one."""
+
+Need = Literal["tools", "vision", "json_schema", "audio", "files", "reasoning"]
+
+
+class RuleTokens(Section):
+    """Estimated tokens of a prompt."""
+
+    over: int | None = Field(None, ge=0)
+    under: int | None = Field(None, ge=1)
+
+    @model_validator(mode="after")
+    def _check_span(self) -> RuleTokens:
+        if self.over is None and self.under is None:
+            raise ValueError("must have over or under")
+        if self.over is not None and self.under is not None and self.under - self.over < 2:
+            raise ValueError("must leave a number between over and under")
+        return self
+
+
+class RuleTime(Section):
+    """Hours of the day, in a time zone."""
+
+    days: Days | None = Field(None, description="Absent: every day.")
+    from_: TimeOfDay = Field(0, alias="from", description="Minutes since midnight.")
+    to: TimeOfDay = Field(24 * 60, description="Minutes since midnight; not included.")
+    zone: Zone = Field("UTC", description="As in Europe/Zurich.")
+
+
+class RuleCondition(Section):
+    """All that must hold. A list holds where one entry does, `tags` and `needs` where all do."""
+
+    model: Names | None = None
+    key: Names | None = None
+    project: Names | None = None
+    tenant: Names | None = None
+    tags: Names | None = None
+    tokens: RuleTokens | None = None
+    needs: Annotated[tuple[Need, ...], BeforeValidator(_listed), AfterValidator(_check_not_empty)] | None = None
+    time: RuleTime | None = None
+
+
+class RuleParameters(Section):
+    """What a rule sets in a question, whatever the client said."""
+
+    temperature: float | None = Field(None, ge=0, le=2)
+    top_p: float | None = Field(None, ge=0, le=1)
+    top_k: int | None = Field(None, ge=1, lt=2**31)
+    seed: int | None = Field(None, ge=-(2**63), lt=2**63)
+    frequency_penalty: float | None = Field(None, ge=-2, le=2)
+    presence_penalty: float | None = Field(None, ge=-2, le=2)
+    stop: Annotated[tuple[str, ...], BeforeValidator(_listed)] | None = None
+    max_tokens: int | None = Field(None, ge=1, lt=2**63)
+    reasoning_effort: str | None = Field(None, min_length=1)
+    service_tier: str | None = Field(None, min_length=1)
+    parallel_tool_calls: bool | None = None
+
+    @model_validator(mode="after")
+    def _check_not_empty(self) -> RuleParameters:
+        if not self.model_fields_set:
+            raise ValueError("must set at least one parameter")
+        return self
+
+
+class RuleAction(Section):
+    """What is done. `deny` stands alone; the others go together."""
+
+    choose: Names | None = None
+    exclude: Names | None = None
+    rewrite: str | None = Field(None, min_length=1)
+    set: RuleParameters | None = None
+    deny: str | None = Field(None, min_length=1, description="The reason that the client is told.")
+
+    @model_validator(mode="after")
+    def _check_actions(self) -> RuleAction:
+        given = [name for name in type(self).model_fields if name in self.model_fields_set]
+        if not given:
+            raise ValueError("must say what to do: choose, exclude, rewrite, set or deny")
+        if self.deny is not None and len(given) > 1:
+            raise ValueError("cannot deny and do something else")
+        return self
+
+
+class Rule(Section):
+    """Under which conditions a question is sent elsewhere, changed, or refused."""
+
+    name: str = Field(min_length=1)
+    when: RuleCondition = RuleCondition()
+    then: RuleAction
+
+
+SHORTEST_KEY = 16
+LONGEST_KEY = 512
+MOST_TAGS = 16
+
+
+def _check_callers_key(key: SecretStr) -> SecretStr:
+    plain = _check_key(key).get_secret_value()
+    if not plain:
+        raise ValueError("is empty: set it, or the variable that it comes from")
+    if not SHORTEST_KEY <= len(plain) <= LONGEST_KEY:
+        raise ValueError(f"must be a key of {SHORTEST_KEY} to {LONGEST_KEY} characters: `tollway keys new` makes one")
+    return SecretStr(plain)
+
+
+def _check_digest(digest: str) -> str:
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", digest):
+        raise ValueError("must be the SHA-256 of a key, in 64 hexadecimal digits")
+    return digest.lower()
+
+
+def _check_tags(tags: tuple[str, ...]) -> tuple[str, ...]:
+    if len(tags) > MOST_TAGS:
+        raise ValueError(f"must be at most {MOST_TAGS} labels")
+    return tags
+
+
+class Key(Section):
+    """Someone who may ask. Exactly one of `key` and `key_sha256` is given."""
+
+    name: str
+    key: Annotated[SecretStr, AfterValidator(_check_callers_key)] | None = Field(None, repr=False)
+    key_sha256: Annotated[str, AfterValidator(_check_digest)] | None = Field(
+        None, repr=False, description="The SHA-256 of the key, in hexadecimal digits: a file with it holds no secret."
+    )
+    tenant: str = "default"
+    project: str = "default"
+    tags: Annotated[tuple[str, ...], AfterValidator(_check_tags)] = ()
+    models: Annotated[tuple[str, ...], AfterValidator(_check_not_empty)] = ("*",)
+    role: Literal["caller", "operator", "admin"] = "caller"
+    expires: Moment | None = None
+
+    @property
+    def digest(self) -> bytes:
+        """The SHA-256 of the key, by which it is known from here on."""
+        if self.key is not None:
+            return hashlib.sha256(self.key.get_secret_value().encode()).digest()
+        return bytes.fromhex(self.key_sha256 or "")
+
+
+class Limit(Section):
+    """What may be asked for within a time."""
+
+    scope: Scope
+    requests: LimitRate | None = None
+    tokens: LimitRate | None = Field(None, description="Of prompts and answers together.")
+    concurrency: int | None = Field(None, ge=1, description="Requests under way.")
+
+    @model_validator(mode="after")
+    def _limit_something(self) -> Self:
+        if self.requests is None and self.tokens is None and self.concurrency is None:
+            raise ValueError("must limit something: requests, tokens or concurrency")
+        return self
+
+
+class State(Section):
+    """Where that is kept which replicas share: limits, and answers that may be asked for again."""
+
+    url: StateUrl = Field("memory://", repr=False)
+    when_lost: Literal["local", "deny"] = "local"
+    timeout: PositiveDuration = Field(0.25, description="How long an operation may take before the state is lost.")
 
 
 class Ledger(Section):
@@ -175,6 +421,34 @@ class Journal(Section):
     ship_every: PositiveDuration = 0.2
 
 
+class Idempotency(Section):
+    """What is kept of answers to requests that have an idempotency key."""
+
+    keep: PositiveDuration = 86_400.0
+    max_answer: Size = Field(4 * 2**20, description="A larger answer is not kept.")
+    max_bytes: Size = Field(256 * 2**20, description="What one router keeps.")
+
+    @model_validator(mode="after")
+    def _fit(self) -> Self:
+        if self.max_answer > self.max_bytes:
+            raise ValueError("max_answer must be at most max_bytes: such an answer would never be kept")
+        return self
+
+
+class Cache(Section):
+    """The response cache."""
+
+    ttl: PositiveDuration = Field(600.0, description="Where only the request asks for an answer to be kept.")
+    max_entry: Size = Field(2**20, description="A larger answer is not kept.")
+    max_bytes: Size = Field(64 * 2**20, description="What one router keeps.")
+
+    @model_validator(mode="after")
+    def _fit(self) -> Self:
+        if self.max_entry > self.max_bytes:
+            raise ValueError("max_entry must be at most max_bytes: such an answer would never be kept")
+        return self
+
+
 class Telemetry(Section):
     """What is told to whom. The standard OTEL_* variables hold where a key is not set."""
 
@@ -190,6 +464,7 @@ class Http(Section):
     """The HTTP edge."""
 
     listen: Address = "127.0.0.1:8080"
+    hosts: tuple[HostName, ...] = Field((), description="Names it is reached by, beside those of this machine.")
     max_body: Size = 32 * 2**20
     max_messages: int = Field(2048, ge=1)
     body_timeout: PositiveDuration = Field(
@@ -220,8 +495,14 @@ class Config(Section):
     models: dict[str, Model] = Field(default_factory=dict)
     defaults: Defaults = Defaults()
     prices: tuple[PriceEntry, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    keys: tuple[Key, ...] = ()
     ledger: Ledger = Ledger()
     journal: Journal = Journal()
+    state: State = State()
+    idempotency: Idempotency = Idempotency()
+    cache: Cache = Cache()
     telemetry: Telemetry = Telemetry()
     http: Http = Http()
     grpc: Grpc = Grpc()

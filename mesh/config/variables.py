@@ -16,7 +16,7 @@ from mesh.config.document import Document, Origin, parse_variable
 from mesh.config.outline import PREFIX, is_structured
 from mesh.config.problems import KeyPath, Problem
 
-RESERVED = frozenset({"TOLLWAY_CONFIG", "TOLLWAY_DATA_DIR"})
+RESERVED = frozenset({"TOLLWAY_CONFIG", "TOLLWAY_DATA_DIR", "TOLLWAY_KEY"})
 """Read by the command line, and no keys."""
 
 # Kubernetes sets variables like these in every pod beside a Service called tollway, or tollway-something.

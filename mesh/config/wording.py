@@ -20,6 +20,7 @@ _SHOWN = 60
 _BY_TYPE = {
     "missing": "must be given",
     "string_type": "must be text",
+    "string_too_short": "must not be empty",
     "int_parsing": "must be a whole number",
     "int_parsing_size": "must be a smaller number",
     "int_type": "must be a whole number",
@@ -33,6 +34,7 @@ _BY_TYPE = {
     "tuple_type": "must be a list",
     "greater_than": "must be more than {gt:g}",
     "greater_than_equal": "must be at least {ge:g}",
+    "less_than": "must be less than {lt:g}",
     "less_than_equal": "must be at most {le:g}",
     "literal_error": "must be {expected}",
     "value_error": "{error}",

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from abc import abstractmethod
 from collections.abc import Callable
-from contextlib import aclosing
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 import grpc
 
 from mesh.interceptors.method import Behaviour, Handler, MethodInterceptor, behaviour_of, with_behaviour
+from mesh.interceptors.writing import write_all
 
 Context = grpc.aio.ServicerContext[Any, Any]
-
-
-class CallerLeft(asyncio.CancelledError):
-    """A response could not be sent, because nobody is there to take it."""
 
 
 class Started(Protocol):
@@ -109,11 +104,6 @@ async def _unwind(running: list[Started], error: BaseException, context: Context
 
 def _writing(behaviour: Behaviour) -> Behaviour:
     async def serve(request: Any, context: Context) -> None:
-        async with aclosing(behaviour(request, context)) as messages:
-            async for message in messages:
-                try:
-                    await context.write(message)
-                except grpc.aio.InternalError as error:
-                    raise CallerLeft from error
+        await write_all(behaviour(request, context), context)
 
     return serve

@@ -9,7 +9,8 @@ import grpc
 
 from mesh import status, tracing
 from mesh.errors import Reason, TollwayError
-from mesh.interceptors.around import AroundCalls, CallerLeft, Context, OnStart
+from mesh.interceptors.around import AroundCalls, Context, OnStart
+from mesh.interceptors.writing import CallerLeft
 
 _log = logging.getLogger(__name__)
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
+
+from mesh.errors import Reason, TollwayError
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +39,7 @@ class Slot:
     lease: float
 
 
-@dataclass(frozen=True, slots=True)
-class Left:
+class Left(NamedTuple):
     """What a rate has left after a decision; all of it is there again in `reset` seconds."""
 
     remaining: int
@@ -50,7 +51,8 @@ class Decision:
     """Whether everything asked for was taken; if not, nothing was.
 
     `refused` is the key of the draw or slot that stood in the way, the one that takes longest where several do;
-    `retry_after` the seconds until it would not (None: not known, as for a slot). `left` is in the order of the draws.
+    `retry_after` the seconds until it would not. None: not known, as for a slot, or never, as for a draw of more than
+    its rate's limit. `left` is in the order of the draws.
     """
 
     left: tuple[Left, ...]
@@ -102,3 +104,8 @@ class StateStore(Protocol):
         """The pieces of a log from the one with that number on; empty where there are none (yet)."""
 
     async def close(self) -> None: ...
+
+
+def unreachable(why: str) -> TollwayError:
+    """The error of a store that is lost."""
+    return TollwayError(Reason.SERVICE_UNAVAILABLE, f"the shared state cannot be reached: {why}")

@@ -19,7 +19,7 @@ from copy import copy
 from functools import partial
 from typing import Generic, TypeVar
 
-from mesh.metrics import Labels
+from mesh.metrics import Labels, LabelSet
 from mesh.telemetry.instruments import INSTRUMENTS, OPEN_LABELS, Instrument
 
 CAP = 1000
@@ -67,6 +67,7 @@ class Distribution:
 
 
 Series = Value | Distribution
+_Key = LabelSet | tuple[tuple[str, str | int | bool], ...]
 S = TypeVar("S", Value, Distribution)
 
 
@@ -109,32 +110,33 @@ class Measurements:
 
 
 class _Family(Generic[S]):
-    """An instrument's series. `_known` finds them by labels in the order in which a caller gives them."""
+    """An instrument's series. `_known` finds them by label sets, and by other labels in the order they are given in."""
 
     def __init__(self, instrument: Instrument, make: Callable[[Labels], S], cap: int) -> None:
         self.instrument = instrument
         self.series: dict[frozenset[tuple[str, str | int | bool]], S] = {}
-        self._known: dict[tuple[tuple[str, str | int | bool], ...], S] = {}
+        self._known: dict[_Key, S] = {}
         self._make: Callable[[Labels], S] = make
         self._cap = cap
 
     def find(self, labels: Labels) -> S:
-        found = self._known.get(tuple(labels.items()))
-        return found if found is not None else self._admit(labels)
+        key = labels if type(labels) is LabelSet else tuple(labels.items())
+        found = self._known.get(key)
+        return found if found is not None else self._admit(labels, key)
 
-    def _admit(self, labels: Labels) -> S:
+    def _admit(self, labels: Labels, key: _Key) -> S:
         fitting = {name: OTHER if _is_too_long(name, value) else value for name, value in labels.items()}
         bounded = fitting
         if self._is_full(bounded, self._cap):
             bounded = {name: OTHER if name in OPEN_LABELS else value for name, value in labels.items()}
         if self._is_full(bounded, 2 * self._cap):
             bounded = dict.fromkeys(labels, OTHER)
-        key = frozenset(bounded.items())
-        if key not in self.series:
-            self.series[key] = self._make(bounded)
+        pairs = frozenset(bounded.items())
+        if pairs not in self.series:
+            self.series[pairs] = self._make(bounded)
         if bounded is fitting and len(self._known) < 4 * self._cap:
-            self._known[tuple(labels.items())] = self.series[key]
-        return self.series[key]
+            self._known[key] = self.series[pairs]
+        return self.series[pairs]
 
     def _is_full(self, labels: Labels, cap: int) -> bool:
         return len(self.series) >= cap and frozenset(labels.items()) not in self.series

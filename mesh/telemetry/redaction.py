@@ -17,7 +17,7 @@ _PHRASES = re.compile(
     r"(?i)(?P<kept>(?:bearer|basic)\s+|(?:api[_-]?key|authorization|password|secret|access[_-]?token)[\"']?\s*[=:]\s*[\"']?)"
     r"(?!bearer\b|basic\b)[^\s\"',;}\]]+"
 )
-_KEYS = re.compile(r"\b(?:sk|pk|rk|gsk|xai|key|csk|fw|nvapi|AIza)[-_][A-Za-z0-9_-]{12,}|\bAIza[A-Za-z0-9_-]{20,}")
+_KEYS = re.compile(r"\b(?:sk|pk|rk|gsk|xai|key|csk|fw|nvapi|tw|AIza)[-_][A-Za-z0-9_-]{12,}|\bAIza[A-Za-z0-9_-]{20,}")
 _USERINFO = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)[^\s/@:]*:[^\s/@]*@")
 
 

@@ -19,6 +19,7 @@ from services.providers.adapters.sim.behaviour import CATALOGUE
 from services.providers.adapters.sim.memory import MemoryTransport
 from services.providers.adapters.sim.script import Model
 from services.providers.handlers.calling import Surroundings
+from services.providers.handlers.check_health import CheckHealth, check_health
 from services.providers.handlers.create_completion import CreateCompletion, create_completion
 from services.providers.handlers.list_provider_models import ListProviderModels, list_provider_models
 from services.providers.handlers.stream_completion import StreamCompletion, stream_completion
@@ -70,6 +71,7 @@ async def start(settings: ProvidersSettings, *, clock: Clock, tracer: Tracer, me
         [
             (CreateCompletion, partial(create_completion, providers=providers, around=around)),
             (StreamCompletion, partial(stream_completion, providers=providers, around=around)),
+            (CheckHealth, partial(check_health, providers=providers, around=around)),
             (ListProviderModels, partial(list_provider_models, providers=providers)),
         ],
         expected=messages_in(handlers),

@@ -31,6 +31,10 @@ class Dialect(Protocol):
     @property
     def default_base_url(self) -> str: ...
 
+    @property
+    def health_path(self) -> str:
+        """Where under the base URL something can be had that takes the credentials and asks no model."""
+
     def credentials(self, secret: str) -> Mapping[str, str]:
         """The headers that show who pays."""
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import aclosing
 from typing import Any
 
 import grpc
 
+from mesh.interceptors.writing import write_all
 from mesh.mediator import Mediator
 from mesh.tracing import current
+from services.providers.handlers.check_health import CheckHealth
 from services.providers.handlers.create_completion import CreateCompletion
 from services.providers.handlers.list_provider_models import ListProviderModels
 from services.providers.handlers.stream_completion import StreamCompletion
@@ -29,14 +29,17 @@ class ProviderServicer(providers_pb2_grpc.ProviderServiceServicer):
     ) -> providers_pb2.CreateCompletionResponse:
         return await self._mediator.send(CreateCompletion(request, current()))
 
-    async def StreamCompletion(
+    async def StreamCompletion(  # type: ignore[override]  # the generated types know only servicers that yield
         self, request: providers_pb2.StreamCompletionRequest, context: Context
-    ) -> AsyncIterator[providers_pb2.StreamCompletionResponse]:
-        async with aclosing(self._mediator.stream(StreamCompletion(request, current()))) as responses:
-            async for response in responses:
-                yield response
+    ) -> None:
+        await write_all(self._mediator.stream(StreamCompletion(request, current())), context)
 
     async def ListProviderModels(
         self, request: providers_pb2.ListProviderModelsRequest, context: Context
     ) -> providers_pb2.ListProviderModelsResponse:
         return await self._mediator.send(ListProviderModels(request.provider))
+
+    async def CheckHealth(
+        self, request: providers_pb2.CheckHealthRequest, context: Context
+    ) -> providers_pb2.CheckHealthResponse:
+        return await self._mediator.send(CheckHealth(request.provider, current()))

@@ -6,6 +6,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Protocol
 
 from mesh.tracing import TraceContext
+from services.router.domain.caching import Asked
+from services.router.domain.kept_answer import KeptAnswer
 from tollway.ledger.v1.ledger_pb2 import Attempt, Price, RecordAttemptsRequest, RecordedAttempt
 from tollway.providers.v1.providers_pb2 import (
     CreateCompletionRequest,
@@ -42,6 +44,9 @@ class ProviderCalls(Protocol):
     async def known_models(self) -> Sequence[ProviderModel]:
         """The models of all providers that are known without asking them. Raises TollwayError."""
 
+    async def check_health(self, provider: str, timeout: float) -> None:
+        """Looks whether a provider can be reached and takes its credentials. Raises TollwayError where not."""
+
 
 class Journal(Protocol):
     """The router's own record of calls, until the ledger has them."""
@@ -73,3 +78,16 @@ class LedgerClient(Protocol):
 
     def watch_prices(self) -> AsyncGenerator[Sequence[Price], None]:
         """All prices at once, and all again whenever one changes."""
+
+
+class AnswerCache(Protocol):
+    """Answers that may be given again. Every method raises TollwayError, in bounded time, where it cannot be reached.
+
+    Which questions are alike enough is the cache's to decide; that an answer stays in its scope is its duty.
+    """
+
+    async def find(self, asked: Asked) -> KeptAnswer | None:
+        """An answer to the question, in the shape it was asked for; None where there is none."""
+
+    async def keep(self, asked: Asked, answer: KeptAnswer, ttl: float) -> None:
+        """Keeps an answer for that many seconds at most."""

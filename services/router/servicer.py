@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import aclosing
 from typing import Any
 
 import grpc
 
 from mesh.clock import Clock
+from mesh.credentials import credentials_of
 from mesh.ids import new_request_id
+from mesh.interceptors.writing import write_all
 from mesh.mediator import Mediator
 from mesh.tracing import current
 from services.router.handlers.create_chat_completion import CreateChatCompletion
+from services.router.handlers.explain_route import ExplainRoute
+from services.router.handlers.list_deployments import ListDeployments
 from services.router.handlers.list_models import ListModels
 from services.router.handlers.stream_chat_completion import StreamChatCompletion
 from tollway.router.v1.router_pb2 import (
     CreateChatCompletionRequest,
     CreateChatCompletionResponse,
+    ExplainRouteRequest,
+    ExplainRouteResponse,
+    ListDeploymentsRequest,
+    ListDeploymentsResponse,
     ListModelsRequest,
     ListModelsResponse,
     StreamChatCompletionRequest,
-    StreamChatCompletionResponse,
 )
 from tollway.router.v1.router_pb2_grpc import RouterServiceServicer
 
@@ -46,13 +51,13 @@ class RouterServicer(RouterServiceServicer):
                 parent,
                 self._deadline(context),
                 request.preferences,
-                _credentials(context),
+                credentials=credentials_of(context),
             )
         )
 
-    async def StreamChatCompletion(
+    async def StreamChatCompletion(  # type: ignore[override]  # the generated types know only servicers that yield
         self, request: StreamChatCompletionRequest, context: Context
-    ) -> AsyncIterator[StreamChatCompletionResponse]:
+    ) -> None:
         parent = current()
         command = StreamChatCompletion(
             request.chat,
@@ -61,24 +66,33 @@ class RouterServicer(RouterServiceServicer):
             parent,
             self._deadline(context),
             request.preferences,
-            _credentials(context),
+            credentials=credentials_of(context),
         )
-        async with aclosing(self._mediator.stream(command)) as responses:
-            async for response in responses:
-                yield response
+        await write_all(self._mediator.stream(command), context)
 
     async def ListModels(self, request: ListModelsRequest, context: Context) -> ListModelsResponse:
-        return await self._mediator.send(ListModels(request.page_size, request.page_token))
+        return await self._mediator.send(
+            ListModels(request.page_size, request.page_token, credentials=credentials_of(context))
+        )
+
+    async def ExplainRoute(self, request: ExplainRouteRequest, context: Context) -> ExplainRouteResponse:
+        return await self._mediator.send(
+            ExplainRoute(
+                request.chat,
+                "",
+                request.tags,
+                current(),
+                None,
+                request.preferences,
+                credentials=credentials_of(context),
+                streamed=request.streamed,
+            )
+        )
+
+    async def ListDeployments(self, request: ListDeploymentsRequest, context: Context) -> ListDeploymentsResponse:
+        return await self._mediator.send(ListDeployments(request.provider, credentials=credentials_of(context)))
 
     def _deadline(self, context: Context) -> float | None:
         """When the caller stops waiting, on the clock's monotonic time."""
         left = context.time_remaining()
         return None if left is None else self._clock.monotonic() + left
-
-
-def _credentials(context: Context) -> str:
-    """What the caller shows for itself, as HTTP has it: `Bearer …`. Empty: nothing."""
-    for key, value in context.invocation_metadata() or ():
-        if key == "authorization":
-            return str(value)
-    return ""

@@ -202,10 +202,17 @@ class Recorder:
         self.measured.append((name, value, labels))
         self._changed.set()
 
-    async def until(self, ended: int = 0, measured: int = 0) -> None:
-        """Waits for so many spans to have ended and so many measurements: a server's come after its answer."""
-        async with asyncio.timeout(1):
-            while sum(span.ended for span in self.spans) < ended or len(self.measured) < measured:
+    async def until(self, ended: int = 0, measured: int = 0, served: int = 0) -> None:
+        """Waits for so many spans to have ended, so many of servers, and so many measurements.
+
+        A server's come after its answer.
+        """
+        async with asyncio.timeout(10):
+            while (
+                sum(span.ended for span in self.spans) < ended
+                or sum(span.ended for span in self.of(Kind.SERVER)) < served
+                or len(self.measured) < measured
+            ):
                 self._changed.clear()
                 await self._changed.wait()
 

@@ -196,3 +196,15 @@ async def test_a_watch_of_a_hop_tells_of_changes_alone(topology: Any, hop: tuple
             await clock.advance(5)
     assert reading.result().status == NOT_SERVING
     watch.cancel()
+
+
+async def test_what_services_can_do_without_is_told_apart(topology: Any) -> None:
+    health, well = Health(SystemClock()), [True]
+    health.add(Plain("tollway.x.v1.X"))
+    health.tell("tollway.state", lambda: well[0])
+    stub = await asked(topology, health)
+    assert await check(stub, "tollway.state") == SERVING
+    well[0] = False
+    assert await check(stub, "tollway.state") == NOT_SERVING
+    assert await check(stub, "tollway.x.v1.X") == SERVING
+    assert await check(stub) == SERVING

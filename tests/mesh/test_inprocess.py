@@ -12,7 +12,7 @@ import grpc
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
-from mesh.channels import InProcessChannel, InProcessServer
+from mesh.channels import InProcessChannel, InProcessServer, next_is_here
 
 SERVICE = "tollway.test.v1.ScriptedService"
 
@@ -135,6 +135,28 @@ async def test_no_more_than_a_few_messages_wait_for_a_reader() -> None:
         await call.read()
     assert made <= 117
     call.cancel()
+
+
+async def test_what_can_be_had_without_waiting_is_known() -> None:
+    more = asyncio.Event()
+
+    async def speak(request: StringValue, context: Any) -> AsyncIterator[StringValue]:
+        yield request
+        yield request
+        await more.wait()
+        yield request
+
+    _, channel = served(Down=grpc.unary_stream_rpc_method_handler(speak))
+    call = channel.unary_stream(f"/{SERVICE}/Down")(StringValue())
+    assert not next_is_here(call)
+    await call.read()
+    assert next_is_here(call)
+    await call.read()
+    assert not next_is_here(call)
+    more.set()
+    await call.read()
+    assert next_is_here(call)
+    assert await call.read() is grpc.aio.EOF
 
 
 @pytest.mark.parametrize("end", ["read", "cancel", "drop"])

@@ -116,7 +116,7 @@ async def test_a_call_without_a_trace_starts_one(serve: Serve, recorder: Any, me
     handlers = Handlers()
     stub = await handlers.serve(serve, recorder)
     await stub.unary(StringValue(), metadata=metadata)
-    await recorder.until(1)
+    await recorder.until(served=1)
     (server,) = recorder.of(Kind.SERVER)
     assert server.parent is None
     assert recorder.of(Kind.CLIENT) == []
@@ -147,7 +147,7 @@ async def test_what_is_not_caught_shows_as_internal(serve: Serve, recorder: Any)
     stub = await serve(unary=unary, interceptors=[Telemetry(recorder, recorder), Errors()])
     with pytest.raises(grpc.aio.AioRpcError):
         await stub.unary(StringValue(), metadata=SAMPLED)
-    await recorder.until(1)
+    await recorder.until(served=1)
     (server,) = recorder.of(Kind.SERVER)
     assert (server.attributes["rpc.response.status_code"], server.error) == ("INTERNAL", "INTERNAL")
 
@@ -159,7 +159,7 @@ async def test_without_the_error_interceptor_it_shows_as_unknown(serve: Serve, r
     stub = await serve(unary=unary, interceptors=[Telemetry(recorder, recorder)])
     with pytest.raises(grpc.aio.AioRpcError):
         await stub.unary(StringValue(), metadata=SAMPLED)
-    await recorder.until(1)
+    await recorder.until(served=1)
     assert recorder.of(Kind.SERVER)[0].error == "UNKNOWN"
 
 

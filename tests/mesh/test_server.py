@@ -20,6 +20,9 @@ from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
 from mesh.channels import dial
 from mesh.clock import SystemClock
+from mesh.credentials import metadata_of
+from mesh.errors import Reason, TollwayError
+from mesh.interceptors.guard import Guard
 from mesh.listening import CannotListen, channel_credentials, refuse_exposed
 from mesh.metrics import NoMetrics
 from mesh.server import Server
@@ -158,15 +161,23 @@ async def test_a_host_that_is_not_ours_is_refused(server: Server) -> None:
 
 @pytest.mark.parametrize("address", ["127.0.0.1:50051", "localhost:1", "[::1]:1", "unix:/run/tollway.sock"])
 def test_this_machine_alone_needs_no_permission(address: str) -> None:
-    refuse_exposed(address, None, False)
+    refuse_exposed(address, None, False, keyed=False)
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0:50051", "[::]:50051", "192.0.2.1:1", "router:50051"])
-def test_beyond_this_machine_takes_tls_or_a_word(address: str) -> None:
-    with pytest.raises(CannotListen, match="--allow-insecure"):
-        refuse_exposed(address, None, False)
-    refuse_exposed(address, TLS, False)
-    refuse_exposed(address, None, True)
+def test_beyond_this_machine_callers_are_known_and_nobody_listens_in_unless_it_is_said_to_be_private(
+    address: str,
+) -> None:
+    for keyed in (False, True):
+        with pytest.raises(
+            CannotListen, match=r"nothing there is encrypted: .* set grpc\.tls, or pass --allow-insecure"
+        ):
+            refuse_exposed(address, None, False, keyed=keyed)
+        refuse_exposed(address, MUTUAL_TLS, False, keyed=keyed)
+        refuse_exposed(address, None, True, keyed=keyed)
+    with pytest.raises(CannotListen, match=r"nothing there checks who calls: .* set grpc\.tls\.client_ca"):
+        refuse_exposed(address, TLS, False, keyed=False)
+    refuse_exposed(address, TLS, False, keyed=True)
 
 
 async def test_an_exposed_address_is_refused_before_anything_is_bound(server: Server) -> None:
@@ -192,6 +203,24 @@ async def test_mutual_tls_turns_strangers_away(server: Server) -> None:
     async with remote(f"localhost:{port}", stranger) as channel:
         with pytest.raises(grpc.aio.AioRpcError):
             await method(channel, "Unary")(StringValue(), timeout=2)
+
+
+async def test_a_guard_asks_whoever_comes_over_a_socket_and_nobody_of_this_process(server: Server) -> None:
+    def admit(credentials: str, called: str) -> None:
+        if credentials != "Bearer known":
+            raise TollwayError(Reason.UNAUTHENTICATED, f"who calls {called}?")
+
+    address = await server.listen(LOOPBACK, [added(server)], guard=Guard([SERVICE], admit))
+    assert await method(server.channel(), "Unary")(StringValue(), timeout=2) == StringValue()
+    async with remote(address) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await method(channel, "Unary")(StringValue(), timeout=2)
+        assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+        assert refused.value.details() == f"who calls /{SERVICE}/Unary?"
+        known = metadata_of("known")
+        assert await method(channel, "Unary")(StringValue(), metadata=known, timeout=2) == StringValue()
+        answer = await HealthStub(channel).Check(HealthCheckRequest(), timeout=2)
+        assert answer.status == HealthCheckResponse.SERVING
 
 
 async def test_a_missing_tls_file_is_named(server: Server) -> None:

@@ -126,6 +126,11 @@ class _ManyResponses(Call):
                 raise
         return responses.take()
 
+    @property
+    def next_is_here(self) -> bool:
+        """Whether the next message, or the end, can be had without waiting."""
+        return bool(self._responses.messages) or self._rpc.code is not None
+
     async def aclose(self) -> None:
         self.cancel()
 

@@ -93,7 +93,7 @@ class _Address:
     """What is the same in every call to a URL. `request` is never sent: it is how a connection is asked for."""
 
     request: aiohttp.ClientRequest
-    line: str
+    target: str
     headers: Mapping[str, str]
 
 
@@ -102,12 +102,14 @@ def _address(url: str) -> _Address:
     request = aiohttp.ClientRequest("POST", URL(url), loop=asyncio.get_running_loop())
     # A user and password in the URL become a header.
     headers = {name: request.headers[name] for name in ("host", "authorization") if name in request.headers}
-    return _Address(request, f"POST {request.url.raw_path_qs} HTTP/1.1", headers)
+    return _Address(request, request.url.raw_path_qs, headers)
 
 
 def _head(address: _Address, call: Outgoing) -> bytes:
-    headers = {**address.headers, **call.headers, "content-length": str(len(call.body))}
-    lines = [address.line, *(f"{name}: {value}" for name, value in headers.items()), "\n"]
+    headers = {**address.headers, **call.headers}
+    if call.method != "GET":
+        headers["content-length"] = str(len(call.body))
+    lines = [f"{call.method} {address.target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "\n"]
     head = "\n".join(lines)
     if head.count("\n") != len(lines) or "\r" in head or "\0" in head:
         raise ValueError("a header of the call has a line end in it")  # and would be two, or a second request
@@ -169,6 +171,7 @@ class HttpAnswer:
     async def read(self, deadline: float | None) -> bytes:
         content = self._content
         try:
+            _join(content)
             if (data := content.read_nowait()) or content.at_eof():
                 return data
             self._watch.expect(deadline)
@@ -193,6 +196,14 @@ class HttpAnswer:
         self._watch.stop()
         if not self._content.is_eof():
             _abort(self._connection)
+
+
+def _join(content: aiohttp.StreamReader) -> None:
+    """Makes one of the chunks that are here, which aiohttp would take one by one: a stream has one for each token."""
+    if not content.at_eof() and len(content._buffer) > 1 and not content._buffer_offset:
+        joined = b"".join(content._buffer)
+        content._buffer.clear()
+        content._buffer.append(joined)
 
 
 class _Watch:

@@ -19,7 +19,7 @@ def upstream_call(status: int, headers: Mapping[str, str]) -> providers_pb2.Upst
     call = providers_pb2.UpstreamCall(status=status, request_id=request_id(headers))
     for name, value in headers.items():
         lower = name.lower()
-        if "ratelimit" in lower or lower == "retry-after":
+        if "ratelimit" in lower or "tokenlimit" in lower or lower == "retry-after":
             call.rate_limits[lower] = value
     return call
 

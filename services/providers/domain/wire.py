@@ -15,14 +15,16 @@ class Encoded(NamedTuple):
     path: str
     body: bytes
     headers: Mapping[str, str] = {}
+    method: str = "POST"
 
 
 class Outgoing(NamedTuple):
-    """A POST that is ready to leave."""
+    """A call that is ready to leave. A GET has no body."""
 
     url: str
     body: bytes
     headers: Mapping[str, str]
+    method: str = "POST"
 
 
 class Limits(NamedTuple):

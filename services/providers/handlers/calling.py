@@ -12,12 +12,12 @@ from urllib.parse import urlsplit
 
 from mesh.clock import Clock
 from mesh.errors import Reason, TollwayError, invalid
-from mesh.metrics import Metrics
+from mesh.metrics import LabelSet, Metrics
 from mesh.tracing import AttributeValue, Kind, TraceContext, Tracer
 from services.providers.domain.failures import malformed
 from services.providers.domain.headers import request_id
 from services.providers.domain.patience import Patience
-from services.providers.domain.wire import MAX_ANSWER, MAX_ERROR, Encoded, Limits, Outgoing, limits_of
+from services.providers.domain.wire import MAX_ANSWER, MAX_ERROR, Encoded, Limits, Outgoing
 from services.providers.ports import Answer, Provider
 from tollway.providers.v1 import providers_pb2
 
@@ -53,19 +53,27 @@ class Call:
     """
 
     def __init__(
-        self, provider: Provider, encoded: Encoded, request: Request, trace: TraceContext | None, around: Surroundings
+        self,
+        provider: Provider,
+        encoded: Encoded,
+        trace: TraceContext | None,
+        around: Surroundings,
+        *,
+        limits: Limits,
+        attempt_id: str = "",
     ) -> None:
-        self.limits = limits_of(request.timeouts)
+        self.limits = limits
         self._provider, self._around = provider, around
         self._url = provider.base_url + encoded.path
-        self._attributes = _attributes(self._url)
+        self._attributes = _attributes(self._url, encoded.method)
         self._started = around.clock.monotonic()
-        self._span = around.tracer.start("POST", Kind.CLIENT, trace, self._attributes)
+        self._span = around.tracer.start(encoded.method, Kind.CLIENT, trace, self._attributes)
         self._answer: Answer | None = None
         headers = {**provider.headers, **encoded.headers}
-        headers["x-client-request-id"] = request.attempt_id
+        if attempt_id:
+            headers["x-client-request-id"] = attempt_id
         headers["traceparent"] = self._span.context.traceparent
-        self._outgoing = Outgoing(self._url, encoded.body, headers)
+        self._outgoing = Outgoing(self._url, encoded.body, headers, encoded.method)
 
     async def __aenter__(self) -> Answer:
         try:
@@ -122,14 +130,8 @@ class Call:
         return about
 
     def _measure(self, status: int, failed: str) -> None:
-        labels: dict[str, str | int | bool] = {
-            "http.request.method": "POST",
-            "server.address": str(self._attributes["server.address"]),
-        }
-        if status:
-            labels["http.response.status_code"] = status
-        if failed:
-            labels["error.type"] = failed
+        method, address = self._attributes["http.request.method"], self._attributes["server.address"]
+        labels = _labels(str(method), str(address), status, failed)
         seconds = self._around.clock.monotonic() - self._started
         self._around.metrics.record("http.client.request.duration", seconds, labels)
 
@@ -172,14 +174,24 @@ async def _error_body(answer: Answer, clock: Clock) -> bytes:
 
 
 @lru_cache(maxsize=1024)
-def _attributes(url: str) -> Mapping[str, AttributeValue]:
+def _labels(method: str, address: str, status: int, failed: str) -> LabelSet:
+    labels: dict[str, str | int | bool] = {"http.request.method": method, "server.address": address}
+    if status:
+        labels["http.response.status_code"] = status
+    if failed:
+        labels["error.type"] = failed
+    return LabelSet(labels)
+
+
+@lru_cache(maxsize=1024)
+def _attributes(url: str, method: str) -> Mapping[str, AttributeValue]:
     """A call's span attributes, without what the URL may hold of secrets: user, password, query."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     port = parts.port or (443 if parts.scheme == "https" else 80)
     netloc = parts.netloc.rpartition("@")[2]
     return {
-        "http.request.method": "POST",
+        "http.request.method": method,
         "server.address": host,
         "server.port": port,
         "url.full": f"{parts.scheme}://{netloc}{parts.path}",

@@ -17,7 +17,7 @@ from services.providers.domain.failures import cut
 from services.providers.domain.headers import upstream_call
 from services.providers.domain.patience import Patience
 from services.providers.domain.whole import as_chunk
-from services.providers.domain.wire import MAX_EVENT
+from services.providers.domain.wire import MAX_EVENT, limits_of
 from services.providers.handlers.calling import Call, Surroundings, check, read_whole
 from services.providers.ports import Answer, Providers, StreamDecoder, provider_named
 from tollway.providers.v1 import providers_pb2
@@ -40,7 +40,8 @@ async def stream_completion(
     check(request)
     provider = provider_named(request.provider, providers)
     encoded = provider.dialect.encode_request(request.chat, request.model, stream=True)
-    call = Call(provider, encoded, request, command.trace, around)
+    limits = limits_of(request.timeouts)
+    call = Call(provider, encoded, command.trace, around, limits=limits, attempt_id=request.attempt_id)
     async with call as answer:
         upstream: providers_pb2.UpstreamCall | None = upstream_call(answer.status, answer.headers)
         if not _streams(answer):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
+from contextvars import Context
 from typing import Any
 
 log = logging.getLogger(__name__)
@@ -12,7 +13,8 @@ log = logging.getLogger(__name__)
 
 def start(name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
     """Begins work that is not meant to end by itself; should it all the same, the log says so."""
-    task = asyncio.get_running_loop().create_task(work, name=name)
+    # In a context of its own: what a request starts is in nobody's trace.
+    task = asyncio.get_running_loop().create_task(work, name=name, context=Context())
     task.add_done_callback(_tell)
     return task
 

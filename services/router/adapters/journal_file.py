@@ -4,7 +4,8 @@ Entries are only ever appended, at numbers that rise, and removed. An attempt's 
 to leave, the second how that ended; the second names the first, so that both can go in one transaction without an index
 to be kept. An entry without a second is a call whose end was never written down.
 
-Small pages: an entry is a few hundred bytes, and each commit writes whole pages to the write-ahead log.
+Small pages: an entry is a few hundred bytes, and each commit writes whole pages to the write-ahead log; but
+not so small that they are full after an attempt or two, because a commit that begins a page writes four.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import NamedTuple
 
 _VERSION = 1
 _SCHEMA = """
-PRAGMA page_size = 1024;
+PRAGMA page_size = 2048;
 PRAGMA journal_mode = WAL;
 BEGIN;
 CREATE TABLE entries (number INTEGER PRIMARY KEY, opening INTEGER, attempt BLOB NOT NULL);

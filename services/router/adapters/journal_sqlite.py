@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 _LONGEST_TICK = 1.0
 _CHECKPOINT_AFTER = 2000
 """Writes; they make about 5 MB of write-ahead log."""
-_MOST_PAGES = 16 * 1024
+_MOST_PAGES = 8 * 1024
 """Pages in the write-ahead log, beyond which writers wait until it can begin anew: 16 MiB."""
 
 

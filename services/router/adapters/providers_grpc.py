@@ -10,6 +10,7 @@ from mesh.status import from_rpc_error
 from mesh.tracing import TraceContext
 from services.router.ports import CompletionStream
 from tollway.providers.v1.providers_pb2 import (
+    CheckHealthRequest,
     CreateCompletionRequest,
     CreateCompletionResponse,
     ListProviderModelsRequest,
@@ -50,6 +51,12 @@ class GrpcProviderCalls:
     async def known_models(self) -> Sequence[ProviderModel]:
         try:
             return (await self._stub.ListProviderModels(ListProviderModelsRequest(), timeout=_LISTING)).models
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error) from error
+
+    async def check_health(self, provider: str, timeout: float) -> None:
+        try:
+            await self._stub.CheckHealth(CheckHealthRequest(provider=provider), timeout=timeout)
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from error
 

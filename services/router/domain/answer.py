@@ -7,22 +7,26 @@ have ended well, so that a client that sees it has seen the whole answer. All el
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import orjson
 
+from services.router.domain.said import Said
 from services.router.domain.usage import delta_size
 from tollway.chat.v1.chat_pb2 import ChatChunk, Delta, FinishReason, Usage
 
 _UNFINISHED = FinishReason.FINISH_REASON_UNSPECIFIED
 _MAX_OPENING_DELTAS = 64
 _MOST_UNCOUNTED = 64
-"""Chunks kept until they are counted, because most never have to be: their provider says how many tokens they were."""
+"""Chunks kept until they are looked into, because most never have to be: few answers break off, and their provider says
+how many tokens they were."""
 
 
 class Answer:
     """Takes a stream's chunks in order; `choices` are how many answers were asked for."""
 
     __slots__ = (
-        "_characters", "_choices", "_opening", "_rest", "_uncounted", "_unfinished", "begun", "finishes", "id", "model",
+        "_choices", "_opening", "_rest", "_said", "_uncounted", "_unfinished", "begun", "finishes", "id", "model",
         "usage",
     )  # fmt: skip
 
@@ -31,7 +35,7 @@ class Answer:
         self._opening: ChatChunk | None = None
         self._rest = ChatChunk()
         self._unfinished: set[int] = set()
-        self._characters = 0
+        self._said = Said()
         self._uncounted: list[ChatChunk] = []
         self.id = ""
         """The provider's id for the answer."""
@@ -48,15 +52,35 @@ class Answer:
     def characters(self) -> int:
         """How much content there was."""
         self._count()
-        return self._characters
+        return self._said.characters
 
     def _count(self) -> None:
-        self._characters += sum(delta_size(delta) for chunk in self._uncounted for delta in chunk.deltas)
+        for chunk in self._uncounted:
+            self._said.add(chunk.deltas)
         self._uncounted.clear()
+
+    @property
+    def committed(self) -> bool:
+        """Whether anything of it has gone out, so that another answer cannot take its place unseen."""
+        return self.begun
+
+    @property
+    def held(self) -> Iterable[ChatChunk]:
+        """What was held back until now, and goes out before the ending."""
+        return ()
+
+    def delivered(self) -> Said:
+        """What has gone out, with what had before this answer went on from there."""
+        self._count()
+        self._said.finishes = {} if self.complete else dict(self.finishes)
+        return self._said
 
     @property
     def complete(self) -> bool:
         """Whether every choice that was asked for has come to its end, so that nothing can be missing any more."""
+        return self._all_finished()
+
+    def _all_finished(self) -> bool:
         return len(self.finishes) >= self._choices
 
     @property
@@ -91,7 +115,7 @@ class Answer:
                 return chunk
             self._opening = ChatChunk()
         if content or len(self._opening.deltas) < _MAX_OPENING_DELTAS:
-            _merge(self._opening, chunk)
+            merge(self._opening, chunk)
         return self._opening if content else None
 
     def _withhold(self, chunk: ChatChunk, finishing: list[int]) -> ChatChunk | None:
@@ -106,7 +130,7 @@ class Answer:
             del passed.deltas[place]
         if passed.deltas:
             return passed
-        _merge(self._rest, passed)
+        merge(self._rest, passed)
         return None
 
     def _pass_without_finish(self, delta: Delta) -> bool:
@@ -115,7 +139,7 @@ class Answer:
         if not repeated:
             self.finishes[delta.index] = delta.finish_reason
             self._unfinished.discard(delta.index)
-            if not self.complete:
+            if not self._all_finished():
                 return True
         content = is_content(delta)
         if not repeated:
@@ -134,7 +158,7 @@ class Answer:
         ending = ChatChunk()
         if self._opening is not None and not self.begun:
             ending.CopyFrom(self._opening)
-        _merge(ending, self._rest)
+        merge(ending, self._rest)
         if self.usage is not None:
             ending.usage.CopyFrom(self.usage)
         return ending
@@ -148,7 +172,7 @@ def is_content(delta: Delta) -> bool:
     return b'"audio"' in delta.extra_json
 
 
-def _merge(into: ChatChunk, chunk: ChatChunk) -> None:
+def merge(into: ChatChunk, chunk: ChatChunk) -> None:
     """Adds a later chunk to an earlier one, dropping nothing."""
     extra = _merged_json(into.extra_json, chunk.extra_json)
     into.MergeFrom(chunk)

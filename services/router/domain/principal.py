@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from mesh.config.patterns import matches
+from mesh.errors import Reason, TollwayError
+
 
 class Role(Enum):
     """What a key may do: ask models; see how things stand as well; everything."""
@@ -12,6 +15,13 @@ class Role(Enum):
     CALLER = "caller"
     OPERATOR = "operator"
     ADMIN = "admin"
+
+    def may_act_as(self, other: Role) -> bool:
+        """Whether whoever has this role may do what the other one is needed for."""
+        return _RANKS[self] >= _RANKS[other]
+
+
+_RANKS = {role: rank for rank, role in enumerate(Role)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +38,15 @@ class Principal:
     tags: tuple[str, ...] = ()
     models: tuple[str, ...] = ("*",)
     role: Role = Role.CALLER
+
+    def may_ask(self, model: str) -> bool:
+        """Whether that name may be asked for."""
+        return any(matches(each, model) for each in self.models)
+
+    def denied(self, what: str, least: Role) -> TollwayError:
+        """The error for what takes a role that this one is too small for."""
+        message = f"{what} takes a key with the role {least.value}; {self.key} has the role {self.role.value}."
+        return TollwayError(Reason.PERMISSION_DENIED, message)
 
 
 LOCAL = Principal("default", "default", "local", role=Role.ADMIN)

@@ -6,26 +6,33 @@ from collections.abc import Iterator, Sequence
 
 from mesh.errors import FieldViolation
 from tollway.chat.v1.chat_pb2 import ChatRequest, Role
+from tollway.router.v1.router_pb2 import CacheMode, Preferences
 
 MAX_MODEL = 256
 MAX_CHOICES = 128
 MAX_REQUEST_ID = 128
 MAX_TAGS = 64
 MAX_TAG = 128
+MAX_MODELS = 16
+MAX_SESSION = 128
+MAX_IDEMPOTENCY_KEY = 255
 
+_CACHE_MODES = frozenset(CacheMode.values())
 _ROLES = frozenset(Role.values()) - {Role.ROLE_UNSPECIFIED}
 
 
-def violations(chat: ChatRequest, request_id: str, tags: Sequence[str]) -> tuple[FieldViolation, ...]:
+def violations(
+    chat: ChatRequest, request_id: str, tags: Sequence[str], preferences: Preferences
+) -> tuple[FieldViolation, ...]:
     """Everything that is wrong with the question; empty where it can be asked."""
-    return tuple(_violations(chat, request_id, tags))
+    return (*_violations(chat, request_id, tags), *_preference_violations(preferences))
 
 
 def _violations(chat: ChatRequest, request_id: str, tags: Sequence[str]) -> Iterator[FieldViolation]:
     model = chat.model
     if not model:
         yield FieldViolation("chat.model", "name a model")
-    elif len(model) > MAX_MODEL or not model.isprintable():
+    elif not _is_name(model):
         yield FieldViolation("chat.model", f"must be at most {MAX_MODEL} printable characters")
     if not chat.messages:
         yield FieldViolation("chat.messages", "needs at least one message")
@@ -41,7 +48,30 @@ def _violations(chat: ChatRequest, request_id: str, tags: Sequence[str]) -> Iter
 
 def _tag_violations(tags: Sequence[str]) -> Iterator[FieldViolation]:
     if len(tags) > MAX_TAGS:
-        yield FieldViolation("tags", f"must be at most {MAX_TAGS}")
+        yield FieldViolation("tags", f"must be at most {MAX_TAGS}, those of the caller's key included")
     for index, tag in enumerate(tags):
         if not tag or len(tag) > MAX_TAG or not tag.isprintable() or tag.startswith(":"):
             yield FieldViolation(f"tags[{index}]", f"must be `name` or `name:value`, of 1 to {MAX_TAG} characters")
+
+
+def _preference_violations(preferences: Preferences) -> Iterator[FieldViolation]:
+    models, session = preferences.models, preferences.session
+    if len(models) > MAX_MODELS:
+        yield FieldViolation("preferences.models", f"must be at most {MAX_MODELS}")
+    for index, model in enumerate(models):
+        if not _is_name(model):
+            yield FieldViolation(
+                f"preferences.models[{index}]", f"must be a name of 1 to {MAX_MODEL} printable characters"
+            )
+    if len(session) > MAX_SESSION or not session.isprintable():
+        yield FieldViolation("preferences.session", f"must be at most {MAX_SESSION} printable characters")
+    key = preferences.idempotency_key
+    if key and (len(key) > MAX_IDEMPOTENCY_KEY or not (key.isascii() and key.isprintable())):
+        wanted = f"must be 1 to {MAX_IDEMPOTENCY_KEY} printable ASCII characters"
+        yield FieldViolation("preferences.idempotency_key", wanted)
+    if preferences.cache and preferences.cache not in _CACHE_MODES:
+        yield FieldViolation("preferences.cache", "is not a known mode")
+
+
+def _is_name(model: str) -> bool:
+    return 0 < len(model) <= MAX_MODEL and model.isprintable()

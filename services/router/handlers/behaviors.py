@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from mesh.errors import Reason, TollwayError
-from mesh.mediator import Behavior, Next, NextStream
+from mesh.mediator import Behavior, Next, NextStream, Query
 from services.router.domain.validation import violations
 from services.router.handlers.desk import Question
 
@@ -23,12 +23,18 @@ class Validation(Behavior):
         return next(message)
 
 
-def is_question(message: Any) -> bool:
+def has_question(message: Any) -> bool:
+    """Whether there is a question in it, be it asked or only told about."""
     return isinstance(message, Question)
 
 
+def is_question(message: Any) -> bool:
+    """Whether it is a question that will be asked."""
+    return isinstance(message, Question) and not isinstance(message, Query)
+
+
 def _check(question: Question) -> None:
-    if found := violations(question.chat, question.request_id, question.tags):
+    if found := violations(question.chat, question.request_id, question.tags, question.preferences):
         message = "; ".join(f"{violation.field}: {violation.description}" for violation in found)
         about = question.about()
         if any(violation.field == "request_id" for violation in found):

@@ -26,7 +26,7 @@ async def complete(providers: ProviderCalls, attempt: AttemptRun) -> ChatRespons
             provider=row.provider_name,
             model=row.model_used,
             attempt_id=row.attempt_id,
-            chat=attempt.question.chat,
+            chat=attempt.turn.chat,
             timeouts=attempt.candidate.whole_timeouts,
         )
         call = providers.complete(request, attempt.time_allowed, attempt.place)
@@ -49,11 +49,13 @@ async def _rest_of_whole(reading: asyncio.Future[CreateCompletionResponse], atte
     attempt.hear_whole(response.upstream, response.chat)
 
 
-async def stream(providers: ProviderCalls, attempt: AttemptRun, answer: Answer) -> AsyncGenerator[ChatChunk, None]:
-    """What may go out of the provider's answer, as it arrives; `answer` keeps what may not. Raises TollwayError.
+async def stream(providers: ProviderCalls, attempt: AttemptRun) -> AsyncGenerator[ChatChunk, None]:
+    """What may go out of the provider's answer, as it arrives; the attempt's keeps what may not. Raises TollwayError.
 
     It ends well only where the answer did: every choice finished, whatever became of the connection after that.
     """
+    answer = attempt.answer
+    assert answer is not None
     with attempt:
         call, handed_over = _start(providers, attempt), False
         try:
@@ -82,7 +84,7 @@ def _start(providers: ProviderCalls, attempt: AttemptRun) -> CompletionStream:
         provider=row.provider_name,
         model=row.model_used,
         attempt_id=row.attempt_id,
-        chat=attempt.question.chat,
+        chat=attempt.turn.chat,
         timeouts=deployment.timeouts,
     )
     call = providers.stream(request, attempt.time_allowed, attempt.place)

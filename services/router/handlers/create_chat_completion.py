@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from mesh.errors import TollwayError
 from mesh.mediator import Command
-from services.router.handlers import calling
+from services.router.handlers import calling, racing
 from services.router.handlers.desk import Desk, Question
 from services.router.handlers.operation import Operation
 from tollway.router.v1.router_pb2 import CreateChatCompletionResponse
@@ -21,10 +21,14 @@ async def create_chat_completion(command: CreateChatCompletion, *, desk: Desk) -
     """Asks one candidate after the other until one answers. Raises TollwayError."""
     with Operation(desk, command, streamed=False) as operation:
         while True:
-            attempt = operation.open_attempt()
+            await operation.open_attempt()
+            after = operation.hedge_after()
             try:
-                answer = await calling.complete(desk.providers, attempt)
+                if after is None:
+                    answer = await calling.complete(desk.providers, operation.attempt)
+                else:
+                    answer = await racing.complete(desk.providers, operation, after)
             except TollwayError as failure:
-                await operation.recover(attempt, failure)
+                await operation.recover(failure)
             else:
-                return CreateChatCompletionResponse(chat=answer, receipt=operation.finish(attempt))
+                return CreateChatCompletionResponse(chat=answer, receipt=operation.finish())

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from mesh.clock import Clock
+from mesh.errors import TollwayError
 from mesh.metrics import Metrics
 from mesh.tracing import TraceContext, Tracer
 from services.router.domain.fleet import Fleet
-from services.router.domain.principal import LOCAL, Principal
+from services.router.domain.hedging import HedgeBudgets
 from services.router.domain.routes import Routes
 from services.router.domain.schedule import Schedule
+from services.router.domain.selection import Inquiry, Selected, Selection
+from services.router.handlers.caller import FromCaller
 from services.router.handlers.drains import Drains
 from services.router.ports import Journal, PriceSource, ProviderCalls
-from tollway.chat.v1.chat_pb2 import ChatRequest
+from tollway.chat.v1.chat_pb2 import ChatRequest, Usage
 from tollway.router.v1.router_pb2 import Preferences
 
 
 @dataclass(slots=True)
-class Question:
+class Question(FromCaller):
     """A chat request with what the router knows about it.
 
     `deadline` is on the clock's monotonic time, None where the client set none; `parent` is the client's place in its
-    trace. `credentials` is what the caller shows for itself, `principal` who that turned out to be.
+    trace. `on_usage` is told what each attempt took, if that is known, when it is settled: that may be after the
+    question was answered.
     """
 
     chat: ChatRequest
@@ -32,8 +36,7 @@ class Question:
     parent: TraceContext | None
     deadline: float | None
     preferences: Preferences = field(default_factory=Preferences)
-    credentials: str = field(default="", repr=False)
-    principal: Principal = LOCAL
+    on_usage: Callable[[Usage], None] | None = field(default=None, repr=False)
 
     def about(self) -> dict[str, str]:
         """What the metadata of an error says that came before any attempt."""
@@ -57,3 +60,27 @@ class Desk:
     clock: Clock
     tracer: Tracer
     metrics: Metrics
+    selection: Selection
+    hedges: HedgeBudgets = field(default_factory=HedgeBudgets)
+
+
+def select(selection: Selection, clock: Clock, question: Question, *, streamed: bool) -> Selected:
+    """Whom the question goes to. Raises TollwayError MODEL_NOT_FOUND for a name that nobody stands for."""
+    inquiry = Inquiry(
+        question.chat,
+        question.tags,
+        question.preferences,
+        question.principal,
+        streamed,
+        clock.monotonic(),
+        clock.time(),
+    )
+    try:
+        return selection.select(inquiry)
+    except TollwayError as unknown:
+        raise told(unknown, question.about()) from None
+
+
+def told(failure: TollwayError, about: Mapping[str, str]) -> TollwayError:
+    """The same failure, which also says what it is about."""
+    return replace(failure, metadata={**about, **failure.metadata})

@@ -12,7 +12,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from mesh.errors import invalid
 from mesh.mediator import Query
+from services.router.domain.principal import Principal
 from services.router.domain.routes import Plan, Route, Routes
+from services.router.handlers.caller import FromCaller
 from services.router.ports import ProviderCalls
 from tollway.providers.v1.providers_pb2 import ProviderModel
 from tollway.router.v1.router_pb2 import ListModelsResponse, Model
@@ -20,9 +22,9 @@ from tollway.router.v1.router_pb2 import ListModelsResponse, Model
 LARGEST_PAGE = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class ListModels(Query[ListModelsResponse]):
-    """Asks for a page of models; a size of 0 stands for the largest."""
+@dataclass(slots=True)
+class ListModels(FromCaller, Query[ListModelsResponse]):
+    """Asks for a page of the models that the caller may ask for; a size of 0 stands for the largest."""
 
     page_size: int
     page_token: str
@@ -33,7 +35,8 @@ async def list_models(
 ) -> ListModelsResponse:
     """A page of the models, in the order of the configuration, which was `loaded` then. Raises TollwayError.
 
-    A pattern is listed as the names that its providers are known to have models for, if there are any.
+    A pattern is listed as the names that its providers are known to have models for, if there are any, and those that
+    the caller's key names.
     """
     if query.page_size < 0:
         raise invalid("page_size", "must not be negative")
@@ -41,7 +44,7 @@ async def list_models(
     if any(_is_pattern(route) for route in routes):
         for model in await providers.known_models():
             known[model.provider].append(model)
-    described = _described_names(routes, known)
+    described = _permitted(_described_names(routes, known), routes, query.principal)
     names = list(described)
     start = _start(query.page_token, names)
     page = names[start : start + min(query.page_size or LARGEST_PAGE, LARGEST_PAGE)]
@@ -65,6 +68,15 @@ def _described_names(routes: Routes, known: Mapping[str, Sequence[ProviderModel]
         for name, description in _names_of_pattern(route, known):
             described.setdefault(name, description or route.description)
     return described
+
+
+def _permitted(described: dict[str, str], routes: Routes, principal: Principal) -> dict[str, str]:
+    permitted = {name: description for name, description in described.items() if principal.may_ask(name)}
+    for name in principal.models:
+        plan = None if name.endswith("*") else routes.plan(name)
+        if plan is not None:
+            permitted.setdefault(name, plan.route.description)
+    return permitted
 
 
 def _names_of_pattern(route: Route, known: Mapping[str, Sequence[ProviderModel]]) -> Iterator[tuple[str, str]]:

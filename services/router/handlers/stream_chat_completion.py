@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from mesh.errors import TollwayError
 from mesh.mediator import StreamCommand
-from services.router.domain.answer import Answer
-from services.router.handlers import calling
+from services.router.handlers import calling, racing
 from services.router.handlers.desk import Desk, Question
 from services.router.handlers.operation import Operation
+from tollway.chat.v1.chat_pb2 import ChatChunk
 from tollway.router.v1.router_pb2 import StreamChatCompletionResponse
 
 
@@ -23,25 +23,36 @@ class StreamChatCompletion(Question, StreamCommand[StreamChatCompletionResponse]
 async def stream_chat_completion(
     command: StreamChatCompletion, *, desk: Desk
 ) -> AsyncGenerator[StreamChatCompletionResponse, None]:
-    """Asks one candidate after the other until one shows content, then passes its answer on.
+    """Asks one candidate after the other until one shows content, and passes its answer on.
 
-    The finish, the usage and the whole receipt are in the last message. Raises TollwayError: before the first message
-    where nobody answered, after it where the answer broke off.
+    Where that breaks off, another call goes on with it if it can. The finish, the usage and the whole receipt are in
+    the last message. Raises TollwayError: before the first message where nobody answered, after it where the answer
+    broke off for good.
     """
     with Operation(desk, command, streamed=True) as operation:
+        opened = False
         while True:
-            attempt, answer = operation.open_attempt(), Answer(command.chat.choice_count or 1)
-            opened = False
+            await operation.open_attempt()
             try:
-                async with aclosing(calling.stream(desk.providers, attempt, answer)) as chunks:
+                async with aclosing(_answer(desk, operation)) as chunks:
                     async for chunk in chunks:
                         receipt = None if opened else operation.opening_receipt()
                         opened = True
                         yield StreamChatCompletionResponse(chunk=chunk, receipt=receipt)
             except TollwayError as failure:
-                if answer.begun:
-                    raise operation.interrupted(failure) from failure
-                await operation.recover(attempt, failure)
+                await operation.recover(failure)
             else:
-                yield StreamChatCompletionResponse(chunk=answer.ending(), receipt=operation.finish(attempt))
-                return
+                break
+        for chunk in operation.held_back():
+            receipt = None if opened else operation.opening_receipt()
+            opened = True
+            yield StreamChatCompletionResponse(chunk=chunk, receipt=receipt)
+        yield StreamChatCompletionResponse(chunk=operation.ending(), receipt=operation.finish())
+
+
+def _answer(desk: Desk, operation: Operation) -> AsyncGenerator[ChatChunk, None]:
+    """What may go out of the answer to the attempt, or to a second one beside it."""
+    after = operation.hedge_after()
+    if after is None:
+        return calling.stream(desk.providers, operation.attempt)
+    return racing.stream(desk.providers, operation, after)

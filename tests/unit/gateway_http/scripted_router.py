@@ -70,6 +70,7 @@ class ScriptedRouter(RouterServiceServicer):
         self.models = [rpc.Model(name="gpt-4o", owner="openai"), rpc.Model(name="local/llama", owner="local")]
         self.models_error: TollwayError | None = None
         self.page_size = 100
+        self.explanation: rpc.ExplainRouteResponse | TollwayError = rpc.ExplainRouteResponse()
         self.requests: list[Any] = []
         self.metadata: list[dict[str, str]] = []
         self.time_remaining: float | None = None
@@ -123,6 +124,15 @@ class ScriptedRouter(RouterServiceServicer):
         return rpc.ListModelsResponse(
             models=self.models[begin:end], next_page_token=str(end) if end < len(self.models) else ""
         )
+
+    async def ExplainRoute(self, request: rpc.ExplainRouteRequest, context: Any) -> rpc.ExplainRouteResponse:
+        self._asked(request, context)
+        if isinstance(self.explanation, TollwayError):
+            await abort(context, self.explanation)
+        return self.explanation
+
+    async def ListDeployments(self, request: rpc.ListDeploymentsRequest, context: Any) -> rpc.ListDeploymentsResponse:
+        return rpc.ListDeploymentsResponse()
 
 
 class ScriptedHealth(health_pb2_grpc.HealthServicer):  # type: ignore[misc] # it comes without types

@@ -175,7 +175,7 @@ async def test_head_is_get_without_a_body(edge: Edge, path: str) -> None:
 @pytest.mark.parametrize("line", ["OPTIONS *", "CONNECT example.com:443", "TRACE /v1/models", "GET http://a/healthz"])
 async def test_an_unusual_request_line_is_answered_and_harms_nobody(edge: Edge, line: str) -> None:
     async with edge.socket() as client:
-        client.send(f"{line} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        client.send(f"{line} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         reply = await client.reply()
 
     assert reply.status in (200, 404, 405)

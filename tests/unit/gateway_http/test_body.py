@@ -40,7 +40,7 @@ async def test_any_other_type_is_a_415_that_says_what_to_send(edge: Edge, conten
 async def test_no_type_at_all_is_a_415_too(edge: Edge) -> None:
     async with edge.socket() as client:
         client.send(
-            b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%b" % (len(BODY), BODY)
+            b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b" % (len(BODY), BODY)
         )
 
         reply = await client.reply()

@@ -8,6 +8,7 @@ import pytest
 from openai.types.chat import ChatCompletionMessageParam
 
 from mesh.errors import Reason, TollwayError, invalid
+from tests.unit.gateway_http.conftest import in_one_process
 from tests.unit.gateway_http.edge import QUESTION, Edge, events
 from tests.unit.gateway_http.scripted_router import DEPLOYMENT, last, pieces, receipt
 from tollway.chat.v1 import chat_pb2 as pb
@@ -122,6 +123,24 @@ async def test_what_a_router_message_brings_is_not_kept_back(edge: Edge) -> None
         assert b'"content":"Hel"' in await client.reader.readuntil(b'"Hel"')
         rest.set()
         assert b"[DONE]" in await client.reader.readuntil(b"[DONE]")
+
+
+@pytest.mark.parametrize("open_edge", [in_one_process], indirect=True)
+@pytest.mark.parametrize("ending", [[], [TollwayError(Reason.UPSTREAM_CUT, "it broke off")]])
+async def test_what_is_here_together_is_written_together(edge: Edge, ending: list[TollwayError]) -> None:
+    *begun, finish = pieces("Hel", "lo", "!")
+    edge.router.messages = [*begun, *ending] if ending else [*begun, finish]
+
+    async with edge.socket() as client:
+        client.send_request(b'{"model": "m", "messages": [{"role": "user"}], "stream": true}')
+        await client.reader.readuntil(b"\r\n\r\n")
+        size = int(await client.reader.readline(), 16)
+        written = await client.reader.readexactly(size)
+        assert await client.reader.readexactly(7) == b"\r\n0\r\n\r\n"
+    said = [event for event in events(written) if event != "[DONE]"]
+    texts = [choice["delta"].get("content", "") for event in said for choice in event.get("choices", ())]
+    assert "".join(texts) == "Hello!"
+    assert ("error" in said[-1], written.endswith(b"data: [DONE]\n\n")) == (bool(ending), not ending)
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -337,3 +356,49 @@ async def test_a_slow_reader_slows_the_router_down(edge: Edge) -> None:
             await asyncio.sleep(0.2)
 
     assert sent < 100
+
+
+async def test_a_caller_may_want_its_answer_whole_or_not_at_all(edge: Edge) -> None:
+    await edge.post(headers={"x-tollway-assured": "1"})
+    await edge.post()
+
+    first, second = edge.router.requests
+    assert first.preferences.assured
+    assert not second.preferences.HasField("assured")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_the_router_is_told_the_key_and_what_the_cache_may_do(edge: Edge, stream: bool) -> None:
+    await edge.post({**QUESTION, "stream": stream}, headers={"idempotency-key": "k-1", "x-tollway-cache": "refresh"})
+    (request,) = edge.router.requests
+    assert request.preferences == rpc.Preferences(idempotency_key="k-1", cache=rpc.CacheMode.CACHE_MODE_REFRESH)
+
+
+async def test_a_key_that_cannot_be_one_is_refused(edge: Edge) -> None:
+    reply = await edge.post(headers={"idempotency-key": "x" * 256})
+    assert (reply.status, reply.error["param"]) == (400, "idempotency-key")
+    assert edge.router.requests == []
+
+
+async def test_an_answer_that_is_given_again_is_called_what_it_was_called_before(edge: Edge) -> None:
+    edge.router.completion = rpc.CreateChatCompletionResponse(receipt=rpc.Receipt(request_id="req-1", replayed=True))
+    reply = await edge.post()
+    assert reply.json["id"] == "chatcmpl-req-1"
+    assert reply.headers["x-tollway-replayed"] == "1"
+    again = rpc.Receipt(request_id="req-1", replayed=True)
+    end = last()
+    end.receipt.CopyFrom(again)
+    edge.router.messages = [
+        rpc.StreamChatCompletionResponse(chunk=pb.ChatChunk(deltas=[pb.Delta(text="Hi")]), receipt=again), end,
+    ]  # fmt: skip
+    stream = await edge.post({**QUESTION, "stream": True})
+    assert {chunk["id"] for chunk in events(stream.body)[:-1]} == {"chatcmpl-req-1"}
+    assert stream.headers["x-tollway-replayed"] == "1"
+    assert events(stream.body)[-2]["tollway"]["replayed"] is True
+
+
+async def test_a_conflict_is_409_and_not_to_be_tried_again(edge: Edge) -> None:
+    edge.router.completion = TollwayError(Reason.IDEMPOTENCY_CONFLICT, "used before", {"replayed": "1"})
+    reply = await edge.post(headers={"idempotency-key": "k"})
+    assert (reply.status, reply.error["code"]) == (409, "idempotency_conflict")
+    assert (reply.headers["x-should-retry"], reply.headers["x-tollway-replayed"]) == ("false", "1")

@@ -89,3 +89,36 @@ def test_an_error_with_a_reason_is_nothing_to_log(caplog: pytest.LogCaptureFixtu
 
     assert explain(error, TRACE) is error
     assert caplog.text == ""
+
+
+def test_where_nobody_could_be_asked_each_candidates_reason_is_in_the_body() -> None:
+    about = {"request_id": "r", "candidate_1": "a/m: offline", "candidate_2": "b/m: cannot do tools"}
+    body = json.loads(error_body(TollwayError(Reason.NO_DEPLOYMENT_READY, "nobody", about, 3.0), TRACE))
+
+    assert body["error"]["candidates"] == ["a/m: offline", "b/m: cannot do tools"]
+    assert body["error"]["code"] == "no_deployment_ready"
+
+
+def test_who_is_not_known_is_told_what_to_show() -> None:
+    response = error_response(TollwayError(Reason.UNAUTHENTICATED, "who?"), TRACE)
+
+    assert response.status == 401
+    assert (response.headers["www-authenticate"], response.headers["x-should-retry"]) == ("Bearer", "false")
+    assert "www-authenticate" not in error_headers(TollwayError(Reason.PERMISSION_DENIED, "no"))
+
+
+def test_a_refusal_says_what_is_left() -> None:
+    metadata = {"scope": "key:ci", "limit_requests": "600", "remaining_requests": "0", "reset_requests": "8640ms"}
+    headers = error_headers(TollwayError(Reason.RATE_LIMITED, "slow down", metadata, retry_after=0.1))
+    assert headers["retry-after"] == "1"
+    assert headers["x-ratelimit-limit-requests"] == "600"
+    assert headers["x-ratelimit-remaining-requests"] == "0"
+    assert headers["x-ratelimit-reset-requests"] == "8.64s"
+    assert "x-ratelimit-limit-tokens" not in headers
+    assert "x-should-retry" not in headers
+
+
+def test_what_can_never_pass_is_not_to_be_repeated() -> None:
+    headers = error_headers(TollwayError(Reason.RATE_LIMITED, "too much", {"repeat": "never"}))
+    assert headers["x-should-retry"] == "false"
+    assert "retry-after" not in headers

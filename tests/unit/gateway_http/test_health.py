@@ -23,7 +23,19 @@ async def test_an_edge_is_ready_when_every_hop_answers(edge: Edge) -> None:
     reply = await edge.ask("GET", "/readyz")
 
     assert reply.status == 200
-    assert reply.json == {"status": "ready", "services": dict.fromkeys(health.HOPS, "SERVING")}
+    assert reply.json == {"status": "ready", "services": dict.fromkeys(health.HOPS, "SERVING"), "state": "ok"}
+
+
+@pytest.mark.parametrize(
+    ("status", "shown"),
+    [(health_pb2.HealthCheckResponse.NOT_SERVING, "lost"), (grpc.StatusCode.NOT_FOUND, "unknown")],
+)
+async def test_an_edge_is_ready_without_shared_state_and_says_so(edge: Edge, status: int, shown: str) -> None:
+    edge.health.statuses["tollway.state"] = status
+
+    reply = await edge.ask("GET", "/readyz")
+
+    assert (reply.status, reply.json["status"], reply.json["state"]) == (200, "ready", shown)
 
 
 @pytest.mark.parametrize(
@@ -43,6 +55,7 @@ async def test_the_hop_that_does_not_answer_is_named(edge: Edge, status: int, sh
     assert reply.json == {
         "status": "not ready",
         "services": {ROUTER: "SERVING", PROVIDERS: "SERVING", LEDGER: shown},
+        "state": "ok",
     }
 
 

@@ -14,28 +14,33 @@ from tests.unit.gateway_http.conftest import OpenEdge
     "listen", ["127.0.0.1:8080", "127.8.9.1:80", "localhost:8080", "[::1]:8080", "unix:/run/tollway.sock"]
 )
 def test_what_only_this_machine_reaches_may_be_listened_on(listen: str) -> None:
-    assert str(check_address(listen, allow_insecure=False)) == listen
+    assert str(check_address(listen, keyed=False, allow_insecure=False)) == listen
 
 
 @pytest.mark.parametrize("listen", ["0.0.0.0:8080", "[::]:8080", "192.168.1.5:8080", "gateway.internal:8080"])
 def test_anything_else_is_refused_with_what_to_do(listen: str) -> None:
     with pytest.raises(CannotListen, match="no keys are configured") as raised:
-        check_address(listen, allow_insecure=False)
+        check_address(listen, keyed=False, allow_insecure=False)
 
     message = str(raised.value)
     assert message.startswith(listen)
+    assert "`tollway keys new` makes one" in message
     assert "127.0.0.1 behind a proxy that authenticates" in message
     assert "--allow-insecure" in message
 
 
 def test_a_private_network_may_be_listened_on_by_those_who_say_so() -> None:
-    assert str(check_address("0.0.0.0:8080", allow_insecure=True)) == "0.0.0.0:8080"
+    assert str(check_address("0.0.0.0:8080", keyed=False, allow_insecure=True)) == "0.0.0.0:8080"
+
+
+def test_with_keys_every_address_may_be_listened_on() -> None:
+    assert str(check_address("0.0.0.0:8080", keyed=True, allow_insecure=False)) == "0.0.0.0:8080"
 
 
 @pytest.mark.parametrize("listen", ["8080", "", "127.0.0.1", "127.0.0.1:99999"])
 def test_what_is_no_address_is_refused_by_its_key(listen: str) -> None:
     with pytest.raises(CannotListen, match=r"http\.listen must be an address such as"):
-        check_address(listen, allow_insecure=True)
+        check_address(listen, keyed=True, allow_insecure=True)
 
 
 async def test_a_port_that_is_taken_is_told_with_what_to_do(open_edge: OpenEdge) -> None:

@@ -439,3 +439,47 @@ def test_a_path_is_not_as_long_as_a_client_likes() -> None:
         decode(metadata={"k" * 100_000: 5})
 
     assert len(raised.value.message) < 200
+
+
+def named(**fields: Any) -> tuple[str, list[str]]:
+    """The model asked, and those to ask after it."""
+    call = decode_chat_call({"messages": [{"role": "user", "content": "Hi"}], **fields}, max_messages=3)
+    assert b"models" not in call.request.chat.extra_json
+    return call.request.chat.model, list(call.request.preferences.models)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_request_may_bring_its_own_candidates_and_they_are_not_sent_upstream(stream: bool) -> None:
+    assert named(model="a", models=["b", "c/d"], stream=stream) == ("a", ["b", "c/d"])
+    assert named(models=["b", "c/d"], stream=stream) == ("b", ["c/d"])
+    assert named(models=["b"], stream=stream) == ("b", [])
+
+
+def test_no_candidates_of_its_own_are_none() -> None:
+    assert named(model="a", models=None) == ("a", [])
+    assert named(model="a", models=[]) == ("a", [])
+    assert named(model="a", models=["b"] * 16) == ("a", ["b"] * 16)
+
+
+@pytest.mark.parametrize(
+    ("field", "models", "problem"),
+    [
+        ("models", "b", "must be an array, not a string"),
+        ("models", {}, "must be an array, not an object"),
+        ("models", ["b"] * 17, "holds 17 names; at most 16 are accepted"),
+        ("models[1]", ["b", 5], "must be a string, not a number"),
+        ("models[0]", [""], "must be a name of 1 to 256 printable characters"),
+        ("models[1]", ["b", "a\nb"], "must be a name of 1 to 256 printable characters"),
+        ("models[0]", ["b" * 257], "must be a name of 1 to 256 printable characters"),
+        ("models[0]", [None], "must be a string, not null"),
+    ],
+)
+def test_candidates_that_are_no_names_are_refused_by_path(field: str, models: Any, problem: str) -> None:
+    assert refused(field, models=models) == problem
+
+
+@pytest.mark.parametrize("models", [None, []])
+def test_somebody_must_be_asked(models: Any) -> None:
+    with pytest.raises(TollwayError) as raised:
+        named(models=models)
+    assert raised.value.message == "model: must be given: the name of the model to ask"

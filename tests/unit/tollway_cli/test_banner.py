@@ -30,3 +30,15 @@ def test_the_line_to_paste_is_a_command_with_a_json_body_for_a_model_that_answer
 
 def test_without_tracing_the_banner_says_how_to_turn_it_on() -> None:
     assert "OTEL_EXPORTER_OTLP_ENDPOINT" in render(served())
+
+
+def test_with_keys_the_banner_names_them_and_the_line_to_paste_shows_one() -> None:
+    text = render(served(keys=("ci", "ops")))
+    assert "keys    ci, ops" in text
+    assert "authorization: Bearer $TOLLWAY_KEY" in shlex.split(text.split("Try it:")[1])
+    assert "authorization" not in render(served())
+
+
+def test_workers_are_mentioned_where_there_are_several() -> None:
+    assert "workers 4" in render(served(workers=4))
+    assert "workers" not in render(served())

@@ -72,7 +72,7 @@ def test_what_cannot_be_exported_is_declined_in_a_sentence(
     format: str, out: Path | None, since: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
-        run_export(format, out, since, "", "", tmp_path, None)
+        run_export(format, out, since, "", "", "", tmp_path, None)
     assert ended.value.code == 2
     assert words in capsys.readouterr().err
 
@@ -82,7 +82,7 @@ def test_without_pyarrow_the_way_to_it_is_told_and_no_file_is_left(
 ) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(SystemExit):
-        run_export("parquet", tmp_path / "a.parquet", "", "", "", tmp_path, None)
+        run_export("parquet", tmp_path / "a.parquet", "", "", "", "", tmp_path, None)
     assert "pip install 'tollway[parquet]'" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
@@ -91,7 +91,7 @@ def test_an_export_that_fails_leaves_what_was_there(tmp_path: Path, capsys: pyte
     there = tmp_path / "a.csv"
     there.write_text("an older export")
     with pytest.raises(SystemExit):
-        run_export("csv", there, "", "", "", tmp_path, None)
+        run_export("csv", there, "", "", "", "", tmp_path, None)
     assert "there is no ledger at" in capsys.readouterr().err
     assert there.read_text() == "an older export"
     assert list(tmp_path.iterdir()) == [there]

@@ -27,6 +27,9 @@ if _version_not_supported:
 
 class LedgerServiceStub:
     """LedgerService is the system of record: one row per upstream call.
+
+    Where it shares an address with a router that has keys, every call carries one as `authorization: Bearer …`: of an
+    operator for what only reads, else of an admin. UNAUTHENTICATED and PERMISSION_DENIED answer all others.
     """
 
     def __init__(self, channel):
@@ -79,6 +82,9 @@ class LedgerServiceStub:
 
 class LedgerServiceServicer:
     """LedgerService is the system of record: one row per upstream call.
+
+    Where it shares an address with a router that has keys, every call carries one as `authorization: Bearer …`: of an
+    operator for what only reads, else of an admin. UNAUTHENTICATED and PERMISSION_DENIED answer all others.
     """
 
     def RecordAttempts(self, request, context):
@@ -213,6 +219,9 @@ def add_LedgerServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class LedgerService:
     """LedgerService is the system of record: one row per upstream call.
+
+    Where it shares an address with a router that has keys, every call carries one as `authorization: Bearer …`: of an
+    operator for what only reads, else of an admin. UNAUTHENTICATED and PERMISSION_DENIED answer all others.
     """
 
     @staticmethod

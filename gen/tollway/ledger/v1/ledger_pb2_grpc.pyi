@@ -27,7 +27,11 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class LedgerServiceStub:
-    """LedgerService is the system of record: one row per upstream call."""
+    """LedgerService is the system of record: one row per upstream call.
+
+    Where it shares an address with a router that has keys, every call carries one as `authorization: Bearer …`: of an
+    operator for what only reads, else of an admin. UNAUTHENTICATED and PERMISSION_DENIED answer all others.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -83,7 +87,11 @@ class LedgerServiceStub:
 
 @_typing.type_check_only
 class LedgerServiceAsyncStub(LedgerServiceStub):
-    """LedgerService is the system of record: one row per upstream call."""
+    """LedgerService is the system of record: one row per upstream call.
+
+    Where it shares an address with a router that has keys, every call carries one as `authorization: Bearer …`: of an
+    operator for what only reads, else of an admin. UNAUTHENTICATED and PERMISSION_DENIED answer all others.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     RecordAttempts: _aio.UnaryUnaryMultiCallable[_ledger_pb2.RecordAttemptsRequest, _ledger_pb2.RecordAttemptsResponse]  # type: ignore[assignment]
@@ -135,7 +143,11 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     """
 
 class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
-    """LedgerService is the system of record: one row per upstream call."""
+    """LedgerService is the system of record: one row per upstream call.
+
+    Where it shares an address with a router that has keys, every call carries one as `authorization: Bearer …`: of an
+    operator for what only reads, else of an admin. UNAUTHENTICATED and PERMISSION_DENIED answer all others.
+    """
 
     @_abc_1.abstractmethod
     def RecordAttempts(

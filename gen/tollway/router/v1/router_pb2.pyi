@@ -61,9 +61,9 @@ class _CacheOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CacheOut
     CACHE_OUTCOME_HIT: _CacheOutcome.ValueType  # 1
     """The answer comes from it."""
     CACHE_OUTCOME_MISS: _CacheOutcome.ValueType  # 2
-    """It had none, and keeps this one."""
+    """It had none, and keeps this one if it is whole and good."""
     CACHE_OUTCOME_REFRESHED: _CacheOutcome.ValueType  # 3
-    """It was told not to look, and keeps this one."""
+    """It was told not to look, and keeps this one if it is whole and good."""
 
 class CacheOutcome(_CacheOutcome, metaclass=_CacheOutcomeEnumTypeWrapper):
     """What the response cache had to do with an answer."""
@@ -73,9 +73,9 @@ CACHE_OUTCOME_UNSPECIFIED: CacheOutcome.ValueType  # 0
 CACHE_OUTCOME_HIT: CacheOutcome.ValueType  # 1
 """The answer comes from it."""
 CACHE_OUTCOME_MISS: CacheOutcome.ValueType  # 2
-"""It had none, and keeps this one."""
+"""It had none, and keeps this one if it is whole and good."""
 CACHE_OUTCOME_REFRESHED: CacheOutcome.ValueType  # 3
-"""It was told not to look, and keeps this one."""
+"""It was told not to look, and keeps this one if it is whole and good."""
 Global___CacheOutcome: _TypeAlias = CacheOutcome  # noqa: Y015
 
 class _Continuation:
@@ -319,13 +319,14 @@ class Receipt(_message.Message):
     HEDGED_FIELD_NUMBER: _builtins.int
     CONTINUATIONS_FIELD_NUMBER: _builtins.int
     RATE_LIMITS_FIELD_NUMBER: _builtins.int
+    AGE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     trace_id: _builtins.str
     """32 hexadecimal digits."""
     deployment: _builtins.str
     """The deployment that answered, as `provider/model`."""
     attempts: _builtins.int
-    """Calls that left for a provider, this one included."""
+    """Calls that left for a provider, the one that was answered included; none for an answer out of the cache."""
     cost_nanos: _builtins.int
     """What the attempts behind this answer cost, in nano-USD. Absent: not known (yet, or no price is)."""
     cache: Global___CacheOutcome.ValueType
@@ -339,6 +340,10 @@ class Receipt(_message.Message):
 
     @_builtins.property
     def rate_limits(self) -> Global___RateLimits: ...
+    @_builtins.property
+    def age(self) -> _duration_pb2.Duration:
+        """With CACHE_OUTCOME_HIT: how long ago the answer was given for the first time."""
+
     def __init__(
         self,
         *,
@@ -352,10 +357,11 @@ class Receipt(_message.Message):
         hedged: _builtins.bool = ...,
         continuations: _abc.Iterable[Global___Continuation.ValueType] | None = ...,
         rate_limits: Global___RateLimits | None = ...,
+        age: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_cost_nanos", b"_cost_nanos", "cost_nanos", b"cost_nanos", "rate_limits", b"rate_limits"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cost_nanos", b"_cost_nanos", "age", b"age", "cost_nanos", b"cost_nanos", "rate_limits", b"rate_limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost_nanos", b"_cost_nanos", "attempts", b"attempts", "cache", b"cache", "continuations", b"continuations", "cost_nanos", b"cost_nanos", "deployment", b"deployment", "hedged", b"hedged", "rate_limits", b"rate_limits", "replayed", b"replayed", "request_id", b"request_id", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost_nanos", b"_cost_nanos", "age", b"age", "attempts", b"attempts", "cache", b"cache", "continuations", b"continuations", "cost_nanos", b"cost_nanos", "deployment", b"deployment", "hedged", b"hedged", "rate_limits", b"rate_limits", "replayed", b"replayed", "request_id", b"request_id", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cost_nanos: _TypeAlias = _typing.Literal["cost_nanos"]  # noqa: Y015
     _WhichOneofArgType__cost_nanos: _TypeAlias = _typing.Literal["_cost_nanos", b"_cost_nanos"]  # noqa: Y015
@@ -432,6 +438,9 @@ class ExplainRouteRequest(_message.Message):
     CHAT_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
     PREFERENCES_FIELD_NUMBER: _builtins.int
+    STREAMED_FIELD_NUMBER: _builtins.int
+    streamed: _builtins.bool
+    """Whether the answer would be asked for as it arrives: how fast a deployment is, is measured apart for the two."""
     @_builtins.property
     def chat(self) -> _chat_pb2.ChatRequest: ...
     @_builtins.property
@@ -446,10 +455,11 @@ class ExplainRouteRequest(_message.Message):
         chat: _chat_pb2.ChatRequest | None = ...,
         tags: _abc.Iterable[_builtins.str] | None = ...,
         preferences: Global___Preferences | None = ...,
+        streamed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["chat", b"chat", "preferences", b"preferences"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chat", b"chat", "preferences", b"preferences", "tags", b"tags"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chat", b"chat", "preferences", b"preferences", "streamed", b"streamed", "tags", b"tags"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -30,7 +30,7 @@ class RouterServiceStub:
 
     Errors carry google.rpc.ErrorInfo with domain "tollway.dev"; its metadata holds `request_id`, `trace_id`,
     `attempts` and, where one deployment is to blame, `deployment`. Where keys are configured, every call carries one as
-    `authorization: Bearer …`, and UNAUTHENTICATED answers those that carry none, or one that is not known.
+    `authorization: Bearer …`, and UNAUTHENTICATED answers those that carry none, several, or one that is not known.
     """
 
     def __init__(self, channel):
@@ -71,7 +71,7 @@ class RouterServiceServicer:
 
     Errors carry google.rpc.ErrorInfo with domain "tollway.dev"; its metadata holds `request_id`, `trace_id`,
     `attempts` and, where one deployment is to blame, `deployment`. Where keys are configured, every call carries one as
-    `authorization: Bearer …`, and UNAUTHENTICATED answers those that carry none, or one that is not known.
+    `authorization: Bearer …`, and UNAUTHENTICATED answers those that carry none, several, or one that is not known.
     """
 
     def CreateChatCompletion(self, request, context):
@@ -98,7 +98,7 @@ class RouterServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListModels(self, request, context):
-        """Lists the models that may be asked.
+        """Lists the models that the caller may ask.
 
         Called by the HTTP edge and by any service. Statuses: OK, INVALID_ARGUMENT for a page token that is not ours.
         """
@@ -119,7 +119,7 @@ class RouterServiceServicer:
     def ListDeployments(self, request, context):
         """Lists the deployments that have been configured or asked, with how each of them stands at this router.
 
-        Called by operators. Statuses: OK alone.
+        Called by operators. Statuses: OK, PERMISSION_DENIED for a key of another role.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -166,7 +166,7 @@ class RouterService:
 
     Errors carry google.rpc.ErrorInfo with domain "tollway.dev"; its metadata holds `request_id`, `trace_id`,
     `attempts` and, where one deployment is to blame, `deployment`. Where keys are configured, every call carries one as
-    `authorization: Bearer …`, and UNAUTHENTICATED answers those that carry none, or one that is not known.
+    `authorization: Bearer …`, and UNAUTHENTICATED answers those that carry none, several, or one that is not known.
     """
 
     @staticmethod

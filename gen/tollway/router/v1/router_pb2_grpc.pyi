@@ -31,7 +31,7 @@ class RouterServiceStub:
 
     Errors carry google.rpc.ErrorInfo with domain "tollway.dev"; its metadata holds `request_id`, `trace_id`,
     `attempts` and, where one deployment is to blame, `deployment`. Where keys are configured, every call carries one as
-    `authorization: Bearer …`, and UNAUTHENTICATED answers those that carry none, or one that is not known.
+    `authorization: Bearer …`, and UNAUTHENTICATED answers those that carry none, several, or one that is not known.
     """
 
     @_typing.overload
@@ -54,7 +54,7 @@ class RouterServiceStub:
     every choice came to its finish reason, and the last message has `usage` (where known) and the whole `receipt`.
     """
     ListModels: _grpc.UnaryUnaryMultiCallable[_router_pb2.ListModelsRequest, _router_pb2.ListModelsResponse]
-    """Lists the models that may be asked.
+    """Lists the models that the caller may ask.
 
     Called by the HTTP edge and by any service. Statuses: OK, INVALID_ARGUMENT for a page token that is not ours.
     """
@@ -67,7 +67,7 @@ class RouterServiceStub:
     ListDeployments: _grpc.UnaryUnaryMultiCallable[_router_pb2.ListDeploymentsRequest, _router_pb2.ListDeploymentsResponse]
     """Lists the deployments that have been configured or asked, with how each of them stands at this router.
 
-    Called by operators. Statuses: OK alone.
+    Called by operators. Statuses: OK, PERMISSION_DENIED for a key of another role.
     """
 
 @_typing.type_check_only
@@ -76,7 +76,7 @@ class RouterServiceAsyncStub(RouterServiceStub):
 
     Errors carry google.rpc.ErrorInfo with domain "tollway.dev"; its metadata holds `request_id`, `trace_id`,
     `attempts` and, where one deployment is to blame, `deployment`. Where keys are configured, every call carries one as
-    `authorization: Bearer …`, and UNAUTHENTICATED answers those that carry none, or one that is not known.
+    `authorization: Bearer …`, and UNAUTHENTICATED answers those that carry none, several, or one that is not known.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -96,7 +96,7 @@ class RouterServiceAsyncStub(RouterServiceStub):
     every choice came to its finish reason, and the last message has `usage` (where known) and the whole `receipt`.
     """
     ListModels: _aio.UnaryUnaryMultiCallable[_router_pb2.ListModelsRequest, _router_pb2.ListModelsResponse]  # type: ignore[assignment]
-    """Lists the models that may be asked.
+    """Lists the models that the caller may ask.
 
     Called by the HTTP edge and by any service. Statuses: OK, INVALID_ARGUMENT for a page token that is not ours.
     """
@@ -109,7 +109,7 @@ class RouterServiceAsyncStub(RouterServiceStub):
     ListDeployments: _aio.UnaryUnaryMultiCallable[_router_pb2.ListDeploymentsRequest, _router_pb2.ListDeploymentsResponse]  # type: ignore[assignment]
     """Lists the deployments that have been configured or asked, with how each of them stands at this router.
 
-    Called by operators. Statuses: OK alone.
+    Called by operators. Statuses: OK, PERMISSION_DENIED for a key of another role.
     """
 
 class RouterServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -117,7 +117,7 @@ class RouterServiceServicer(metaclass=_abc_1.ABCMeta):
 
     Errors carry google.rpc.ErrorInfo with domain "tollway.dev"; its metadata holds `request_id`, `trace_id`,
     `attempts` and, where one deployment is to blame, `deployment`. Where keys are configured, every call carries one as
-    `authorization: Bearer …`, and UNAUTHENTICATED answers those that carry none, or one that is not known.
+    `authorization: Bearer …`, and UNAUTHENTICATED answers those that carry none, several, or one that is not known.
     """
 
     @_abc_1.abstractmethod
@@ -153,7 +153,7 @@ class RouterServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _router_pb2.ListModelsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_router_pb2.ListModelsResponse, _abc.Awaitable[_router_pb2.ListModelsResponse]]:
-        """Lists the models that may be asked.
+        """Lists the models that the caller may ask.
 
         Called by the HTTP edge and by any service. Statuses: OK, INVALID_ARGUMENT for a page token that is not ours.
         """
@@ -178,7 +178,7 @@ class RouterServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_router_pb2.ListDeploymentsResponse, _abc.Awaitable[_router_pb2.ListDeploymentsResponse]]:
         """Lists the deployments that have been configured or asked, with how each of them stands at this router.
 
-        Called by operators. Statuses: OK alone.
+        Called by operators. Statuses: OK, PERMISSION_DENIED for a key of another role.
         """
 
 def add_RouterServiceServicer_to_server(servicer: RouterServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

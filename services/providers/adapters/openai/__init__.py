@@ -7,6 +7,7 @@ from services.providers.adapters.openai.response import decode_response
 from services.providers.adapters.openai.stream import StreamDecoder
 
 default_base_url = "https://api.openai.com/v1"
+health_path = "/models"
 stream_decoder = StreamDecoder
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "decode_response",
     "default_base_url",
     "encode_request",
+    "health_path",
     "stream_decoder",
 ]

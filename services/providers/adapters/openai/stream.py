@@ -1,7 +1,7 @@
 """OpenAI's streamed answers, from bytes to chunks.
 
-Events that are in one piece of the stream leave in one chunk, and where the pieces were cut changes nothing but that:
-joined, the chunks are the same.
+Events that are in one piece of the stream leave in one chunk, and in one delta where they add text to a choice and
+nothing else. Where the pieces were cut changes nothing but that: joined, the chunks are the same.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import orjson
 
 from mesh.errors import TollwayError
 from services.providers.adapters.openai.errors import choice_error, event_error, named_error
+from services.providers.adapters.openai.repetition import Repetition, plain_text
 from services.providers.adapters.openai.response import (
     FAILED,
     NOT_UNDERSTOOD,
@@ -51,13 +52,17 @@ class StreamDecoder:
         """What ended the stream in place of an answer. What `feed` gave out came before it."""
         self._choices = choices
         self._sse = EventDecoder(max_event)
+        self._repetition = Repetition()
         self._begun: set[int] = set()
         self._open: set[int] = set()
         self._finished: set[int] = set()
         self._tools = ToolCalls()
         self._identified = False
         self._sent: Json = {}
-        self._begin_chunk()
+        self._chunk = chat_pb2.ChatChunk()
+        self._speaking = chat_pb2.Delta()
+        """The chunk's last delta, while there is `_speech` that belongs into it."""
+        self._speech: list[str] = []
         self._extra: Json = {}
         self._full: list[chat_pb2.ChatChunk] = []
 
@@ -71,15 +76,14 @@ class StreamDecoder:
         events = self._sse.feed(data)
         self.events += len(events)
         try:
-            for kind, text in events:
-                if kind == b"error":
-                    self._end(event_error(text))
-                elif len(text) < 10 and text.strip() in (b"", b"[DONE]"):
-                    self._mark(text)
+            place = 0
+            while place < len(events) and not self.done:
+                if texts := self._repetition.find(events, place):
+                    self._say("".join(texts), self._repetition.choice)
+                    place += len(texts)
                 else:
-                    self._event(parse(text))
-                if self.done:
-                    break
+                    self._read(*events[place])
+                    place += 1
         except NOT_UNDERSTOOD as error:
             self._end(malformed(f"the provider sent an event that is not a chunk ({type(error).__name__})"))
         if self._sse.overflown and not self.done:
@@ -87,6 +91,16 @@ class StreamDecoder:
         self._close_chunk()
         full, self._full = self._full, []
         return full
+
+    def _read(self, kind: bytes, text: bytes) -> None:
+        if kind == b"error":
+            self._end(event_error(text))
+        elif len(text) < 10 and text.strip() in (b"", b"[DONE]"):
+            self._mark(text)
+        else:
+            event = parse(text)
+            self._event(event)
+            self._repetition.learn(text, event)
 
     def _end(self, error: TollwayError | None) -> None:
         self.done, self.error = True, error
@@ -105,20 +119,43 @@ class StreamDecoder:
             self._identify(event)
         if choices := event.get("choices"):
             for choice in choices:
-                self._choice(choice, self._add())
+                text = plain_text(choice)
+                if text is None:
+                    self._choice(choice)
+                else:
+                    self._say(text, choice.get("index") or 0)
 
     def _close_chunk(self) -> None:
+        self._end_speech()
         chunk = self._chunk
         if self._extra:
             chunk.extra_json = orjson.dumps(self._extra)
             self._extra = {}
         if chunk.deltas or chunk.ByteSize():
             self._full.append(chunk)
-            self._begin_chunk()
+            self._chunk = chat_pb2.ChatChunk()
 
-    def _begin_chunk(self) -> None:
-        self._chunk = chat_pb2.ChatChunk()
-        self._add = self._chunk.deltas.add
+    def _add(self, index: int) -> chat_pb2.Delta:
+        self._end_speech()
+        delta = self._chunk.deltas.add()
+        if index:
+            delta.index = index
+        return delta
+
+    def _say(self, text: str, index: int) -> None:
+        """Adds text to a choice; to the delta before, if that is of the same choice and nothing but text."""
+        if not self._speech or self._speaking.index != index:
+            self._speaking = self._add(index)
+            if index not in self._finished:
+                self._open.add(index)
+        self._speech.append(text)
+        if text:
+            self.content_seen = True
+
+    def _end_speech(self) -> None:
+        if self._speech:
+            self._speaking.text = "".join(self._speech)
+            self._speech.clear()
 
     def _identify(self, event: Json) -> None:
         """Names the answer, once; Azure's first event has no names yet."""
@@ -163,19 +200,11 @@ class StreamDecoder:
         if counted.HasField("usage"):
             self._chunk.usage.CopyFrom(counted.usage)
 
-    def _choice(self, choice: Json, into: chat_pb2.Delta) -> None:
+    def _choice(self, choice: Json) -> None:
         index = choice.get("index") or 0
-        if index:
-            into.index = index
-        delta = choice.get("delta")
-        if delta:
-            text = delta.get("content") if len(delta) == 1 else None
-            if isinstance(text, str):
-                into.text = text
-                if text:
-                    self.content_seen = True
-            else:
-                self._delta(delta, index, into)
+        into = self._add(index)
+        if delta := choice.get("delta"):
+            self._delta(delta, index, into)
         if reason := choice.get("finish_reason"):
             if reason == FAILED:
                 self._end(choice_error(choice))

@@ -35,6 +35,7 @@ CATALOGUE = tuple(
         ("pings", "Sends comments that say it is alive, and never content."),
         ("reset", "Resets the connection before it answers."),
         ("cut:after=5", "Drops the connection after that many tokens."),
+        ("cut:after=5,fail=1,key=a", "Does so that many times, answers once, and so on; keys are counted apart."),
         ("stall:after=5", "Falls silent after that many tokens, with the connection open."),
         ("malformed:after=5", "Sends an event that is no JSON after that many tokens, and goes on."),
         ("error-event:after=5", "Reports an error in the stream after that many tokens."),
@@ -62,7 +63,11 @@ class NoSuchModel(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """How to answer. `after` is the token a fault comes after, `fail` how often in a row a flaky model fails."""
+    """How to answer.
+
+    `after` is the token of a call that a fault comes after. `fail` is how often in a row a model behaves as its kind
+    does, before it gives one plain answer; 0: it always does.
+    """
 
     kind: str
     ttft: float
@@ -73,7 +78,7 @@ class Behaviour:
     finish: str = ""
     retry_after: str = ""
     status: int = 503
-    fail: int = 1
+    fail: int = 0
     key: str = ""
 
 
@@ -86,6 +91,8 @@ def behaviour(name: str, options: SimOptions) -> Behaviour:
     usual = Behaviour(_kind(kind), options.ttft, options.rate, options.tokens)
     if usual.kind == "status":
         usual = replace(usual, status=int(kind.removeprefix("status-")))
+    elif usual.kind == "flaky":
+        usual = replace(usual, fail=1)
     if kind not in _KINDS and usual.kind != "status":
         return usual
     changes = dict(_PRESETS.get(kind, {}))

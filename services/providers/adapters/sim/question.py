@@ -14,6 +14,8 @@ Json = dict[str, Any]
 
 _PER_MESSAGE = 3
 _CACHE_BLOCK = 16
+_NOT_ASKED = {"model", "stream", "stream_options", "max_tokens", "max_completion_tokens"}
+"""Fields that do not change what is said, only how, and how much of it."""
 
 
 class BadQuestion(Exception):
@@ -26,10 +28,15 @@ class BadQuestion(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked, and how. `seed` is the same for the same question, streamed or not."""
+    """What is asked, and how.
+
+    `seed` is the same for the same question, streamed or not, of whichever model, however much of the answer is wanted
+    and however much of it is there already: `begun` is what a last message of the assistant's says.
+    """
 
     model: str
     messages: list[Json]
+    begun: str
     seed: int
     stream: bool
     include_usage: bool
@@ -80,12 +87,14 @@ def read_question(body: bytes) -> Question:
     messages = _field(fields, "messages", list, None)
     if not messages or not all(isinstance(message, dict) for message in messages):
         raise BadQuestion("'messages' must be an array of at least one message.", "messages")
+    begun = text_of(messages[-1]) if _is_begun_answer(messages) else ""
     stop = fields.get("stop")
     limits = [_whole(fields, name) for name in ("max_completion_tokens", "max_tokens")]
     return Question(
         model=_field(fields, "model", str, ""),
         messages=messages,
-        seed=_seed(fields),
+        begun=begun,
+        seed=_seed(fields, messages[:-1] if begun else messages),
         stream=_field(fields, "stream", bool, False),
         include_usage=bool(_field(fields, "stream_options", dict, {}).get("include_usage")),
         choices=_whole(fields, "n") or 1,
@@ -112,8 +121,13 @@ def _tokens(message: Json) -> int:
     return _PER_MESSAGE + count(text_of(message)) + (count(orjson.dumps(calls).decode()) if calls else 0)
 
 
-def _seed(fields: Json) -> int:
-    asked = {name: value for name, value in fields.items() if name not in ("stream", "stream_options")}
+def _is_begun_answer(messages: list[Json]) -> bool:
+    return len(messages) > 1 and messages[-1].get("role") == "assistant" and not messages[-1].get("tool_calls")
+
+
+def _seed(fields: Json, messages: list[Json]) -> int:
+    asked = {name: value for name, value in fields.items() if name not in _NOT_ASKED}
+    asked["messages"] = messages
     try:
         text = orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)
     except orjson.JSONEncodeError as error:  # it could be read, but is nested more deeply than what can be written

@@ -11,7 +11,7 @@ import orjson
 from services.providers.adapters.sim.behaviour import Behaviour
 from services.providers.adapters.sim.instance import Impossible, instance
 from services.providers.adapters.sim.question import BadQuestion, Question
-from services.providers.adapters.sim.text import prose, split
+from services.providers.adapters.sim.text import count, prose, split
 
 Json = dict[str, Any]
 
@@ -54,7 +54,7 @@ def replies(question: Question, behaviour: Behaviour) -> tuple[Reply, ...]:
 
 
 def _reply(question: Question, behaviour: Behaviour, random: Random) -> Reply:
-    reply = _unlimited(question, behaviour, random)
+    reply = _go_on(_unlimited(question, behaviour, random), question.begun)
     if behaviour.finish:
         reply = replace(reply, finish=behaviour.finish)
     if question.limit is not None and len(reply.tokens) > question.limit:
@@ -62,6 +62,15 @@ def _reply(question: Question, behaviour: Behaviour, random: Random) -> Reply:
         begun = {token.call for token in reply.tokens if token.field == "arguments"}
         reply = replace(reply, calls=reply.calls[: len(begun)])
     return reply
+
+
+def _go_on(reply: Reply, begun: str) -> Reply:
+    """What is left to be said of the reply where it has been begun, be it in these words or in others."""
+    if not begun:
+        return reply
+    whole = reply.text("content")
+    rest = split(whole[len(begun) :]) if whole.startswith(begun) else split(whole)[count(begun) :]
+    return replace(reply, tokens=tuple(Token("content", text) for text in rest))
 
 
 def _unlimited(question: Question, behaviour: Behaviour, random: Random) -> Reply:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
+from dataclasses import replace
 from enum import Enum, auto
 from typing import NamedTuple
 
@@ -68,6 +69,8 @@ class Model:
         try:
             question = read_question(body)
             asked = behaviour(question.model, self._options)
+            if asked.fail and not self._fails_now(asked, question.model):
+                asked = replace(asked, kind="text")
             steps = self._fault(asked, question.model) or _answer(question, asked, replies(question, asked))
         except BadQuestion as bad:
             steps = _failure(400, str(bad), "invalid_request_error", param=bad.param)
@@ -78,10 +81,8 @@ class Model:
     def _fault(self, asked: Behaviour, name: str) -> Iterator[Step] | None:
         """What happens in place of an answer. None: nothing does."""
         match asked.kind:
-            case "status":
+            case "status" | "flaky":
                 return _status(asked)
-            case "flaky":
-                return _status(asked) if self._fails_now(asked, name) else None
             case "silence":
                 return iter((End.HANG,))
             case "reset":

@@ -13,28 +13,53 @@ from pydantic.fields import FieldInfo
 
 from mesh.config.defaults import WELL_KNOWN
 from mesh.config.load import load
-from mesh.config.outline import _is_section, _structure
-from mesh.config.schema import Config, Defaults, Deployment, Drain, Model, PriceEntry, Section, Tls
+from mesh.config.outline import _is_section, _structure, fields_of
+from mesh.config.schema import (
+    Config,
+    Defaults,
+    Deployment,
+    Drain,
+    Key,
+    Limit,
+    Model,
+    ModelCache,
+    PriceEntry,
+    Rule,
+    RuleAction,
+    RuleParameters,
+    RuleTokens,
+    Section,
+    Tls,
+)
 from mesh.telemetry.instruments import INSTRUMENTS
 
 PAGE = (Path(__file__).parents[4] / "docs" / "configuration.md").read_text()
 EXAMPLES = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
-ENVIRON = dict.fromkeys(re.findall(r"\$\{([A-Z_]+)\}", PAGE), "k-123456")
+ENVIRON = dict.fromkeys(re.findall(r"\$\{([A-Z_]+)\}", PAGE), "k-0123456789abcdef")
 TABLES = [[cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.splitlines() if line.startswith("|")]
 ROWS = {key.strip("`"): default for key, _, default, _ in (row for row in TABLES if len(row) == 4) if "`" in key}
 
 REQUIRED: dict[type[Section], dict[str, Any]] = {
     Deployment: {"provider": "p"},
     Drain: {"drain": "1s"},
+    Key: {"name": "n", "key": "k-0123456789abcdef"},
+    Limit: {"scope": "key:*", "requests": "1/s"},
     Model: {"deployments": [{"provider": "p"}]},
+    ModelCache: {"ttl": "1s"},
     PriceEntry: {"provider": "p", "input": "1", "output": "1"},
+    Rule: {"name": "r", "then": {"deny": "no"}},
+    RuleAction: {"deny": "no"},
+    RuleParameters: {"temperature": 0},
+    RuleTokens: {"over": 1},
     Tls: {"cert": "c", "key": "k"},
 }
+INHERITED = {"timeouts", "breaker", "hedge"}
+"""Sections that stand below `defaults` and may stand below models and deployments, too."""
 
 
 def fields(section: type[Section], prefix: str = "") -> Iterator[tuple[str, type[Section], str, FieldInfo]]:
     """Every key of the schema as the page writes it, with its section."""
-    for name, field in section.model_fields.items():
+    for name, field in fields_of(section).items():
         path = f"{prefix}{name}"
         yield path, section, name, field
         kind = _structure(field.annotation)
@@ -42,13 +67,13 @@ def fields(section: type[Section], prefix: str = "") -> Iterator[tuple[str, type
             yield from fields(get_args(kind)[1], f"{path}.*.")
         elif get_origin(kind) is tuple and _is_section(_structure(get_args(kind)[0])):
             yield from fields(get_args(kind)[0], f"{path}[].")
-        elif _is_section(kind) and (name != "timeouts" or section is Defaults):
+        elif _is_section(kind) and (name not in INHERITED or section is Defaults):
             yield from fields(kind, f"{path}.")
 
 
 KEYS = {path: (section, name, field) for path, section, name, field in fields(Config)}
-SECTIONS = {"providers", "models", "defaults", "prices", "ledger", "journal", "telemetry", "http", "grpc"}
-STANDS_FOR_ITS_KEYS = SECTIONS | {"providers.*.sim", "defaults.timeouts"}
+SECTIONS = set(Config.model_fields)
+STANDS_FOR_ITS_KEYS = SECTIONS | {"providers.*.sim", "defaults.timeouts", "defaults.breaker", "rules[].when"}
 
 
 @pytest.mark.parametrize("number", range(len(EXAMPLES)))
@@ -78,7 +103,7 @@ def test_the_default_on_the_page_is_the_default(path: str) -> None:
         assert field.is_required() or shown in (None, "")
         return
     required = REQUIRED.get(section, {})
-    text: Any = {"[]": [], "{}": {}}.get(written[1], written[1].strip('"'))
+    text: Any = {"[]": [], "{}": {}, '["*"]': ["*"]}.get(written[1], written[1].strip('"'))
     assert section.model_validate({**required, name: text}) == section.model_validate(required)
 
 

@@ -21,8 +21,8 @@ Complaints = Callable[..., list[str]]
         ("htpp: {}", "htpp (tollway.yaml:1): unknown key; did you mean http?"),
         (
             "xyz: {}",
-            "xyz (tollway.yaml:1): unknown key; there are providers, models, defaults, prices, ledger, journal, "
-            "telemetry, http, grpc",
+            "xyz (tollway.yaml:1): unknown key; there are providers, models, defaults, prices, limits, rules, keys, "
+            "ledger, journal, state, idempotency, cache, telemetry, http, grpc",
         ),
         ("providers:\n\n  a: {api_kee: x}", "providers.a.api_kee (tollway.yaml:3): unknown key; did you mean api_key?"),
         ("grpc: {tls: {key: k}}", "grpc.tls.cert (tollway.yaml:1): must be given"),
@@ -31,6 +31,19 @@ Complaints = Callable[..., list[str]]
         ("models: {m: {deployments: {}}}", "models.m.deployments (tollway.yaml:1): must be a list"),
         ("models: {m: {deployments: [[]]}}",
          "models.m.deployments[0] (tollway.yaml:1): must be a mapping of keys to values"),
+        ("models: {m: {deployments: [{provider: sim}], cache: often}}",
+         "models.m.cache.ttl (tollway.yaml:1): must be a duration such as 250ms, 10s or 5m"),
+        ("models: {m: {deployments: [{provider: sim}], cache: {ttl: 0s}}}",
+         "models.m.cache.ttl (tollway.yaml:1): must be more than 0, not 0s"),
+        ("models: {m: {deployments: [{provider: sim}], cache: {}}}",
+         "models.m.cache.ttl (tollway.yaml:1): must be given"),
+        ("models: {m: {deployments: [{provider: sim}], cache: [1m]}}",
+         "models.m.cache (tollway.yaml:1): must be a mapping of keys to values"),
+        ("cache: {max_entry: 2MiB, max_bytes: 1MiB}",
+         "cache (tollway.yaml:1): max_entry must be at most max_bytes: such an answer would never be kept"),
+        ("idempotency: {keep: 0s}", "idempotency.keep (tollway.yaml:1): must be more than 0, not 0s"),
+        ("idempotency: {max_answer: 1GiB}",
+         "idempotency (tollway.yaml:1): max_answer must be at most max_bytes: such an answer would never be kept"),
         ("models: []", "models (tollway.yaml:1): must be a mapping of names to values"),
         ("http: 5", "http (tollway.yaml:1): must be a mapping of keys to values, not 5"),
         ("http: {listen: [a]}", "http.listen (tollway.yaml:1): must be text"),
@@ -53,7 +66,8 @@ Complaints = Callable[..., list[str]]
             "telemetry.log_level (tollway.yaml:1): must be 'debug', 'info', 'warning' or 'error', not loud",
         ),
         ("models: {m: {strategy: fast, deployments: [{provider: sim}]}}",
-         "models.m.strategy (tollway.yaml:1): must be 'ordered', not fast"),
+         "models.m.strategy (tollway.yaml:1): must be 'ordered', 'weighted', 'least_busy', 'latency', 'cost' or "
+         "'affinity', not fast"),
         ("providers: {a: {on_disconnect: drop}}",
          "providers.a.on_disconnect (tollway.yaml:1): must be cancel, or a mapping such as {drain: 30s}, not drop"),
         ("providers: {a: {on_disconnect: {}}}", "providers.a.on_disconnect.drain (tollway.yaml:1): must be given"),
@@ -66,6 +80,19 @@ Complaints = Callable[..., list[str]]
          "not 1e9"),
         ("prices: [{provider: a, input: [], output: 1}]",
          "prices[0].input (tollway.yaml:1): must be an amount such as $5.00"),
+        ("defaults: {breaker: {failures: 0}}", "defaults.breaker.failures (tollway.yaml:1): must be at least 1, not 0"),
+        ("defaults: {breaker: {rate: 110%}}",
+         "defaults.breaker.rate (tollway.yaml:1): must be a share such as 5% or 0.05, at most 100%, not 110%"),
+        ("defaults: {breaker: {window: 0s}}", "defaults.breaker.window (tollway.yaml:1): must be more than 0, not 0s"),
+        ("defaults: {continuations: -1}", "defaults.continuations (tollway.yaml:1): must be at least 0, not -1"),
+        ("defaults: {hedge: {after: p99}}",
+         "defaults.hedge.after (tollway.yaml:1): must be p95, or a duration such as 800ms, not p99"),
+        ("defaults: {hedge: {after: 0s}}",
+         "defaults.hedge.after (tollway.yaml:1): must be p95, or a duration of more than nothing, not 0s"),
+        ("defaults: {hedge: {after: []}}",
+         "defaults.hedge.after (tollway.yaml:1): must be p95, or a duration such as 800ms"),
+        ("models: {m: {assured: perhaps, deployments: [{provider: sim}]}}",
+         "models.m.assured (tollway.yaml:1): must be true or false, not perhaps"),
         ("ledger: {url: 'mysql://h/x'}",
          "ledger.url (tollway.yaml:1): must be a URL such as sqlite:///{data_dir}/ledger.db, "
          "with no placeholder but {data_dir}, or postgresql://user:password@host:5432/database"),
@@ -107,8 +134,8 @@ http: {drain: 5, listen: "${NOPE}"}
         "http.listen (tollway.yaml:9",
         "http.drain (tollway.yaml:9",
         "journal.fsync (TOLLWAY_JOURNAL__FSYNC): must be a duration such as 250ms, 10s or 5m, not later",
-        "nothing (TOLLWAY_NOTHING): unknown key; there are providers, models, defaults, prices, ledger, journal, "
-        "telemetry, http, grpc",
+        "nothing (TOLLWAY_NOTHING): unknown key; there are providers, models, defaults, prices, limits, rules, keys, "
+        "ledger, journal, state, idempotency, cache, telemetry, http, grpc",
     ]
 
 

@@ -118,3 +118,83 @@ def test_what_has_the_wrong_shape_is_complained_about_once(complaints: Complaint
         "models.n (tollway.yaml:2): must be a mapping of keys to values, not 1",
         "prices[0] (tollway.yaml:3): must be a mapping of keys to values, not 1",
     ]
+
+
+def test_a_scope_is_limited_once(complaints: Complaints) -> None:
+    text = """
+limits:
+  - {scope: "key:*", requests: 1/s}
+  - {scope: "key:ci", requests: 1/s}
+  - {scope: "key:*", tokens: 1/s}
+"""
+    assert complaints(text) == ["limits[2].scope (tollway.yaml:5): is the scope of limits[0], too"]
+
+
+def test_a_model_that_is_limited_must_be_one(complaints: Complaints) -> None:
+    text = """
+models: {gpt-4o: {deployments: [{provider: sim}]}, "sim/*": {deployments: [{provider: sim}]}}
+limits:
+  - {scope: "model:gpt-4o", requests: 1/s}
+  - {scope: "model:sim/echo", requests: 1/s}
+  - {scope: "model:*", requests: 1/s}
+  - {scope: "model:gpt-40", requests: 1/s}
+"""
+    (line,) = complaints(text)
+    assert line == "limits[3].scope (tollway.yaml:7): no model is called gpt-40; did you mean gpt-4o?"
+    assert complaints('limits: [{scope: "model:anything", requests: 1/s}]') == []
+
+
+def test_a_limit_must_limit_something(complaints: Complaints) -> None:
+    assert complaints('limits: [{scope: "key:*"}]') == [
+        "limits[0] (tollway.yaml:1): must limit something: requests, tokens or concurrency"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("scope", "problem"),
+    [
+        ("key", "must be a scope such as key:ci or key:*, of tenant, project, key, tag, model"),
+        ("key:", "must be a scope such as key:ci or key:*, of tenant, project, key, tag, model"),
+        ("user:x", "must be a scope such as key:ci or key:*, of tenant, project, key, tag, model"),
+        ("key:c*", "must have a name, or a * alone for every one on its own"),
+        ("key: ci", "must have a name without surrounding white space or control characters"),
+    ],
+)
+def test_a_scope_that_is_none_is_refused(complaints: Complaints, scope: str, problem: str) -> None:
+    assert complaints(f'\nlimits:\n  - {{scope: "{scope}", requests: 1/s}}') == [
+        f"limits[0].scope (tollway.yaml:3): {problem}, not {scope}"
+    ]
+
+
+@pytest.mark.parametrize("rate", ["600", "600/min", "0/m", "-1/s", "1.5/s", "/s", "1000000000001/s"])
+def test_a_rate_that_is_none_is_refused(complaints: Complaints, rate: str) -> None:
+    (line,) = complaints(f'limits: [{{scope: "key:*", requests: "{rate}"}}]')
+    assert line.startswith("limits[0].requests (tollway.yaml:1): must be a rate ")
+    assert line.endswith(f"not {rate}")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "memory",
+        "redis://",
+        "sqlite:///",
+        "sqlite:///{home}/x.db",
+        "http://x",
+        "redis://a b",
+        "redis://h:port",
+        "redis://[::1",
+    ],
+)
+def test_a_url_of_shared_state_that_is_none_is_refused_without_being_repeated(complaints: Complaints, url: str) -> None:
+    (line,) = complaints(f'state: {{url: "{url}"}}')
+    assert line.startswith("state.url (tollway.yaml:1): must be ")
+    assert not url or f"not {url}" not in line
+
+
+@pytest.mark.parametrize(
+    "url", ["memory://", "sqlite:////var/x.db", "redis://u:p@h:6379/0", "rediss://h", "unix:///run/redis.sock"]
+)
+def test_a_url_of_shared_state_is_taken_as_it_is(load_text: LoadText, url: str) -> None:
+    assert load_text(f'state: {{url: "{url}"}}').state.url == url

@@ -7,12 +7,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from mesh.config.values import Duration, HttpUrl, LedgerUrl, NanoUsd, Size, format_duration, parse_duration, parse_size
+from mesh.config.values import (
+    Duration,
+    HttpUrl,
+    LedgerUrl,
+    NanoUsd,
+    Share,
+    Size,
+    format_duration,
+    format_rate,
+    parse_duration,
+    parse_rate,
+    parse_share,
+    parse_size,
+)
 from mesh.money import format_usd
+from mesh.state.store import Rate
 
 NANOS = TypeAdapter[int](NanoUsd)
 SIZE = TypeAdapter[int](Size)
 DURATION = TypeAdapter[float](Duration)
+SHARE = TypeAdapter[float](Share)
 URL = TypeAdapter[str](HttpUrl)
 LEDGER_URL = TypeAdapter[str](LedgerUrl)
 
@@ -114,3 +129,30 @@ def test_a_ledger_is_a_file_or_a_postgresql_database(url: str) -> None:
 def test_what_names_no_database_is_no_ledger(url: str) -> None:
     with pytest.raises(ValueError, match="must be a URL such as"):
         LEDGER_URL.validate_python(url)
+
+
+@pytest.mark.parametrize(
+    ("text", "share"), [("5%", 0.05), ("0.05", 0.05), ("12.5 %", 0.125), ("100%", 1), ("0%", 0), (1, 1), (0.5, 0.5)]
+)
+def test_a_share_is_read_as_a_number_from_0_to_1(text: object, share: float) -> None:
+    assert parse_share(text) == pytest.approx(share)
+
+
+@pytest.mark.parametrize("text", ["", "%", "-5%", "101%", "1.1", "five", "1e-2", True, None])
+def test_what_is_no_share_is_refused(text: object) -> None:
+    with pytest.raises(ValueError, match=r"must be a share such as 5% or 0\.05, at most 100%"):
+        parse_share(text)
+
+
+@pytest.mark.parametrize(("share", "text"), [(0.05, "5%"), (0.125, "12.5%"), (0, "0%"), (1, "100%")])
+def test_a_share_is_written_in_per_cent(share: float, text: str) -> None:
+    assert SHARE.dump_python(share) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [("10/s", Rate(10, 1)), ("600/m", Rate(600, 60)), (" 1000 / h ", Rate(1000, 3600)), ("5000/d", Rate(5000, 86_400))],
+)
+def test_a_rate_is_a_number_and_a_period(text: str, rate: Rate) -> None:
+    assert parse_rate(text) == rate
+    assert parse_rate(format_rate(rate)) == rate

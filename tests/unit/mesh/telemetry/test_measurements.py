@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mesh.metrics import LabelSet, with_label
 from mesh.telemetry.instruments import Instrument
 from mesh.telemetry.measurements import Distribution, Measurements, Series, Value
 
@@ -65,6 +66,18 @@ def test_labels_can_be_used_again_after_they_were_changed(measurements: Measurem
     labels["a"] = "y"
     measurements.count("calls", 1, labels)
     assert values(measurements, "calls") == [({"a": "x"}, 1), ({"a": "y"}, 1)]
+
+
+def test_a_label_set_is_counted_with_labels_that_are_equal(measurements: Measurements) -> None:
+    labels = LabelSet({"a": "x"})
+    more = with_label(labels, "b", "y")
+    for _ in range(2):
+        measurements.count("calls", 1, labels)
+        measurements.count("calls", 1, more)
+    measurements.count("calls", 1, LabelSet({"a": "x"}))
+    measurements.count("calls", 1, {"a": "x"})
+    measurements.count("calls", 1, {"b": "y", "a": "x"})
+    assert values(measurements, "calls") == [({"a": "x"}, 4), ({"a": "x", "b": "y"}, 3)]
 
 
 def test_an_instrument_that_nobody_used_is_not_told(measurements: Measurements) -> None:

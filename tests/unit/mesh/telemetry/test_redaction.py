@@ -41,6 +41,7 @@ def test_a_field_with_nothing_in_it_is_kept_as_it_is() -> None:
         ('{"api_key": "abc"}', '{"api_key": "[redacted]"}'),
         ("Incorrect API key provided: sk-proj-abcdefghijkl", "Incorrect API key provided: [redacted]"),
         ("sk-abcdefghijklmnop.", "[redacted]."),
+        ("who has tw-abcdef_hijkl-nop?", "who has [redacted]?"),
         ("redis://u:p@h:6379/0", "redis://[redacted]@h:6379/0"),
         ("redis://:p@h", "redis://[redacted]@h"),
         ("http://host:80/a@b", "http://host:80/a@b"),

@@ -6,14 +6,18 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any, TypeVar
 
 from mesh.clock import VirtualClock
 from mesh.errors import TollwayError
 from mesh.tracing import TraceContext
 from services.router.domain.fleet import Fleet
+from services.router.domain.hedging import Hedge, HedgeBudgets
 from services.router.domain.routes import Deployment, Route, Routes
+from services.router.domain.rules import Rule
 from services.router.domain.schedule import Schedule
+from services.router.domain.selection import Selection
 from services.router.handlers.create_chat_completion import CreateChatCompletion, create_chat_completion
 from services.router.handlers.desk import Desk
 from services.router.handlers.drains import Drains
@@ -29,7 +33,12 @@ from tests.unit.services.router.twins import (
 )
 from tollway.chat.v1.chat_pb2 import ChatRequest, Delta
 from tollway.ledger.v1.ledger_pb2 import Price
-from tollway.router.v1.router_pb2 import CreateChatCompletionResponse, Receipt, StreamChatCompletionResponse
+from tollway.router.v1.router_pb2 import (
+    CreateChatCompletionResponse,
+    Preferences,
+    Receipt,
+    StreamChatCompletionResponse,
+)
 
 T = TypeVar("T")
 PRICE = Price(version="v1", input_nanos_per_1m=1_000_000_000, output_nanos_per_1m=2_000_000_000)
@@ -51,12 +60,24 @@ class Bench:
         self.providers = FakeProviders(self.clock)
         self.drains = Drains(self.clock)
         self.fleet = Fleet()
+        self.hedges = HedgeBudgets()
         self.routes = Routes([])
+        self.rules: Sequence[Rule] = ()
+        self.chance = Random(1)
 
-    def deploy(self, *deployments: Deployment, fallback: Deployment | None = None, **scripts: Sequence[Script]) -> None:
+    def deploy(
+        self,
+        *deployments: Deployment,
+        fallback: Deployment | None = None,
+        continuations: int = 2,
+        assured: bool = False,
+        hedge: Hedge | None = None,
+        **scripts: Sequence[Script],
+    ) -> None:
         """Puts deployments behind `gpt`, by default one for each script; scripts are named by provider."""
         chosen = deployments or tuple(Deployment(provider, "m", model_provider="openai") for provider in scripts)
-        routes = [Route("gpt", chosen, ("other",) if fallback else ())]
+        fallbacks = ("other",) if fallback else ()
+        routes = [Route("gpt", chosen, fallbacks, continuations=continuations, assured=assured, hedge=hedge)]
         if fallback is not None:
             routes.append(Route("other", (fallback,)))
         self.routes = Routes(routes)
@@ -67,29 +88,45 @@ class Bench:
         schedule = Schedule(retry_after_wait=5.0, jitter=lambda: 0.5)
         return Desk(
             self.routes, schedule, self.providers, self.journal, self.prices, self.drains, self.fleet, self.clock,
-            self.tracer, self.metrics,
+            self.tracer, self.metrics, self.selection, self.hedges,
         )  # fmt: skip
+
+    @property
+    def selection(self) -> Selection:
+        return Selection(self.routes, self.rules, self.fleet, self.chance, self.prices.find)
 
     def _deadline(self, timeout: float | None) -> float | None:
         return None if timeout is None else self.clock.monotonic() + timeout
 
     def create(
-        self, timeout: float | None = None, request: ChatRequest | None = None
+        self, timeout: float | None = None, request: ChatRequest | None = None, preferences: Preferences | None = None
     ) -> asyncio.Task[CreateChatCompletionResponse]:
         """A question, being answered whole."""
-        command = CreateChatCompletion(request or chat(), "req-1", ["ci"], PARENT, self._deadline(timeout))
+        command = CreateChatCompletion(
+            request or chat(), "req-1", ["ci"], PARENT, self._deadline(timeout), preferences or Preferences()
+        )
         return asyncio.get_running_loop().create_task(create_chat_completion(command, desk=self.desk))
 
     def responses(
-        self, timeout: float | None = None, request: ChatRequest | None = None
+        self,
+        timeout: float | None = None,
+        request: ChatRequest | None = None,
+        preferences: Preferences | None = None,
     ) -> AsyncGenerator[StreamChatCompletionResponse, None]:
         """The same question, to be answered as the iterator is pulled."""
-        command = StreamChatCompletion(request or chat(), "req-1", ["ci"], PARENT, self._deadline(timeout))
+        command = StreamChatCompletion(
+            request or chat(), "req-1", ["ci"], PARENT, self._deadline(timeout), preferences or Preferences()
+        )
         return stream_chat_completion(command, desk=self.desk)
 
-    def stream(self, timeout: float | None = None, request: ChatRequest | None = None) -> Reader:
+    def stream(
+        self,
+        timeout: float | None = None,
+        request: ChatRequest | None = None,
+        preferences: Preferences | None = None,
+    ) -> Reader:
         """The same question, being answered as fast as it comes."""
-        return Reader(self.responses(timeout, request))
+        return Reader(self.responses(timeout, request, preferences))
 
     def ask(self, streamed: bool, timeout: float | None = None) -> asyncio.Task[tuple[str, Receipt]]:
         """The same question either way: the answer's text and the receipt."""

@@ -19,10 +19,12 @@ from mesh.errors import Reason, TollwayError
 from mesh.interceptors.errors import Errors
 from mesh.interceptors.telemetry import Telemetry
 from mesh.metrics import NoMetrics
+from mesh.state.connect import connect
 from mesh.status import from_rpc_error
 from mesh.tracing import parse_traceparent
 from services.router import bootstrap
 from services.router.bootstrap import RouterRuntime
+from services.router.domain.breaker_sharing import Opening
 from services.router.settings import RouterSettings
 from tests.unit.services.router.twins import (
     STOP,
@@ -93,6 +95,9 @@ class Provider(providers_pb2_grpc.ProviderServiceServicer):
             models=[providers_pb2.ProviderModel(provider="sim", model="echo")]
         )
 
+    async def CheckHealth(self, request: providers_pb2.CheckHealthRequest, context: Any) -> Any:
+        return providers_pb2.CheckHealthResponse()
+
 
 class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
     """Keeps rows, has one price, and refuses whatever bears the tag `bad`. Nobody asks it anything else."""
@@ -122,8 +127,8 @@ class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
 class Mesh:
     """A router and its neighbours."""
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
+    def __init__(self, directory: Path, **sections: Any) -> None:
+        self.directory, self._sections = directory, sections
         self.provider, self.ledger, self.tracer = Provider(), Ledger(), SeeingTracer()
         self._servers: list[InProcessServer] = []
 
@@ -135,7 +140,7 @@ class Mesh:
 
     async def start(self) -> None:
         self.router = await bootstrap.start(
-            RouterSettings.from_config(Config.model_validate(CONFIG), self.directory),
+            RouterSettings.from_config(Config.model_validate({**CONFIG, **self._sections}), self.directory),
             providers=self._channel(
                 lambda server: providers_pb2_grpc.add_ProviderServiceServicer_to_server(self.provider, server)
             ),
@@ -242,6 +247,22 @@ async def test_models_are_listed(mesh: Mesh) -> None:
     assert [model.name for model in response.models] == ["gpt", "sim/echo"]
 
 
+async def test_a_route_is_explained_and_nobody_called(mesh: Mesh) -> None:
+    request = router_pb2.ExplainRouteRequest(chat=chat("gpt"), preferences=router_pb2.Preferences(models=["sim/echo2"]))
+    response = await mesh.stub.ExplainRoute(request)
+    assert [candidate.deployment for candidate in response.candidates] == ["sim/echo", "sim/echo2"]
+    assert mesh.provider.seen == []
+    told = await refusal(mesh.stub.ExplainRoute(router_pb2.ExplainRouteRequest(chat=chat(""))))
+    assert [violation.field for violation in told.violations] == ["chat.model"]
+
+
+async def test_deployments_are_listed_with_how_they_stand(mesh: Mesh) -> None:
+    await mesh.stub.CreateChatCompletion(asked("sim/other"))
+    response = await mesh.stub.ListDeployments(router_pb2.ListDeploymentsRequest())
+    assert [status.deployment for status in response.deployments] == ["sim/echo", "sim/other"]
+    assert {status.state for status in response.deployments} == {router_pb2.DEPLOYMENT_STATE_READY}
+
+
 async def test_models_can_be_listed_without_starting_a_router(mesh: Mesh, tmp_path: Path) -> None:
     settings = RouterSettings.from_config(Config.model_validate(CONFIG), tmp_path / "nowhere")
     provider = mesh._channel(
@@ -283,6 +304,60 @@ async def test_a_caller_that_leaves_stops_the_provider_within_a_tenth_of_a_secon
     assert [(span.ended, span.error) for span in spans] == [(1, "")] * 4
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_caller_with_a_key_leaves_its_question_running_until_the_router_closes(
+    tmp_path: Path, stream: bool
+) -> None:
+    mesh = Mesh(tmp_path)
+    await mesh.start()
+    preferences = router_pb2.Preferences(idempotency_key="k")
+    call: Any
+    if stream:
+        request = router_pb2.StreamChatCompletionRequest(chat=chat("sim/hang"), preferences=preferences)
+        call = mesh.stub.StreamChatCompletion(request)
+        await anext(aiter(call))
+    else:
+        call = mesh.stub.CreateChatCompletion(asked("sim/hang", preferences=preferences))
+    await mesh.provider.hanging.wait()
+    call.cancel()
+    await asyncio.sleep(0.05)
+    assert not mesh.provider.left
+    await mesh.close()
+    assert mesh.provider.left
+    (row,) = mesh.ledger.rows.values()
+    assert row.status == ledger_pb2.ATTEMPT_STATUS_CANCELLED
+    assert mesh.journals() == []
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_key_works_for_callers_over_grpc(mesh: Mesh) -> None:
+    preferences = router_pb2.Preferences(idempotency_key="k")
+    first = await mesh.stub.CreateChatCompletion(asked("gpt", preferences=preferences))
+    second = await mesh.stub.CreateChatCompletion(asked("gpt", preferences=preferences))
+    assert (first.receipt.replayed, second.receipt.replayed) == (False, True)
+    assert second.chat == first.chat
+    told = await refusal(mesh.stub.CreateChatCompletion(asked("sim/echo", preferences=preferences)))
+    assert told.reason is Reason.IDEMPOTENCY_CONFLICT
+    assert len(mesh.provider.seen) == 1
+
+
+async def test_a_key_that_cannot_be_one_is_named(mesh: Mesh) -> None:
+    preferences = router_pb2.Preferences(idempotency_key="x" * 256)
+    told = await refusal(mesh.stub.CreateChatCompletion(asked("gpt", preferences=preferences)))
+    assert [violation.field for violation in told.violations] == ["preferences.idempotency_key"]
+
+
+async def test_an_answer_out_of_the_cache_is_booked_for_nothing(mesh: Mesh) -> None:
+    preferences = router_pb2.Preferences(cache=router_pb2.CACHE_MODE_USE)
+    for outcome in (router_pb2.CACHE_OUTCOME_MISS, router_pb2.CACHE_OUTCOME_HIT):
+        response = await mesh.stub.CreateChatCompletion(asked("gpt", preferences=preferences))
+        assert response.receipt.cache == outcome
+    rows = {row.kind: row for row in await mesh.booked(2)}
+    assert rows[ledger_pb2.ATTEMPT_KIND_CACHE_HIT].cost_nanos == 0
+    assert rows[ledger_pb2.ATTEMPT_KIND_CACHE_HIT].model_provider == "sim"
+    assert len(mesh.provider.seen) == 1
+
+
 async def test_a_deadline_that_passes_stops_the_provider(mesh: Mesh) -> None:
     told = await refusal(mesh.stub.CreateChatCompletion(asked("sim/hang"), timeout=0.05))
     assert told.reason is Reason.DEADLINE_EXCEEDED
@@ -307,6 +382,55 @@ async def test_a_closed_router_leaves_nothing_behind(tmp_path: Path) -> None:
     assert len(mesh.ledger.rows) == 1
     assert mesh.journals() == []
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_router_that_shares_its_state_knows_what_others_left_alone(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/state.db"
+    other = await connect(url, local=True, timeout=5.0, clock=SystemClock(), metrics=NoMetrics())
+    down = Opening("other-1", time.time() + 20, "it is down there", probes=1, open_for=30.0)
+    await other.store.put("breaker:sim/echo", down.encode(), ttl=60.0)
+    await other.store.close()
+    mesh = Mesh(tmp_path, state={"url": url})
+    await mesh.start()
+    told = await refusal(mesh.stub.CreateChatCompletion(asked("gpt")))
+    assert told.reason is Reason.NO_DEPLOYMENT_READY
+    assert "it is down there" in told.message
+    assert told.retry_after == pytest.approx(20, abs=2)
+
+
+LIMITED: dict[str, Any] = {
+    "limits": [{"scope": "key:*", "requests": "1/d", "tokens": "100/d", "concurrency": 5}],
+    "state": {"url": "sqlite:///{data_dir}/state.db"},
+}
+
+
+async def test_limits_hold_and_a_closed_router_leaves_none_of_its_work_behind(tmp_path: Path) -> None:
+    mesh = Mesh(tmp_path, **LIMITED)
+    await mesh.start()
+    receipt = (await mesh.stub.CreateChatCompletion(asked("gpt"))).receipt
+    assert (receipt.rate_limits.requests.scope, receipt.rate_limits.requests.remaining) == ("key:local", 0)
+    told = await refusal(mesh.stub.CreateChatCompletion(asked("gpt", request_id="mine")))
+    assert told.reason is Reason.RATE_LIMITED
+    assert told.retry_after == pytest.approx(86_400, abs=10)
+    assert (told.metadata["scope"], told.metadata["request_id"]) == ("key:local", "mine")
+    assert not mesh.router.state_is_lost
+    await mesh.close()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_router_that_is_started_again_knows_what_was_drawn(tmp_path: Path) -> None:
+    for allowed in (True, False):
+        mesh = Mesh(tmp_path, **LIMITED)
+        await mesh.start()
+        if allowed:
+            await mesh.stub.CreateChatCompletion(asked("gpt"))
+        else:
+            assert (await refusal(mesh.stub.CreateChatCompletion(asked("gpt")))).reason is Reason.RATE_LIMITED
+        await mesh.close()
+
+
+async def test_without_limits_there_is_no_admission(mesh: Mesh) -> None:
+    assert not (await mesh.stub.CreateChatCompletion(asked("gpt"))).receipt.HasField("rate_limits")
 
 
 async def test_the_router_says_what_it_is_and_what_it_needs(mesh: Mesh) -> None:

@@ -120,7 +120,12 @@ class FakeProviders:
         self._clock = clock
         self.scripts = {name: list(each) for name, each in (scripts or {}).items()}
         self.models: list[ProviderModel] = []
+        self.upstream = UPSTREAM
+        """What every answer says about the call."""
         self.calls: list[Call] = []
+        self.health: dict[str, list[TollwayError | None]] = {}
+        self.looks: list[tuple[str, float, float]] = []
+        """Who was looked at, when, and with how much patience."""
 
     def asked(self) -> list[str]:
         return [call.deployment for call in self.calls]
@@ -154,24 +159,34 @@ class FakeProviders:
         except TimeoutError:
             raise error(Reason.DEADLINE_EXCEEDED) from None
         return CreateCompletionResponse(
-            chat=script if isinstance(script, ChatResponse) else answer(), upstream=UPSTREAM
+            chat=script if isinstance(script, ChatResponse) else answer(), upstream=self.upstream
         )
 
     def stream(self, request: StreamCompletionRequest, timeout: float | None, trace: TraceContext) -> FakeStream:
         call, script = self._next(request, timeout, trace)
         assert not isinstance(script, ChatResponse), "a whole answer cannot be streamed"
         items = [script] if isinstance(script, (TollwayError, Hang)) else script
-        return FakeStream(call, items, self._clock, timeout)
+        return FakeStream(call, items, self._clock, timeout, self.upstream)
 
     async def known_models(self) -> Sequence[ProviderModel]:
         return self.models
+
+    async def check_health(self, provider: str, timeout: float) -> None:
+        """Shows the provider's `health` scripts one look after the other; the last again and again."""
+        self.looks.append((provider, self._clock.monotonic(), timeout))
+        scripts = self.health.get(provider, [None])
+        script = scripts.pop(0) if len(scripts) > 1 else scripts[0]
+        if isinstance(script, TollwayError):
+            raise script
 
 
 class FakeStream:
     """Plays a stream's items, each when it is pulled, within the call's time."""
 
-    def __init__(self, call: Call, items: Iterable[Item], clock: Clock, timeout: float | None) -> None:
-        self._call, self._items, self._clock = call, iter(items), clock
+    def __init__(
+        self, call: Call, items: Iterable[Item], clock: Clock, timeout: float | None, upstream: UpstreamCall
+    ) -> None:
+        self._call, self._items, self._clock, self._upstream = call, iter(items), clock, upstream
         self._end = None if timeout is None else clock.monotonic() + timeout
         self._first = True
         self._ended = False
@@ -193,7 +208,7 @@ class FakeStream:
         except TimeoutError:
             raise error(Reason.DEADLINE_EXCEEDED) from None
         first, self._first = self._first, False
-        return StreamCompletionResponse(chunk=chunk, upstream=UPSTREAM if first else None)
+        return StreamCompletionResponse(chunk=chunk, upstream=self._upstream if first else None)
 
     async def _play(self) -> ChatChunk:
         for item in self._items:

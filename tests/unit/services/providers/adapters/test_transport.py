@@ -127,6 +127,21 @@ async def test_a_redirect_is_not_followed() -> None:
     assert elsewhere.requests == []
 
 
+async def test_chunks_that_arrive_together_are_read_together() -> None:
+    async def chunked(exchange: Exchange) -> None:
+        body = "".join(f"{len(text):x}\r\n{text}\r\n" for text in ("one", "two", "three"))
+        await exchange.send(f"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{body}0\r\n\r\n".encode())
+
+    async with upstream(chunked) as server:
+        transport = HttpTransport(SystemClock())
+        for _ in range(2):  # and the connection is as good as before
+            answer = await transport.open(Outgoing(f"{server.url}/x", b"", {}), Limits())
+            assert [await answer.read(None) for _ in range(2)] == [b"onetwothree", b""]
+            answer.close()
+        await transport.close()
+    assert server.connections == 1
+
+
 async def test_a_compressed_answer_is_read_although_none_was_asked_for() -> None:
     async def compressed(exchange: Exchange) -> None:
         await exchange.whole(gzip.compress(ANSWER), "200 OK", "content-encoding: gzip")

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from mesh.errors import Reason
+from services.providers.adapters.sim.text import count
 from tests.unit.services.providers.house import House, open_house, text_of
 from tests.unit.services.providers.upstream import Exchange, Play, upstream
 from tollway.chat.v1 import chat_pb2
@@ -35,7 +36,10 @@ async def test_the_first_message_alone_tells_of_the_call(house: House) -> None:
 
 async def test_what_arrives_together_travels_together(house: House) -> None:
     (response,) = await house.stream("text:tokens=20")
-    assert len(response.chunk.deltas) == 22
+    role, text, finish = response.chunk.deltas
+    assert (role.role, role.text) == (chat_pb2.ROLE_ASSISTANT, "")
+    assert count(text.text) == 20
+    assert (finish.text, finish.finish_reason) == ("", chat_pb2.FINISH_REASON_STOP)
     assert response.chunk.usage.output_tokens == 20
 
 
@@ -73,7 +77,7 @@ async def test_a_web_page_is_no_answer() -> None:
 @pytest.mark.parametrize("model", ["error-event", "malformed", "cut"])
 async def test_what_was_said_before_a_fault_is_delivered_before_the_error(house: House, model: str) -> None:
     responses, error = await house.stream_to_its_end(f"{model}:after=4,rate=0", "remote")
-    assert sum(bool(delta.text) for response in responses for delta in response.chunk.deltas) == 4
+    assert count(text_of(responses)) == 4
     assert error is not None
 
 

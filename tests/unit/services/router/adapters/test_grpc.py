@@ -30,7 +30,7 @@ class Failing(providers_pb2_grpc.ProviderServiceServicer, ledger_pb2_grpc.Ledger
         self.metadata = dict(context.invocation_metadata())
         raise TollwayError(Reason.UPSTREAM_FAILED, "no", {"upstream_status": "503"})
 
-    CreateCompletion = ListProviderModels = RecordAttempts = _fail
+    CreateCompletion = ListProviderModels = RecordAttempts = CheckHealth = _fail
     AdjustAttempt = GetSpend = ListPrices = ListUsage = SetPrice = _fail
 
     async def StreamCompletion(self, request: Any, context: Any) -> Any:

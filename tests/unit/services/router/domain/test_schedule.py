@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from mesh.errors import Reason, TollwayError
 from services.router.domain.failures import TABLE, backoff
-from services.router.domain.routes import Deployment, Plan, Route, Routes
+from services.router.domain.routes import Candidate, Deployment, Plan, Route, Routes
 from services.router.domain.schedule import Decision, GiveUp, NextCandidate, RetryAfter, Schedule, Tried
 
 STEADY = Schedule(retry_after_wait=5.0, jitter=lambda: 0.5)
@@ -176,3 +178,78 @@ def test_a_window_that_was_too_small_stays_so_whatever_fails_next() -> None:
     candidates = plan(Deployment("a", "x", context=8_000), Deployment("b", "x"), Deployment("c", "x", context=8_000))
     made = decisions(candidates, shown(Reason.CONTEXT_LENGTH_EXCEEDED), shown(Reason.UPSTREAM_SILENT))
     assert made == [NextCandidate(1), GiveUp()]
+
+
+# -- who is to be left alone -------------------------------------------------------------------------------------------
+
+
+def left_alone(**seconds: float) -> Callable[[Candidate], float]:
+    """How long each provider is to be left alone for; the others are ready."""
+    return lambda candidate: seconds.get(candidate.deployment.provider, 0.0)
+
+
+THREE = plan(Deployment("a", "x"), Deployment("b", "x"), Deployment("c", "x"))
+
+
+def after_one(reason: Reason, among: Plan, wait: Callable[[Candidate], float], **told: float) -> Decision:
+    tried, failure = Tried(), shown(reason, **told)
+    tried.note(among, failure)
+    return STEADY.decide(among, tried, failure, None, wait)
+
+
+def test_who_is_left_alone_is_passed_over() -> None:
+    assert after_one(Reason.UPSTREAM_SILENT, THREE, left_alone(b=30)) == NextCandidate(2)
+    assert after_one(Reason.UPSTREAM_SILENT, TWO, left_alone(b=30)) == GiveUp()
+
+
+def test_where_no_other_is_ready_a_candidate_is_asked_as_often_as_the_last() -> None:
+    tried, made = Tried(), []
+    for _ in range(4):
+        tried.note(TWO, shown(Reason.UPSTREAM_FAILED))
+        made.append(STEADY.decide(TWO, tried, shown(Reason.UPSTREAM_FAILED), None, left_alone(b=30)))
+    assert made == [RetryAfter(1), RetryAfter(2), RetryAfter(4), GiveUp()]
+
+
+def test_a_retry_after_is_waited_for_where_no_other_deployment_is_ready() -> None:
+    busy = {"retry_after": 3.0}
+    assert after_one(Reason.UPSTREAM_RATE_LIMITED, TWO, left_alone(a=3, b=30), **busy) == RetryAfter(3.0)
+    assert after_one(Reason.UPSTREAM_RATE_LIMITED, TWO, left_alone(a=3), **busy) == NextCandidate(1)
+
+
+def test_a_candidate_whose_breaker_has_opened_is_not_asked_again() -> None:
+    assert after_one(Reason.UPSTREAM_FAILED, ALONE, left_alone(a=30)) == GiveUp()
+    assert after_one(Reason.UPSTREAM_FAILED, TWO, left_alone(a=30)) == NextCandidate(1)
+    assert after_one(Reason.UPSTREAM_FAILED, TWO, left_alone(a=3)) == NextCandidate(1)
+
+
+def test_but_for_a_short_while_that_is_waited_for() -> None:
+    assert after_one(Reason.UPSTREAM_FAILED, ALONE, left_alone(a=3)) == RetryAfter(3)
+
+
+def test_who_was_passed_over_is_asked_once_ready() -> None:
+    tried = Tried()
+    assert STEADY.step_aside(TWO, tried, None, 0.0, left_alone(a=30)) == NextCandidate(1)
+    tried.move(1)
+    tried.note(TWO, shown(Reason.UPSTREAM_SILENT))
+    assert STEADY.decide(TWO, tried, shown(Reason.UPSTREAM_SILENT), None, left_alone()) == NextCandidate(0)
+
+
+def test_who_has_had_a_turn_is_not_asked_again() -> None:
+    tried = Tried()
+    for index in (1, 2):
+        tried.note(THREE, shown(Reason.UPSTREAM_SILENT))
+        assert STEADY.decide(THREE, tried, shown(Reason.UPSTREAM_SILENT), None) == NextCandidate(index)
+        tried.move(index)
+    tried.note(THREE, shown(Reason.UPSTREAM_SILENT))
+    assert STEADY.decide(THREE, tried, shown(Reason.UPSTREAM_SILENT), None) == GiveUp()
+
+
+def test_where_all_are_left_alone_the_first_that_comes_back_is_waited_for_within_reason() -> None:
+    def aside(time_left: float | None, waited: float, **seconds: float) -> Decision:
+        return STEADY.step_aside(TWO, Tried(), time_left, waited, left_alone(**seconds))
+
+    assert aside(None, 0.0, a=30, b=4) == RetryAfter(4)
+    assert aside(None, 0.0, a=30, b=5.5) == GiveUp()
+    assert aside(None, 2.0, a=4, b=4) == GiveUp()
+    assert aside(3.0, 0.0, a=4, b=4) == GiveUp()
+    assert aside(4.5, 0.0, a=4, b=4) == RetryAfter(4)

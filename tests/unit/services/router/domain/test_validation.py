@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from services.router.domain.validation import violations
 from tests.unit.services.router.twins import chat
 from tollway.chat.v1.chat_pb2 import ChatRequest, Message, Role
+from tollway.router.v1.router_pb2 import CacheMode, Preferences
 
 
-def fields(request: ChatRequest, request_id: str = "", tags: tuple[str, ...] = ()) -> list[str]:
-    return [violation.field for violation in violations(request, request_id, tags)]
+def fields(request: ChatRequest, request_id: str = "", tags: tuple[str, ...] = (), **preferences: Any) -> list[str]:
+    found = violations(request, request_id, tags, Preferences(**preferences))
+    return [violation.field for violation in found]
 
 
 def test_an_ordinary_question_passes() -> None:
@@ -55,3 +59,32 @@ def test_a_tag_must_be_a_name_or_a_name_and_a_value(tag: str) -> None:
 
 def test_tags_are_bounded_in_number() -> None:
     assert fields(chat(), "", ("tag",) * 65) == ["tags"]
+
+
+def test_the_models_of_the_request_are_names_and_few() -> None:
+    assert fields(chat(), models=["a", "b/c"] * 8) == []
+    assert fields(chat(), models=["a"] * 17) == ["preferences.models"]
+    assert fields(chat(), models=["a", "", "b\n", "x" * 257]) == [f"preferences.models[{index}]" for index in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("session", ["x" * 129, "a\nb"])
+def test_a_session_is_short_and_printable(session: str) -> None:
+    assert fields(chat(), session="s" * 128) == []
+    assert fields(chat(), session=session) == ["preferences.session"]
+
+
+@pytest.mark.parametrize("key", ["", "k", "x" * 255, "stainless-python-retry-1 (2)", "~"])
+def test_an_idempotency_key_may_be_any_text_that_a_header_can_carry(key: str) -> None:
+    assert violations(chat(), "", [], Preferences(idempotency_key=key, cache=CacheMode.CACHE_MODE_USE)) == ()
+
+
+@pytest.mark.parametrize("key", ["x" * 256, "a\nb", "\0", "schlüssel"])
+def test_an_idempotency_key_must_be_short_and_printable(key: str) -> None:
+    (found,) = violations(chat(), "", [], Preferences(idempotency_key=key))
+    assert found.field == "preferences.idempotency_key"
+    assert key not in found.description
+
+
+def test_a_way_to_use_the_cache_must_be_known() -> None:
+    unknown = Preferences(cache=9)  # type: ignore[arg-type]  # what another version may send
+    assert [each.field for each in violations(chat(), "", [], unknown)] == ["preferences.cache"]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from mesh.errors import FieldViolation, Reason, TollwayError
 from services.router.domain.routes import Deployment, Route, Routes
-from services.router.domain.verdict import Showed, verdict
+from services.router.domain.verdict import LeftAlone, Showed, broken_off, verdict
 
 _PLAN = Routes([Route("gpt", (Deployment("a", "x"), Deployment("b", "y")))]).plan("gpt")
 assert _PLAN is not None
@@ -56,3 +56,40 @@ def test_busy_candidates_that_do_not_say_for_how_long_are_told_without_a_time() 
     failures = [Showed(each, TollwayError(Reason.UPSTREAM_RATE_LIMITED, "busy")) for each in (A, B)]
     told = verdict(failures)
     assert (told.reason, told.retry_after) == (Reason.UPSTREAM_RATE_LIMITED, None)
+
+
+def test_where_nobody_was_asked_because_all_are_left_alone_the_first_to_come_back_is_told() -> None:
+    told = verdict([], [LeftAlone(A, "is left alone for 20s: it is down", 20), LeftAlone(B, "is being tried again", 1)])
+    assert (told.reason, told.retry_after) == (Reason.NO_DEPLOYMENT_READY, 1)
+    assert told.message == (
+        "No deployment can be asked now. a/x is left alone for 20s: it is down; b/y is being tried again"
+    )
+    assert "deployment" not in told.metadata
+    assert verdict([], [LeftAlone(A, "is down", 20)]).metadata == {"deployment": "a/x"}
+
+
+def test_who_was_left_alone_is_told_beside_who_failed() -> None:
+    failed = Showed(A, TollwayError(Reason.UPSTREAM_FAILED, "503 from a"))
+    told = verdict([failed], [LeftAlone(B, "is left alone for 20s: it is down", 20)])
+    assert told.message == (
+        "None of 2 deployments could answer. a/x: 503 from a (UPSTREAM_FAILED, once); "
+        "b/y is left alone for 20s: it is down"
+    )
+    assert told.retry_after is None
+
+
+def test_where_all_who_failed_are_left_alone_now_it_is_told_for_how_long() -> None:
+    failed = Showed(A, TollwayError(Reason.UPSTREAM_FAILED, "503 from a"))
+    assert verdict([failed], [LeftAlone(A, "", 30), LeftAlone(B, "", 20)]).retry_after == 20
+    refused = Showed(A, TollwayError(Reason.UPSTREAM_CREDENTIALS, "401 from a"))
+    assert verdict([refused], [LeftAlone(A, "", 30)]).retry_after is None
+
+
+def test_of_an_answer_that_broke_off_it_is_told_why_and_why_nobody_could_go_on() -> None:
+    cut = Showed(A, TollwayError(Reason.UPSTREAM_CUT, "it broke off"))
+    busy = Showed(A, TollwayError(Reason.UPSTREAM_RATE_LIMITED, "busy"))
+    silent = Showed(B, TollwayError(Reason.UPSTREAM_SILENT, "nothing came"))
+    told = broken_off(cut, [busy, cut, silent])
+    assert (told.reason, told.metadata) == (Reason.UPSTREAM_CUT, {"deployment": "a/x"})
+    assert told.message == "it broke off. Nobody could go on: b/y: nothing came (UPSTREAM_SILENT)"
+    assert broken_off(cut, [busy, cut]).message == "it broke off"

@@ -5,6 +5,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from mesh.clock import VirtualClock
 from mesh.errors import Reason, TollwayError
+from services.router.domain.principal import LOCAL, Principal
 from services.router.domain.routes import Deployment, Route, Routes
 from services.router.handlers.list_models import ListModels, list_models
 from tests.unit.services.router.twins import FakeProviders
@@ -27,10 +28,13 @@ KNOWN = [
 ]
 
 
-async def listed(size: int = 0, token: str = "", routes: Routes = ROUTES) -> ListModelsResponse:
+async def listed(
+    size: int = 0, token: str = "", routes: Routes = ROUTES, principal: Principal = LOCAL
+) -> ListModelsResponse:
     providers = FakeProviders(VirtualClock())
     providers.models = KNOWN
-    return await list_models(ListModels(size, token), routes=routes, providers=providers, loaded=LOADED)
+    query = ListModels(size, token, principal=principal)
+    return await list_models(query, routes=routes, providers=providers, loaded=LOADED)
 
 
 async def test_aliases_are_listed_with_their_deployments_and_patterns_by_what_is_known() -> None:
@@ -88,3 +92,33 @@ async def test_a_negative_page_size_is_refused() -> None:
 
 async def test_without_models_the_list_is_empty() -> None:
     assert await listed(routes=Routes([])) == ListModelsResponse()
+
+
+@pytest.mark.parametrize(
+    ("models", "names"),
+    [
+        (("gpt",), ["gpt"]),
+        (("sim/*",), ["sim/echo", "sim/slow"]),
+        (("sim/s*", "gpt"), ["gpt", "sim/slow"]),
+        (("o*",), []),
+        # Behind a pattern there may be models that nobody knows without asking, and the key is known to be for one.
+        (("openai/gpt-6", "gpt", "nothing/*"), ["gpt", "openai/gpt-6"]),
+    ],
+)
+async def test_a_key_sees_what_it_may_ask_for(models: tuple[str, ...], names: list[str]) -> None:
+    page = await listed(principal=Principal("t", "p", "k", models=models))
+    assert [model.name for model in page.models] == names
+
+
+async def test_a_key_turns_pages_of_its_own_list() -> None:
+    mine = Principal("t", "p", "k", models=("gpt", "sim/slow"))
+    first = await listed(1, principal=mine)
+    second = await listed(1, first.next_page_token, principal=mine)
+    assert [model.name for page in (first, second) for model in page.models] == ["gpt", "sim/slow"]
+    assert second.next_page_token == ""
+
+
+async def test_a_name_of_the_key_that_nothing_answers_to_is_not_listed() -> None:
+    routes = Routes([Route("gpt", (Deployment("openai", "gpt-5"),))])
+    page = await listed(routes=routes, principal=Principal("t", "p", "k", models=("gpt", "gone")))
+    assert [model.name for model in page.models] == ["gpt"]

@@ -22,13 +22,40 @@ def extras(chunks: list[chat_pb2.ChatChunk]) -> list[dict[str, Any]]:
     return [json.loads(chunk.extra_json or "{}") for chunk in chunks]
 
 
-def test_events_that_arrive_together_leave_in_one_chunk_with_a_delta_each() -> None:
+def test_events_that_arrive_together_leave_in_one_chunk_and_text_in_one_delta() -> None:
     decoder = stream_decoder(1, 1000)
     chunks = decoder.feed(event(saying("a")) + event(saying("b")) + event(saying("c", "stop")) + b"data: [DONE]\n\n")
-    assert [delta.text for chunk in chunks for delta in chunk.deltas] == ["a", "b", "c"]
+    assert [delta.text for chunk in chunks for delta in chunk.deltas] == ["ab", "c"]
     assert len(chunks) == 1
     assert decoder.done
     assert decoder.error is None
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {**saying("b"), "index": 1},
+        saying("b", "length"),
+        saying("b", logprobs={"content": [{"token": "b", "logprob": -1.0, "bytes": None, "top_logprobs": []}]}),
+        saying("b", content_filter_results={}),
+        {"index": 0, "delta": {"content": "b", "reasoning_content": "hm"}},
+        {"index": 0, "delta": {"reasoning_content": "hm"}},
+        {"index": 0, "delta": {"tool_calls": [{"index": 0, "id": "1", "function": {"name": "f"}}]}},
+    ],
+)
+def test_text_is_joined_with_nothing_but_text_of_the_same_choice(other: dict[str, Any]) -> None:
+    decoder = stream_decoder(2, 1000)
+    (chunk,) = decoder.feed(event(saying("a")) + event(other) + event(saying("c")) + event(saying("d")))
+    before, between, after = chunk.deltas
+    assert before == chat_pb2.Delta(text="a")
+    assert after == chat_pb2.Delta(text="cd")
+    (alone,) = stream_decoder(2, 1000).feed(event(other))
+    assert between == alone.deltas[0]
+
+
+def test_text_that_arrives_in_pieces_of_its_own_does_not_wait_to_be_joined() -> None:
+    decoder = stream_decoder(1, 1000)
+    assert [decoder.feed(event(saying(text)))[0].deltas[0].text for text in "abc"] == ["a", "b", "c"]
 
 
 def test_the_answer_is_named_in_its_first_chunk_alone() -> None:
@@ -53,7 +80,7 @@ def test_two_values_of_one_field_that_arrive_together_are_both_kept() -> None:
     decoder = stream_decoder(1, 1000)
     chunks = decoder.feed(event(saying("a"), step=1) + event(saying("b"), step=2) + event(saying("c"), other=3))
     assert extras(chunks) == [{"step": 1}, {"step": 2, "other": 3}]
-    assert [[delta.text for delta in chunk.deltas] for chunk in chunks] == [["a"], ["b", "c"]]
+    assert [[delta.text for delta in chunk.deltas] for chunk in chunks] == [["a"], ["bc"]]
 
 
 def test_padding_does_not_break_events_apart_that_arrive_together() -> None:

@@ -173,3 +173,40 @@ def test_what_came_before_the_last_answer_counts_as_cached_in_blocks() -> None:
     question = asked(messages=[long, {"role": "assistant", "content": "Yes."}, USER])
     assert question.cached_tokens == 48
     assert question.cached_tokens < question.tokens
+
+
+# -- going on ----------------------------------------------------------------------------------------------------------
+
+
+def begun(text: str, **fields: Any) -> Reply:
+    return reply(messages=[USER, {"role": "assistant", "content": text}], **fields)
+
+
+@pytest.mark.parametrize("length", [1, 7, 30])
+def test_an_answer_that_has_been_begun_is_gone_on_with(length: int) -> None:
+    whole = reply().text("content")
+    assert whole[:length] + begun(whole[:length]).text("content") == whole
+
+
+def test_an_answer_that_is_all_there_is_ended() -> None:
+    left = begun(reply().text("content"))
+    assert (left.tokens, left.finish) == ((), "stop")
+
+
+def test_an_answer_begun_in_other_words_is_gone_on_with_after_as_many() -> None:
+    assert len(begun("Once upon a time").tokens) == len(reply().tokens) - 4
+
+
+def test_whoever_is_asked_and_however_much_is_wanted_the_words_are_the_same() -> None:
+    whole = reply(model="text").text("content")
+    assert reply(model="cut:after=5").text("content") == whole
+    assert whole.startswith(reply(model="slow", max_tokens=3).text("content"))
+    assert begun(whole[:10], max_tokens=2).text("content") == "".join(
+        token.text for token in begun(whole[:10]).tokens[:2]
+    )
+
+
+def test_a_conversation_that_ends_with_a_tool_call_is_not_a_begun_answer() -> None:
+    messages = [USER, {"role": "assistant", "content": "x", "tool_calls": [{"id": "1"}]}]
+    assert asked(messages=messages).begun == ""
+    assert asked(messages=[{"role": "assistant", "content": "x"}]).begun == ""

@@ -1,0 +1,47 @@
+"""Telling where a question would go, by the very selection that a question goes through."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mesh.clock import Clock
+from mesh.mediator import Query
+from services.router.domain.needs import Needs
+from services.router.domain.selection import Selection
+from services.router.handlers.desk import Question, select
+from tollway.router.v1.router_pb2 import ExplainRouteResponse
+
+
+@dataclass(slots=True)
+class ExplainRoute(Question, Query[ExplainRouteResponse]):
+    """Asks where a question would go that is not asked. `streamed`: if it were to be answered as it arrives."""
+
+    streamed: bool = False
+
+
+async def explain_route(query: ExplainRoute, *, selection: Selection, clock: Clock) -> ExplainRouteResponse:
+    """Who would be asked in which order, and why nobody else. Raises TollwayError MODEL_NOT_FOUND."""
+    selected = select(selection, clock, query, streamed=query.streamed)
+    needs = Needs(selected.chat)
+    response = ExplainRouteResponse(
+        route=selected.plan.route.name,
+        strategy=selected.plan.route.strategy,
+        refusal="" if selected.refusal is None else selected.refusal.message,
+        needs=needs.features,
+        input_tokens=needs.input_tokens,
+    )
+    for candidate in selected.plan.candidates:
+        standing = selection.fleet.seen(candidate.name)
+        if standing is not None and (shut := standing.closed_to(clock.monotonic())) is not None:
+            response.skipped.add(deployment=candidate.name, stands_for=candidate.stands_for, reason=shut.reason)
+            continue
+        response.candidates.add(
+            deployment=candidate.name, stands_for=candidate.stands_for, reason=selected.why(candidate)
+        )
+    if not response.candidates and not response.refusal:
+        response.refusal = "No deployment can be asked now."
+    for skip in selected.skipped:
+        response.skipped.add(deployment=skip.candidate.name, stands_for=skip.candidate.stands_for, reason=skip.why)
+    for outcome in selected.outcomes:
+        response.rules.add(name=outcome.rule, matched=outcome.matched, error=outcome.error, effect=outcome.effect)
+    return response

@@ -1,0 +1,40 @@
+"""Asking the services that `--connect` leads to: over which channel, with which key, and saying what they said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import grpc
+
+from mesh.credentials import metadata_of
+from mesh.errors import Reason, TollwayError
+from mesh.listening import CannotListen, channel_credentials
+from tollway_cli.configuration import load_or_refuse
+from tollway_cli.refusal import refuse
+
+Metadata = tuple[tuple[str, str], ...]
+
+
+def channel(target: str, config: Path | None) -> grpc.aio.Channel:
+    """A channel to the target, over TLS where the configuration has `grpc.tls`, as services reach each other."""
+    tls = load_or_refuse(config).grpc.tls
+    if tls is None or target.startswith("unix:"):
+        return grpc.aio.insecure_channel(target)
+    try:
+        return grpc.aio.secure_channel(target, channel_credentials(tls))
+    except CannotListen as error:
+        refuse(str(error))
+
+
+def metadata(key: str) -> Metadata:
+    """What a call carries that shows the key; one that cannot be one ends the process."""
+    key = key.strip()
+    if not key.isascii() or not key.isprintable() or " " in key:
+        refuse("--key (or TOLLWAY_KEY) is no key: it has white space in it, or more than ASCII")
+    return metadata_of(key)
+
+
+def sentence(error: TollwayError) -> str:
+    """What went wrong, and how a key is shown where that is what went wrong."""
+    hint = " Here, --key or TOLLWAY_KEY says which." if error.reason is Reason.UNAUTHENTICATED else ""
+    return error.message + hint
