@@ -17,6 +17,8 @@ RETRIES = 1
 """As configured: how often the last candidate is asked again."""
 HOLD = 600
 """As configured, in seconds: how long a breaker stays open, and counts."""
+LONGEST_BACKOFF = 1.25
+"""Seconds between a first try and a second."""
 LIMITS = {"headers": 0.8, "first_token": 0.8, "gap": 0.8, "total": 2.5}
 """Seconds, for those who run into a limit. All others have their time, so that a busy machine is no fault."""
 
@@ -154,7 +156,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """An attempt: on which deployment, why it failed (None: it did not), and whether it went on with a broken answer."""
+    """An attempt: on which deployment, why it failed (None: it did not), whether it goes on with a broken answer."""
 
     deployment: str
     reason: Reason | None = None
@@ -195,20 +197,30 @@ def expected(cell: Cell) -> Expected:
         tries += [Try(cell.faulty, None if fault.passes else shown.reason, continues=midway)] * RETRIES
     if tries[-1].reason is not None and cell.several and shown.elsewhere:
         tries.append(Try(cell.healthy, continues=midway))
-    failed = [each for each in tries if each.deployment == cell.faulty and each.reason is not None]
+    failed = sum(each.deployment == cell.faulty and each.reason is not None for each in tries)
     answered = tries[-1].reason is None
     way = "prefill" if cell.delivery is Delivery.PREFILL else "splice"
-    probed = shown.hold and answered and not cell.several
+    failures, calls, stands = _held_against(cell, tries, failed)
     return Expected(
         tries=tuple(tries),
         continued=(way,) * (len(tries) - 1) if midway and answered else (),
         before_content=1 if midway else len(tries) if answered else 0,
-        # A probe that goes well starts the counts anew.
-        failures=len(failed) if shown.counts and not probed else 0,
-        calls=0 if probed else (len(failed) if shown.counts else 0) + (answered and tries[-1].deployment == cell.faulty),
-        stands=Stands.READY if probed else shown.stands,
-        seconds=len(failed) * LIMITS.get(shown.limit, 0.0) + (len(tries) - 1) * 1.25,
+        failures=failures,
+        calls=calls,
+        stands=stands,
+        seconds=failed * LIMITS.get(shown.limit, 0.0) + (len(tries) - 1) * LONGEST_BACKOFF,
     )
+
+
+def _held_against(cell: Cell, tries: list[Try], failed: int) -> tuple[int, int, Stands]:
+    """Failures and calls as the faulty deployment's breaker counts them, and how it stands."""
+    shown, answers = cell.shown, tries[-1].reason is None and tries[-1].deployment == cell.faulty
+    if shown.hold and answers:
+        # It was held open, and the probe that went well made it count anew: a stream's with its first content, so that
+        # its end is a call like any other.
+        return 0, int(cell.streamed), Stands.READY
+    failures = failed if shown.counts else 0
+    return failures, failures + answers, shown.stands
 
 
 _FAILED = Shown(Reason.UPSTREAM_FAILED, again=True)

@@ -84,7 +84,6 @@ class Row:
     error_reason: str
     kind: str
     provenance: str
-    output_tokens: int | None
 
 
 @dataclass
@@ -144,7 +143,7 @@ def configuration(sim: int, closed: int) -> dict[str, Any]:
     providers: dict[str, Any] = {Provider.UPSTREAM.value: upstream}
     for cell in CELLS:
         if cell.fault.provider is Provider.PAID:
-            providers[cell.provider] = {**upstream, "api_key": f"key of {cell.name}"}
+            providers[cell.provider] = {**upstream, "api_key": f"key-of-{cell.name}"}
         elif cell.fault.provider is Provider.NOBODY:
             providers[cell.provider] = nobody
     return {
@@ -185,8 +184,7 @@ async def _ask(session: aiohttp.ClientSession, mesh: Mesh, cell: Cell, turns: as
                 url = f"{mesh.base_url}/chat/completions"
                 async with session.post(url, json=body, headers=headers) as answer:
                     outcome.status, outcome.headers = answer.status, dict(answer.headers)
-                    text = await answer.text()
-                    _read(text, outcome)
+                    _read(await answer.text(), outcome)
         except TimeoutError:
             outcome.hung = True
         outcome.seconds = time.monotonic() - began

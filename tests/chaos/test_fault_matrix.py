@@ -43,7 +43,7 @@ def test_every_fault_is_shown_in_every_way() -> None:
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=str)
-def test_a_fault_comes_to(matrix: Matrix, cell: Cell) -> None:
+def test_a_fault_ends_in_the_whole_answer_or_a_clean_error(matrix: Matrix, cell: Cell) -> None:
     wanted, outcome, rows = expected(cell), matrix.outcomes[cell.name], matrix.rows[cell.name]
     assert_it_ends_in_time(wanted, outcome)
     if wanted.reason is None:
@@ -65,7 +65,7 @@ def test_nobody_was_called_that_the_ledger_does_not_know_of(matrix: Matrix) -> N
     assert set(matrix.calls) <= set(booked)
 
 
-# -- what the client gets ------------------------------------------------------------------------------------------------
+# -- what the client gets ----------------------------------------------------------------------------------------------
 
 
 def assert_it_ends_in_time(wanted: Expected, outcome: Outcome) -> None:
@@ -93,24 +93,22 @@ def assert_the_answer_ends_in_one_error(wanted: Expected, outcome: Outcome, answ
     assert outcome.text
     assert answer.startswith(outcome.text)
     assert (outcome.finishes, outcome.done, outcome.receipt) == ([], False, {})
-    assert [error["code"] for error in outcome.errors] == [code_of(wanted)]
+    assert wanted.reason is not None
+    assert [error["code"] for error in outcome.errors] == [TABLE[wanted.reason].openai_code]
     assert "error" in outcome.events[-1]
 
 
 def assert_it_is_an_error_alone(wanted: Expected, outcome: Outcome) -> None:
     assert outcome.status == wanted.status >= 400
     assert outcome.events == []
-    assert [error["code"] for error in outcome.errors] == [code_of(wanted)]
+    assert wanted.reason is not None
+    assert [error["code"] for error in outcome.errors] == [TABLE[wanted.reason].openai_code]
+    assert ("x-should-retry" in outcome.headers) == (not TABLE[wanted.reason].repeatable)
     assert outcome.headers["x-tollway-attempts"] == str(len(wanted.tries))
     assert outcome.headers["x-tollway-deployment"] == wanted.tries[-1].deployment
 
 
-def code_of(wanted: Expected) -> str | None:
-    assert wanted.reason is not None
-    return TABLE[wanted.reason].openai_code
-
-
-# -- what the provider and the ledger saw ----------------------------------------------------------------------------------
+# -- what the provider and the ledger saw ------------------------------------------------------------------------------
 
 
 def row_of(row: Row) -> tuple[str, ...]:
@@ -137,7 +135,7 @@ def assert_every_call_has_its_row(matrix: Matrix, cell: Cell, rows: list[Row]) -
     assert seen == reaches
 
 
-# -- what the router remembers, and tells ----------------------------------------------------------------------------------
+# -- what the router remembers, and tells ------------------------------------------------------------------------------
 
 
 def assert_the_breaker_knows(matrix: Matrix, cell: Cell, wanted: Expected) -> None:
