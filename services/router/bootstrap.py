@@ -218,7 +218,7 @@ def _keyring(settings: RouterSettings) -> Keyring | None:
     return Keyring(
         Key(
             key.digest,
-            Principal(key.tenant, key.project, key.name, key.tags, key.models, Role(key.role)),
+            Principal(key.tenant, key.project, key.name, key.tags, key.models, Role(key.role), key.cache),
             key.expires,
         )
         for key in settings.keys

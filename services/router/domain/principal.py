@@ -29,7 +29,8 @@ class Principal:
     """On whose account a question is asked.
 
     `key` is the name of the API key, never the key itself. `tags` are added to the question's own. `models` are the
-    names and patterns that may be asked for.
+    names and patterns that may be asked for. Answers are cached for `cache` seconds; None: where the model or the
+    question says so.
     """
 
     tenant: str
@@ -38,6 +39,7 @@ class Principal:
     tags: tuple[str, ...] = ()
     models: tuple[str, ...] = ("*",)
     role: Role = Role.CALLER
+    cache: float | None = None
 
     def may_ask(self, model: str) -> bool:
         """Whether that name may be asked for."""

@@ -85,7 +85,9 @@ class Caching(Behavior):
 
     def concerns(self, message: Any) -> bool:
         """Whether the cache may have something to do with a message."""
-        return is_question(message) and (self._ttls.any or bool(message.preferences.cache))
+        if not is_question(message):
+            return False
+        return self._ttls.any or bool(message.preferences.cache) or message.principal.cache is not None
 
     async def handle(self, message: Any, next: Next) -> Any:
         use, ruled = self._use(message)
@@ -110,7 +112,7 @@ class Caching(Behavior):
         await asyncio.gather(*self._writes)
 
     def _use(self, question: Question) -> tuple[Use | None, Ruled | None]:
-        use = self._ttls.use(question.chat.model, question.preferences.cache)
+        use = self._ttls.use(question.chat.model, question.preferences.cache, question.principal.cache)
         return use, None if use is None else self._ruled(question)
 
     async def _stream(self, question: Question, next: NextStream, use: Use, ruled: Ruled) -> AsyncGenerator[Any, None]:
