@@ -40,7 +40,7 @@ from services.router.domain.schedule import Schedule
 from services.router.domain.selection import Selection
 from services.router.domain.settlement import set_time
 from services.router.handlers.admission import Admission
-from services.router.handlers.authentication import Authentication
+from services.router.handlers.authentication import Authentication, Permission
 from services.router.handlers.behaviors import Validation, has_question
 from services.router.handlers.caching import Caching, by_rules
 from services.router.handlers.desk import Desk
@@ -199,17 +199,21 @@ async def explained(
 ) -> ExplainRouteResponse:
     """Where a router with these settings would send the question, were it just started; nothing is.
 
-    Empty names of who asks stand for those of an unknown local caller. It knows no prices, and of no deployment how it
-    stands. Raises ValueError, TollwayError.
+    Empty names of who asks stand for those of the key, if it is a configured one, else of an unknown local caller. It
+    knows no prices, and of no deployment how it stands. Raises ValueError, TollwayError.
     """
-    who = replace(LOCAL, key=key or LOCAL.key, project=project or LOCAL.project, tenant=tenant or LOCAL.tenant)
+    holder = next((from_settings.principal(each) for each in settings.keys if each.name == key), None)
+    who = holder or replace(LOCAL, key=key or LOCAL.key)
+    who = replace(who, project=project or who.project, tenant=tenant or who.tenant)
+    tags = who.tagged(request.tags)
     question = ExplainRoute(
-        request.chat, "", request.tags, None, None, request.preferences, principal=who, streamed=request.streamed
+        request.chat, "", tags, None, None, request.preferences, principal=who, streamed=request.streamed
     )
     routes, rules = from_settings.routes(settings), from_settings.rules(settings)
     selection = Selection(routes, rules, Fleet(), random.Random(), lambda *_: None)
     handler = partial(explain_route, selection=selection, clock=clock)
-    return await Mediator([(ExplainRoute, handler)], behaviors=[when(has_question, Validation())]).send(question)
+    around = [when(has_question, Validation()), Permission()]
+    return await Mediator([(ExplainRoute, handler)], behaviors=around).send(question)
 
 
 def _admit(keyring: Keyring | None, clock: Clock) -> Admit | None:

@@ -16,7 +16,7 @@ from services.router.domain.limits import Limit, Limits
 from services.router.domain.principal import Principal, Role
 from services.router.domain.routes import Deployment, Route, Routes
 from services.router.domain.rules import Action, Condition, Rule
-from services.router.settings import DeploymentSettings, ModelSettings, RouterSettings
+from services.router.settings import DeploymentSettings, KeySettings, ModelSettings, RouterSettings
 from tollway.providers.v1.providers_pb2 import CallTimeouts
 
 
@@ -24,14 +24,12 @@ def keyring(settings: RouterSettings) -> Keyring | None:
     """Who may ask; None: everybody, who can be nobody beyond this machine then."""
     if not settings.keys:
         return None
-    return Keyring(
-        Key(
-            key.digest,
-            Principal(key.tenant, key.project, key.name, key.tags, key.models, Role(key.role), key.cache),
-            key.expires,
-        )
-        for key in settings.keys
-    )
+    return Keyring(Key(key.digest, principal(key), key.expires) for key in settings.keys)
+
+
+def principal(key: KeySettings) -> Principal:
+    """Who has a key."""
+    return Principal(key.tenant, key.project, key.name, key.tags, key.models, Role(key.role), key.cache)
 
 
 def limits(settings: RouterSettings) -> Limits:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -44,6 +45,10 @@ class Principal:
     def may_ask(self, model: str) -> bool:
         """Whether that name may be asked for."""
         return any(matches(each, model) for each in self.models)
+
+    def tagged(self, tags: Sequence[str]) -> tuple[str, ...]:
+        """The labels of a question that came with those."""
+        return (*tags, *(tag for tag in self.tags if tag not in tags))
 
     def denied(self, what: str, least: Role) -> TollwayError:
         """The error for what takes a role that this one is too small for."""
