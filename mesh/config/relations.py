@@ -30,7 +30,7 @@ _NO_ACCOUNT = {
     "project": "no key is of a project {name}",
     "tenant": "no key is of a tenant {name}",
 }
-"""What is said of a limit that would hold nobody."""
+"""What is said of a limit, or a rule, that would hold for nobody."""
 
 
 def check_relations(document: Document, providers: Collection[str], default_models: Collection[str]) -> None:
@@ -120,7 +120,8 @@ def _check_rules(
 ) -> None:
     names = models or default_models
     deployments = _deployment_patterns(models) if models else [f"{provider}/*" for provider in providers]
-    keys = [name for key in _list(_mapping(document.data).get("keys")) if (name := _mapping(key).get("name"))]
+    accounts = _accounts(document)
+    accounts["key"] = accounts["key"] or ["local"]
     seen: dict[str, int] = {}
     for index, entry in enumerate(_list(_mapping(document.data).get("rules"))):
         path: KeyPath = ("rules", index)
@@ -131,10 +132,10 @@ def _check_rules(
         for place, model in _well_formed(path, when, "when", "model"):
             if not any(overlap(model, known) for known in names):
                 document.blame(place, f"no model is called {model}{_did_you_mean(model, names)}")
-        for place, key in _well_formed(path, when, "when", "key"):
-            known = keys or ["local"]
-            if not any(matches(key, each) for each in known):
-                document.blame(place, f"no key is called {key}{_did_you_mean(key, known)}")
+        for kind, known in accounts.items():
+            for place, wanted in _well_formed(path, when, "when", kind):
+                if known and not any(matches(wanted, each) for each in known):
+                    document.blame(place, f"{_NO_ACCOUNT[kind].format(name=wanted)}{_did_you_mean(wanted, known)}")
         for action in ("choose", "exclude"):
             for place, wanted in _well_formed(path, then, "then", action):
                 _check_wanted(document, place, wanted, providers, deployments)

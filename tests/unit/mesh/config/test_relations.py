@@ -169,6 +169,20 @@ keys:
     assert complaints(limits) == []
 
 
+def test_whom_a_rule_is_about_must_have_a_key_where_there_are_keys(complaints: Complaints) -> None:
+    rules = """
+rules:
+  - {name: a, when: {project: [search, "sea*", serach]}, then: {deny: no}}
+  - {name: b, when: {tenant: "amce*"}, then: {deny: no}}
+"""
+    keys = "keys: [{name: ci, key: tw-0123456789abcdef, project: search, tenant: acme}]\n"
+    assert complaints(rules + keys) == [
+        "rules[0].when.project[2] (tollway.yaml:3): no key is of a project serach; did you mean search?",
+        "rules[1].when.tenant (tollway.yaml:4): no key is of a tenant amce*; did you mean acme?",
+    ]
+    assert complaints(rules) == []
+
+
 def test_a_limit_must_limit_something(complaints: Complaints) -> None:
     assert complaints('limits: [{scope: "key:*"}]') == [
         "limits[0] (tollway.yaml:1): must limit something: requests, tokens or concurrency"
