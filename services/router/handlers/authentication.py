@@ -42,7 +42,7 @@ class Authentication(Behavior):
             log.debug("%s was refused: %s", type(message).__name__, refusal.message)
             raise TollwayError(refusal.reason, refusal.message, about) from None
         if principal.tags and isinstance(message, Question):
-            message.tags = (*message.tags, *(tag for tag in principal.tags if tag not in message.tags))
+            message.tags = principal.tagged(message.tags)
 
 
 class Permission(Behavior):
