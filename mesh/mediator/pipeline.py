@@ -12,9 +12,10 @@ NextStream = Callable[[Any], AsyncIterator[Any]]
 class Behavior:
     """Something done around handlers, in both shapes; what is not overridden passes through at no cost.
 
-    `handle` answers with what is awaited: it is a coroutine that awaits `next(message)`, or, where nothing is left to do
-    once the message was looked at, a function that hands on `next(message)` and adds no frame to it. `handle_stream` is an async generator, or returns an async iterator,
-    over `next(message)`; it must not buffer, and closes what it iterates (`contextlib.aclosing`).
+    `handle` is a coroutine that awaits `next(message)` for the answer, or, where nothing is left to do once the message
+    was looked at, a function that hands on `next(message)` and adds no frame to it. `handle_stream` is an async
+    generator, or returns an async iterator, over `next(message)`; it must not buffer, and closes what it iterates
+    (`contextlib.aclosing`).
     """
 
     def handle(self, message: Any, next: Next) -> Awaitable[Any]:
