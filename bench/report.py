@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-BARE, ONE, FOUR = "bare aiohttp proxy", "one process", "four processes"
+BARE, ONE, ALL_ON, FOUR = "bare aiohttp proxy", "one process", "one process, keys and limits", "four processes"
 DIALECTS = ("JSON", "SSE")
 
 
@@ -66,6 +66,7 @@ def bars(results: Results) -> list[Bar]:
     one = results.footprints[ONE]
     return [
         *(Bar(f"{ONE}, {d}, CPU over bare", 3.0, results.ratio(ONE, d), "×") for d in DIALECTS),
+        *(Bar(f"{ALL_ON}, {d}, CPU over bare", 3.5, results.ratio(ALL_ON, d), "×") for d in DIALECTS),
         *(Bar(f"{FOUR}, {d}, CPU over bare", 12.0, results.ratio(FOUR, d), "×") for d in DIALECTS),
         Bar(f"{ONE}, idle memory", 120.0, one.idle_mb, "MB"),
         Bar(f"{ONE}, first answer after start", 3.0, one.first_answer_s, "s"),

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import hashlib
 import itertools
 import json
 import os
@@ -28,13 +29,15 @@ from pathlib import Path
 from typing import Any
 
 from bench import mediator
-from bench.report import BARE, DIALECTS, FOUR, ONE, Footprint, Results, Round, bars, table
+from bench.report import ALL_ON, BARE, DIALECTS, FOUR, ONE, Footprint, Results, Round, bars, table
 from bench.systems import BenchError, Command, System, free_port, running
 
 HERE = Path(__file__).parent
 BUILD = HERE / ".build"
 TOLLWAY = (sys.executable, "-m", "tollway_cli")
 PRICES = {"provider": "stand-in", "input": "$0.10", "output": "$0.40"}
+KEY = "sk-bench"
+"""What the load generators show for themselves."""
 COST_NANOS = 12 * 100 + 20 * 400  # of one answer, whose usage is always the same
 
 
@@ -58,6 +61,18 @@ def one_process(port: int, folder: Path, upstream: int) -> Mapping[str, Command]
     return {"tollway": [*TOLLWAY, "up", *ports, "--data-dir", f"{folder}/data", "--config", _config(folder, upstream)]}
 
 
+def all_on(port: int, folder: Path, upstream: int) -> Mapping[str, Command]:
+    """One process that also asks for a key and holds it to limits, of requests, tokens and concurrency."""
+    key = {"name": "bench", "key_sha256": hashlib.sha256(KEY.encode()).hexdigest(), "project": "bench"}
+    limits = [
+        {"scope": "key:*", "requests": "10000000/s", "tokens": "1000000000/s", "concurrency": 1000},
+        {"scope": "project:bench", "requests": "10000000/s"},
+    ]
+    ports = ("--port", str(port), "--grpc-port", str(free_port()))
+    config = _config(folder, upstream, keys=[key], limits=limits)
+    return {"tollway": [*TOLLWAY, "up", *ports, "--data-dir", f"{folder}/data", "--config", config]}
+
+
 def four_processes(port: int, folder: Path, upstream: int) -> Mapping[str, Command]:
     rest = ("--data-dir", f"{folder}/data", "--config", _config(folder, upstream))
     behind = f"providers=unix:{folder}/p.sock,ledger=unix:{folder}/l.sock"
@@ -73,19 +88,20 @@ def four_processes(port: int, folder: Path, upstream: int) -> Mapping[str, Comma
     }
 
 
-def _config(folder: Path, upstream: int) -> str:
+def _config(folder: Path, upstream: int, **more: object) -> str:
     config = {
         "providers": {"stand-in": {"base_url": f"http://127.0.0.1:{upstream}/v1", "api_key": "sk-bench"}},
         "models": {"mock": {"deployments": [{"provider": "stand-in"}]}},
         "prices": [PRICES],
         "telemetry": {"sample": 0},
+        **more,
     }
     path = folder / "tollway.yaml"
     path.write_text(json.dumps(config))  # JSON is YAML
     return str(path)
 
 
-SYSTEMS = {BARE: bare, ONE: one_process, FOUR: four_processes}
+SYSTEMS = {BARE: bare, ONE: one_process, ALL_ON: all_on, FOUR: four_processes}
 
 
 def load(system: System, dialect: str, conns: int, secs: float) -> tuple[Round, int]:
@@ -116,7 +132,7 @@ def measure(folder: Path, rounds: int, conns: int, secs: float) -> Results:
             if turn > 0:
                 turns[system.name][dialect].append(figures)
         footprints = {s.name: Footprint(idle[s.name] / 1e6, s.memory_bytes() / 1e6, s.first_answer) for s in systems}
-    for name in (ONE, FOUR):
+    for name in (ONE, ALL_ON, FOUR):
         _check_booked(name, _own(folder, name) / "data" / "ledger.db", answered[name])
     return Results(turns, footprints, asyncio.run(mediator.measure()))
 
@@ -137,7 +153,7 @@ def _start(stack: ExitStack, folder: Path) -> list[System]:
 
 
 def _own(folder: Path, name: str) -> Path:
-    return folder / name.replace(" ", "-")
+    return folder / name.replace(",", "").replace(" ", "-")
 
 
 def _check_booked(name: str, ledger: Path, answered: int) -> None:

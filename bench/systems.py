@@ -117,6 +117,11 @@ def _first_answer(port: int, started: float, processes: Sequence[subprocess.Pope
 
 def _ask(port: int) -> tuple[int, str]:
     with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
-        connection.request("POST", "/v1/chat/completions", _QUESTION, {"Content-Type": "application/json"})
+        connection.request(
+            "POST",
+            "/v1/chat/completions",
+            _QUESTION,
+            {"Content-Type": "application/json", "Authorization": "Bearer sk-bench"},
+        )
         response = connection.getresponse()
         return response.status, response.read().decode(errors="replace")

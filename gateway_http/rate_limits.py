@@ -14,7 +14,13 @@ def limit_headers(limits: RateLimits) -> dict[str, str]:
     headers: dict[str, str] = {}
     for kind, limit in zip(_KINDS, (limits.requests, limits.tokens), strict=True):
         if limit.limit:
-            _put(headers, kind, str(limit.limit), str(limit.remaining), limit.reset.ToMilliseconds())
+            _put(
+                headers,
+                kind,
+                str(limit.limit),
+                str(limit.remaining),
+                limit.reset.seconds * 1000 + limit.reset.nanos // 1_000_000,
+            )
     return headers
 
 

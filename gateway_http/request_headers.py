@@ -73,7 +73,9 @@ def _credentials(headers: Headers) -> str:
     """
     shown: list[str] = []
     for name, before in _CREDENTIALS:
-        for value in headers.getall(name, ()):
+        if name not in headers:
+            continue
+        for value in headers.getall(name):
             if len(value) > _LONGEST_CREDENTIALS or not _travels(value):
                 raise invalid(name, f"must be at most {_LONGEST_CREDENTIALS} printable ASCII characters")
             if value and before + value not in shown:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from mesh.config.schema import Config
+from mesh.config.schema import Config, State
+from mesh.state.connect import MEMORY
 from tollway_cli.configuration import find, load_or_refuse
 
 
@@ -17,8 +18,20 @@ def summary(config: Config, source: str) -> str:
         lines.append(f"  model      {name} → {', '.join([*behind, *model.fallbacks])}")
     if config.keys:
         lines.append("  keys       " + ", ".join(f"{key.name} ({key.role})" for key in config.keys))
+    if config.rules:
+        lines.append("  rules      " + ", ".join(rule.name for rule in config.rules))
+    if config.limits:
+        lines.append("  limits     " + ", ".join(limit.scope for limit in config.limits))
+    if config.state.url != MEMORY:
+        lines.append("  state      " + _state(config.state))
     lines += [f"  http       {config.http.listen}", f"  grpc       {config.grpc.listen}"]
     return "\n".join(lines) + "\n"
+
+
+def _state(state: State) -> str:
+    """Where what routers share is kept; not the whole URL, which may hold a password."""
+    kind = "SQLite" if state.url.startswith("sqlite:") else "Redis"
+    return f"in {kind}; when it is lost: {state.when_lost}"
 
 
 def run_check(config: Path | None) -> None:

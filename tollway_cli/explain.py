@@ -148,7 +148,11 @@ async def _of_configuration(
     from services.router import bootstrap as router
     from services.router.settings import RouterSettings
 
-    settings = RouterSettings.from_config(load_or_refuse(config_file), Path())
+    config = load_or_refuse(config_file)
+    names = [key.name for key in config.keys]
+    if asked.key and names and asked.key not in names:
+        refuse(f"no key is called {asked.key}; there are {', '.join(names)}.")
+    settings = RouterSettings.from_config(config, Path())
     return await router.explained(
         settings, request, key=asked.key, project=asked.project, tenant=asked.tenant, clock=SystemClock()
     )

@@ -157,10 +157,12 @@ def _tokens(attempt: ledger_pb2.Attempt) -> str:
 
 def _status(attempt: ledger_pb2.Attempt) -> str:
     """How it ended, why, and, where it was not a plain call, what it was."""
-    if attempt.state != ledger_pb2.ATTEMPT_STATE_SETTLED:
-        words = [_word(ledger_pb2.AttemptState.Name(attempt.state), "ATTEMPT_STATE_")]
-    else:
+    words = []
+    if attempt.status:
         words = [_word(ledger_pb2.AttemptStatus.Name(attempt.status), "ATTEMPT_STATUS_"), attempt.error_reason]
+    if attempt.state != ledger_pb2.ATTEMPT_STATE_SETTLED:
+        state = _word(ledger_pb2.AttemptState.Name(attempt.state), "ATTEMPT_STATE_")
+        words.append(f"({state})" if words else state)
     if attempt.kind:
         words.append(f"({_word(ledger_pb2.AttemptKind.Name(attempt.kind), 'ATTEMPT_KIND_').replace('_', ' ')})")
     return " ".join(filter(None, words))

@@ -25,6 +25,13 @@ from mesh.config.wording import nearest
 _PATTERNS_OF_RULES = {"when": ("model", "key", "project", "tenant", "tags"), "then": ("choose", "exclude")}
 """Where rules have names that may end in a `*`."""
 
+_NO_ACCOUNT = {
+    "key": "no key is called {name}",
+    "project": "no key is of a project {name}",
+    "tenant": "no key is of a tenant {name}",
+}
+"""What is said of a limit, or a rule, that would hold for nobody."""
+
 
 def check_relations(document: Document, providers: Collection[str], default_models: Collection[str]) -> None:
     """Adds what does not fit together to the document's problems.
@@ -113,7 +120,8 @@ def _check_rules(
 ) -> None:
     names = models or default_models
     deployments = _deployment_patterns(models) if models else [f"{provider}/*" for provider in providers]
-    keys = [name for key in _list(_mapping(document.data).get("keys")) if (name := _mapping(key).get("name"))]
+    accounts = _accounts(document)
+    accounts["key"] = accounts["key"] or ["local"]
     seen: dict[str, int] = {}
     for index, entry in enumerate(_list(_mapping(document.data).get("rules"))):
         path: KeyPath = ("rules", index)
@@ -124,10 +132,10 @@ def _check_rules(
         for place, model in _well_formed(path, when, "when", "model"):
             if not any(overlap(model, known) for known in names):
                 document.blame(place, f"no model is called {model}{_did_you_mean(model, names)}")
-        for place, key in _well_formed(path, when, "when", "key"):
-            known = keys or ["local"]
-            if not any(matches(key, each) for each in known):
-                document.blame(place, f"no key is called {key}{_did_you_mean(key, known)}")
+        for kind, known in accounts.items():
+            for place, wanted in _well_formed(path, when, "when", kind):
+                if known and not any(matches(wanted, each) for each in known):
+                    document.blame(place, f"{_NO_ACCOUNT[kind].format(name=wanted)}{_did_you_mean(wanted, known)}")
         for action in ("choose", "exclude"):
             for place, wanted in _well_formed(path, then, "then", action):
                 _check_wanted(document, place, wanted, providers, deployments)
@@ -222,6 +230,7 @@ def _check_secret(document: Document, path: KeyPath, key: dict[str, Any], seen: 
 
 
 def _check_limits(document: Document, models: dict[str, Any]) -> None:
+    accounts = _accounts(document)
     seen: dict[str, int] = {}
     for index, limit in enumerate(_list(_mapping(document.data).get("limits"))):
         scope = _mapping(limit).get("scope")
@@ -231,8 +240,22 @@ def _check_limits(document: Document, models: dict[str, Any]) -> None:
         if first != index:
             document.blame(("limits", index, "scope"), f"is the scope of limits[{first}], too")
         kind, _, name = scope.strip().partition(":")
-        if kind == "model" and models and name not in ("", "*") and find(models, name) is None:
+        if name in ("", "*"):
+            continue
+        if kind == "model" and models and find(models, name) is None:
             document.blame(("limits", index, "scope"), f"no model is called {name}{_did_you_mean(name, models)}")
+        known = accounts.get(kind)
+        if known and name not in known:
+            message = _NO_ACCOUNT[kind].format(name=name)
+            document.blame(("limits", index, "scope"), f"{message}{_did_you_mean(name, known)}")
+
+
+def _accounts(document: Document) -> dict[str, Collection[str]]:
+    """The names of keys, and of the projects and tenants that keys are of. Nothing where there are no keys."""
+    keys = [key for key in _list(_mapping(document.data).get("keys")) if isinstance(key, dict)]
+    of = {"key": ("name", None), "project": ("project", "default"), "tenant": ("tenant", "default")}
+    named = {kind: [key.get(field) or default for key in keys] for kind, (field, default) in of.items()}
+    return {kind: dict.fromkeys(name for name in names if isinstance(name, str)) for kind, names in named.items()}
 
 
 def _did_you_mean(name: str, known: Collection[str]) -> str:

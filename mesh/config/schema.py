@@ -169,8 +169,8 @@ class Deployment(Section):
     breaker: Breaker | None = None
 
 
-class ModelCache(Section):
-    """How answers of a model are kept. A duration alone is the `ttl`."""
+class CacheOptIn(Section):
+    """How answers of a model, or to a key, are kept. A duration alone is the `ttl`."""
 
     ttl: PositiveDuration
 
@@ -203,7 +203,7 @@ class Model(Section):
     continuations: int | None = Field(None, ge=0)
     assured: bool = Field(False, description="Whether answers are held back until they are whole.")
     hedge: Hedge | None = None
-    cache: ModelCache | None = Field(None, description="Absent: only what a request asks to be kept is.")
+    cache: CacheOptIn | None = Field(None, description="Absent: only what a key or a request asks to be kept is.")
 
     @model_validator(mode="after")
     def _check_bound(self) -> Model:
@@ -372,6 +372,7 @@ class Key(Section):
     tags: Annotated[tuple[str, ...], AfterValidator(_check_tags)] = ()
     models: Annotated[tuple[str, ...], AfterValidator(_check_not_empty)] = ("*",)
     role: Literal["caller", "operator", "admin"] = "caller"
+    cache: CacheOptIn | None = Field(None, description="Absent: only what a model or a request asks to be kept is.")
     expires: Moment | None = None
 
     @property

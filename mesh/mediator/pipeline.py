@@ -12,12 +12,14 @@ NextStream = Callable[[Any], AsyncIterator[Any]]
 class Behavior:
     """Something done around handlers, in both shapes; what is not overridden passes through at no cost.
 
-    `handle` awaits `next(message)` for the answer. `handle_stream` is an async generator, or returns an async iterator,
-    over `next(message)`; it must not buffer, and closes what it iterates (`contextlib.aclosing`).
+    `handle` is a coroutine that awaits `next(message)` for the answer, or, where nothing is left to do once the message
+    was looked at, a function that hands on `next(message)` and adds no frame to it. `handle_stream` is an async
+    generator, or returns an async iterator, over `next(message)`; it must not buffer, and closes what it iterates
+    (`contextlib.aclosing`).
     """
 
-    async def handle(self, message: Any, next: Next) -> Any:
-        return await next(message)
+    def handle(self, message: Any, next: Next) -> Awaitable[Any]:
+        return next(message)
 
     def handle_stream(self, message: Any, next: NextStream) -> AsyncIterator[Any]:
         return next(message)
@@ -32,10 +34,8 @@ class _When(Behavior):
     def __init__(self, condition: Callable[[Any], bool], behavior: Behavior) -> None:
         self._condition, self._behavior = condition, behavior
 
-    async def handle(self, message: Any, next: Next) -> Any:
-        if self._condition(message):
-            return await self._behavior.handle(message, next)
-        return await next(message)
+    def handle(self, message: Any, next: Next) -> Awaitable[Any]:
+        return self._behavior.handle(message, next) if self._condition(message) else next(message)
 
     def handle_stream(self, message: Any, next: NextStream) -> AsyncIterator[Any]:
         if self._condition(message):

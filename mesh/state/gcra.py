@@ -56,11 +56,32 @@ def left(full: int, now: int, rate: Rate) -> Left:
     return Left(limit - gone if gone < limit else 0, -(-taken // limit) / MICROS)
 
 
+def _drawn(fulls: Sequence[int], now: int, draws: Sequence[Draw]) -> tuple[Decision, Sequence[int]] | None:
+    """The decision where all draws pass, in one go, because nearly all do; None where one does not."""
+    moments, lefts = [], []
+    for full, (_, rate, amount) in zip(fulls, draws, strict=True):
+        limit, period = rate.limit, int(rate.period * MICROS + 0.5)
+        there = now * limit
+        moment = (full if full > there else there) + amount * period
+        taken = moment - there
+        if taken > limit * period or amount > limit:
+            return None
+        if taken <= 0:
+            moments.append(there)
+            lefts.append(Left(limit, 0.0))
+        else:
+            moments.append(moment)
+            lefts.append(Left(limit + -taken // period, -(-taken // limit) / MICROS))
+    return Decision(tuple(lefts)), moments
+
+
 def decide(fulls: Sequence[int], now: int, draws: Sequence[Draw], taken: str) -> tuple[Decision, Sequence[int]]:
     """Whether all draws pass, and when all is there again of each after that.
 
     `fulls` are the draws' moments before, in ticks; `taken` is the key of a slot that has no place left, if one has.
     """
+    if not taken and (drawn := _drawn(fulls, now, draws)) is not None:
+        return drawn
     longest, refused = 0, taken
     for draw, full in zip(draws, fulls, strict=True):
         waits = wait(full, now, draw)
@@ -68,10 +89,7 @@ def decide(fulls: Sequence[int], now: int, draws: Sequence[Draw], taken: str) ->
             return Decision(_left(fulls, now, draws), draw.key), fulls
         if waits > longest:
             longest, refused = waits, draw.key
-    if refused:
-        return Decision(_left(fulls, now, draws), refused, longest / MICROS if longest else None), fulls
-    drawn = [after(full, now, draw) for draw, full in zip(draws, fulls, strict=True)]
-    return Decision(_left(drawn, now, draws)), drawn
+    return Decision(_left(fulls, now, draws), refused, longest / MICROS if longest else None), fulls
 
 
 def _left(fulls: Sequence[int], now: int, draws: Sequence[Draw]) -> tuple[Left, ...]:

@@ -21,8 +21,7 @@ class Rate:
     period: float
 
 
-@dataclass(frozen=True, slots=True)
-class Draw:
+class Draw(NamedTuple):  # every question makes some, and a frozen dataclass takes three times as long
     """So much of a rate. `key` names whose it is."""
 
     key: str
@@ -46,8 +45,7 @@ class Left(NamedTuple):
     reset: float
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """Whether everything asked for was taken; if not, nothing was.
 
     `refused` is the key of the draw or slot that stood in the way, the one that takes longest where several do;

@@ -67,7 +67,10 @@ class ProviderSettings:
 
 @dataclass(frozen=True, slots=True)
 class KeySettings:
-    """Someone who may ask: the SHA-256 of the key, and who has it until when (Unix time; None: for ever)."""
+    """Someone who may ask: the SHA-256 of the key, and who has it until when (Unix time; None: for ever).
+
+    Answers to it are cached for `cache` seconds; None: only where its model or the request says so.
+    """
 
     name: str
     digest: bytes
@@ -76,6 +79,7 @@ class KeySettings:
     tags: tuple[str, ...]
     models: tuple[str, ...]
     role: str
+    cache: float | None
     expires: float | None
 
 
@@ -163,7 +167,17 @@ def _model(config: Config, name: str, model: Model) -> ModelSettings:
 
 
 def _key(key: Key) -> KeySettings:
-    return KeySettings(key.name, key.digest, key.tenant, key.project, key.tags, key.models, key.role, key.expires)
+    return KeySettings(
+        name=key.name,
+        digest=key.digest,
+        tenant=key.tenant,
+        project=key.project,
+        tags=key.tags,
+        models=key.models,
+        role=key.role,
+        cache=None if key.cache is None else key.cache.ttl,
+        expires=key.expires,
+    )
 
 
 def _provider(provider: Provider) -> ProviderSettings:

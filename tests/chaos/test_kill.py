@@ -12,13 +12,13 @@ import random
 import sqlite3
 import time
 from collections import Counter
-from contextlib import closing
 from pathlib import Path
 
 import aiohttp
 import grpc
 import pytest
 
+from tests.chaos.books import entries_in_journals
 from tests.e2e.processes import Mesh, Process, clean_environment, four_processes, free_port, one_process
 from tollway.chat.v1 import chat_pb2
 from tollway.router.v1 import router_pb2, router_pb2_grpc
@@ -103,18 +103,6 @@ def rows(mesh: Mesh) -> dict[str, str]:
     """State by attempt id."""
     with sqlite3.connect(f"file:{mesh.data_dir / 'ledger.db'}?mode=ro", uri=True, timeout=10) as database:
         return dict(database.execute("SELECT attempt_id, state FROM request_logs"))
-
-
-def entries_in_journals(mesh: Mesh) -> int:
-    """What no ledger has answered for yet."""
-    count = 0
-    for journal in (mesh.data_dir / "journal").glob("*.db"):
-        try:
-            with closing(sqlite3.connect(f"file:{journal}?mode=ro", uri=True, timeout=10)) as database:
-                count += database.execute("SELECT count(*) FROM entries").fetchone()[0]
-        except sqlite3.OperationalError:  # it is just being removed: look again
-            count += 1
-    return count
 
 
 async def all_booked(mesh: Mesh, limit: float = 60) -> dict[str, str]:

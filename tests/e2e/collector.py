@@ -53,6 +53,21 @@ class Collector(trace_service_pb2_grpc.TraceServiceServicer):
         raise AssertionError(f"only {[span.name for span in self.spans if span.trace_id == trace_id]}")
 
 
+def tree(spans: list[Seen]) -> list[str]:
+    """The spans as indented lines, children by name; one whose parent is not among them stands at the margin."""
+    by_parent: dict[str, list[Seen]] = {}
+    known = {span.span_id for span in spans}
+    for span in spans:
+        by_parent.setdefault(span.parent_id if span.parent_id in known else "", []).append(span)
+
+    def lines(parent: str, depth: int) -> Iterator[str]:
+        for span in sorted(by_parent.get(parent, []), key=lambda span: span.name):
+            yield f"{'  ' * depth}{span.kind} {span.name}"
+            yield from lines(span.span_id, depth + 1)
+
+    return list(lines("", 0))
+
+
 def _seen(span: Any, service: str) -> Seen:
     kinds = {1: "internal", 2: "server", 3: "client"}
     attributes = {a.key: getattr(a.value, a.value.WhichOneof("value")) for a in span.attributes}

@@ -12,9 +12,10 @@ import openai
 import pytest
 from openai import AsyncOpenAI
 
+from tests.e2e.asking import headers, rows, text_of
 from tests.e2e.processes import Mesh
 from tollway.chat.v1 import chat_pb2
-from tollway.ledger.v1 import ledger_pb2, ledger_pb2_grpc
+from tollway.ledger.v1 import ledger_pb2
 from tollway.router.v1 import router_pb2, router_pb2_grpc
 
 SLOW = "sim/text:rate=40,tokens=60"
@@ -32,32 +33,6 @@ async def client(mesh: Mesh) -> AsyncIterator[AsyncOpenAI]:
 def tag() -> str:
     """Names the rows of one test."""
     return f"test-{uuid.uuid4().hex}"
-
-
-def headers(key: str, tag: str, **more: str) -> dict[str, str]:
-    return {"Idempotency-Key": key, "x-tollway-tags": tag, **more}
-
-
-async def rows(mesh: Mesh, tag: str, count: int) -> list[ledger_pb2.Attempt]:
-    """The settled rows that carry the tag, once there are so many and no more come."""
-    async with grpc.aio.insecure_channel(mesh.ledger) as channel:
-        ledger = ledger_pb2_grpc.LedgerServiceStub(channel)
-        request = ledger_pb2.ListUsageRequest(filter=ledger_pb2.UsageFilter(tag=tag))
-        found: list[ledger_pb2.Attempt] = []
-        for _ in range(100):
-            found = list((await ledger.ListUsage(request)).attempts)
-            if len(found) >= count and all(row.state == ledger_pb2.ATTEMPT_STATE_SETTLED for row in found):
-                break
-            await asyncio.sleep(0.05)
-        await asyncio.sleep(0.5)
-        return list((await ledger.ListUsage(request)).attempts)
-
-
-async def text_of(stream: Any) -> tuple[str, Any]:
-    """A stream's text, and the `tollway` object on its last event."""
-    chunks = [chunk async for chunk in stream]
-    text = "".join(choice.delta.content or "" for chunk in chunks for choice in chunk.choices)
-    return text, (chunks[-1].model_extra or {})["tollway"]
 
 
 async def test_a_client_whose_connection_broke_asks_again_and_gets_all_of_it_billed_once(
@@ -81,7 +56,7 @@ async def test_a_client_whose_connection_broke_asks_again_and_gets_all_of_it_bil
     assert same == text
     assert {**once_more, "trace_id": ""} == {**receipt, "trace_id": ""}
     assert receipt["replayed"] is True
-    (row,) = await rows(mesh, tag, 1)
+    (row,) = await rows(mesh.ledger, tag, 1)
     assert (row.status, row.usage.output_tokens) == (ledger_pb2.ATTEMPT_STATUS_OK, 60)
     assert row.cost_nanos == round(receipt["cost_usd"] * 1e9)
 
@@ -95,7 +70,7 @@ async def test_streams_under_one_key_at_once_are_one_call(mesh: Mesh, client: As
 
     answers = await asyncio.gather(*(ask() for _ in range(5)))
     assert len({text for text, _ in answers}) == 1
-    assert len(await rows(mesh, tag, 1)) == 1
+    assert len(await rows(mesh.ledger, tag, 1)) == 1
     assert sum(not receipt.get("replayed", False) for _, receipt in answers) == 1
 
 
@@ -119,7 +94,7 @@ async def test_a_failure_that_may_pass_is_tried_again(mesh: Mesh, client: AsyncO
             await client.chat.completions.create(
                 model="sim/status-429:retry-after=0", messages=QUESTION, extra_headers=headers("429", tag)
             )
-        asked.append(len(await rows(mesh, tag, len(asked) + 1)))
+        asked.append(len(await rows(mesh.ledger, tag, len(asked) + 1)))
     assert 0 < asked[0] < asked[1]
 
 
@@ -130,7 +105,7 @@ async def test_an_error_that_would_only_come_again_is_given_again(mesh: Mesh, cl
                 model="sim/context-length", messages=QUESTION, extra_headers=headers("too long", tag)
             )
         assert caught.value.response.headers.get("x-tollway-replayed") == replayed
-    assert len(await rows(mesh, tag, 1)) == 1
+    assert len(await rows(mesh.ledger, tag, 1)) == 1
 
 
 async def test_the_key_works_over_grpc_and_is_the_same_there(mesh: Mesh, client: AsyncOpenAI, tag: str) -> None:
@@ -148,7 +123,7 @@ async def test_the_key_works_over_grpc_and_is_the_same_there(mesh: Mesh, client:
         answer = await router_pb2_grpc.RouterServiceStub(channel).CreateChatCompletion(request)
     assert answer.receipt.replayed
     assert answer.chat.id == raw.parse().id
-    assert len(await rows(mesh, tag, 1)) == 1
+    assert len(await rows(mesh.ledger, tag, 1)) == 1
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -176,7 +151,7 @@ async def test_an_answer_out_of_the_cache_costs_nothing_and_is_a_row_of_its_own(
     assert took < 1.0
     assert int(hit["age"]) >= 0
     assert (hit["x-tollway-cost-usd"], hit["x-tollway-attempts"]) == ("0.00", "0")
-    kinds = {row.kind: row for row in await rows(mesh, tag, 3)}
+    kinds = {row.kind: row for row in await rows(mesh.ledger, tag, 3)}
     assert kinds.keys() == {ledger_pb2.ATTEMPT_KIND_UNSPECIFIED, ledger_pb2.ATTEMPT_KIND_CACHE_HIT}
     row = kinds[ledger_pb2.ATTEMPT_KIND_CACHE_HIT]
     assert (row.cost_nanos, row.provenance, row.usage.output_tokens) == (0, ledger_pb2.PROVENANCE_CACHED, 0)

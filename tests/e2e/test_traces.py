@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.e2e.collector import Collector, Seen, collecting
+from tests.e2e.collector import Collector, collecting, tree
 from tests.e2e.processes import TOPOLOGIES, Mesh
 
 ROUTER = "tollway.router.v1.RouterService"
@@ -40,21 +40,6 @@ def traced(
             yield mesh, collector
         finally:
             mesh.stop()
-
-
-def tree(spans: list[Seen], topology: str) -> list[str]:
-    """The spans as indented lines, children in order of arrival; transport spans of remote calls are left out."""
-    by_parent: dict[str, list[Seen]] = {}
-    known = {span.span_id for span in spans}
-    for span in spans:
-        by_parent.setdefault(span.parent_id if span.parent_id in known else "", []).append(span)
-
-    def lines(parent: str, depth: int) -> Iterator[str]:
-        for span in sorted(by_parent.get(parent, []), key=lambda span: span.name):
-            yield f"{'  ' * depth}{span.kind} {span.name}"
-            yield from lines(span.span_id, depth + 1)
-
-    return list(lines("", 0))
 
 
 def expected(topology: str, method: str, providers: str) -> list[str]:
@@ -97,7 +82,7 @@ def test_a_request_with_a_failover_is_one_tree(
     assert answer.headers["x-tollway-attempts"] == "2"
     wanted = expected(mesh.topology, method, providers)
     spans = collector.trace(answer.headers["x-tollway-trace-id"], len(wanted))
-    assert tree(spans, mesh.topology) == wanted
+    assert tree(spans) == wanted
     services = {span.service for span in spans}
     if mesh.topology == "one process":
         assert services == {"tollway"}

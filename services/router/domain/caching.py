@@ -46,7 +46,11 @@ class Use:
 
 
 class Ttls:
-    """How long answers are kept, by the names and patterns of models; `default` where a request alone asks for it."""
+    """How long answers are kept, by the names and patterns of models; `default` where a request alone asks for it.
+
+    The closer to the question, the more it counts: what the request says of the cache, else the key, else the model.
+    A request does not say how long, so that this is what the key says, else the model, else `default`.
+    """
 
     def __init__(self, by_model: Mapping[str, float | None], default: float) -> None:
         self._by_model, self._default = by_model, default
@@ -54,11 +58,14 @@ class Ttls:
         """Whether any model's answers are kept without being asked for."""
         self._of = lru_cache(_NAMES_KEPT)(self._find)
 
-    def use(self, model: str, mode: CacheMode.ValueType) -> Use | None:
-        """What to do for a question to that model; None where the cache has nothing to do with it."""
+    def use(self, model: str, mode: CacheMode.ValueType, of_key: float | None = None) -> Use | None:
+        """What to do for a question to that model, under a key whose answers are kept for `of_key` seconds.
+
+        None where the cache has nothing to do with it.
+        """
         if mode == CacheMode.CACHE_MODE_BYPASS:
             return None
-        ttl = self._of(model)
+        ttl = self._of(model) if of_key is None else of_key
         if mode == CacheMode.CACHE_MODE_UNSPECIFIED:
             return None if ttl is None else Use(True, ttl)
         return Use(mode == CacheMode.CACHE_MODE_USE, self._default if ttl is None else ttl)

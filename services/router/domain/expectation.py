@@ -6,7 +6,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from services.router.domain.usage import prompt_size, tokens
-from tollway.chat.v1.chat_pb2 import ChatRequest, Usage
+from tollway.chat.v1.chat_pb2 import ChatRequest
 
 _FIRST_GUESS = 256
 """Tokens of an answer to somebody who has had none."""
@@ -46,9 +46,9 @@ class Expectation:
         capped = prompt + max(cap, 0) * answers
         return Expected(capped, capped)
 
-    def note(self, key: str, chat: ChatRequest, usage: Usage) -> None:
-        """An answer took that much."""
-        name, took = (key, chat.model), usage.output_tokens / (chat.choice_count or 1)
+    def note(self, key: str, model: str, took: float) -> None:
+        """An answer took so many tokens."""
+        name = (key, model)
         average = self._averages.get(name)
         self._averages[name] = took if average is None else average + _WEIGHT * (took - average)
         self._averages.move_to_end(name)

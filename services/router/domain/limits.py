@@ -114,9 +114,17 @@ def _nearest(draws: Sequence[Draw], left: Sequence[Left]) -> tuple[Draw, Left]:
 
 
 def _put(limit: RateLimit, draw: Draw, left: Left) -> None:
-    limit.scope, limit.limit, limit.remaining = _scope(draw.key), draw.rate.limit, left.remaining
-    seconds, rest = divmod(left.reset, 1)
-    limit.reset.seconds, limit.reset.nanos = int(seconds), int(rest * 1e9)
+    limit.CopyFrom(_template(draw.key, draw.rate.limit))
+    limit.remaining = left.remaining
+    reset, whole = limit.reset, int(left.reset)
+    if whole:
+        reset.seconds = whole
+    reset.nanos = int((left.reset - whole) * 1e9)
+
+
+@lru_cache(_KEPT)
+def _template(key: str, limit: int) -> RateLimit:
+    return RateLimit(scope=_scope(key), limit=limit)
 
 
 def refusal(held: Held, decision: Decision, tokens: Sequence[Draw], about: Mapping[str, str]) -> TollwayError:

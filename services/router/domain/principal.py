@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -29,7 +30,8 @@ class Principal:
     """On whose account a question is asked.
 
     `key` is the name of the API key, never the key itself. `tags` are added to the question's own. `models` are the
-    names and patterns that may be asked for.
+    names and patterns that may be asked for. Answers are cached for `cache` seconds; None: where the model or the
+    question says so.
     """
 
     tenant: str
@@ -38,10 +40,15 @@ class Principal:
     tags: tuple[str, ...] = ()
     models: tuple[str, ...] = ("*",)
     role: Role = Role.CALLER
+    cache: float | None = None
 
     def may_ask(self, model: str) -> bool:
         """Whether that name may be asked for."""
         return any(matches(each, model) for each in self.models)
+
+    def tagged(self, tags: Sequence[str]) -> tuple[str, ...]:
+        """The labels of a question that came with those."""
+        return (*tags, *(tag for tag in self.tags if tag not in tags))
 
     def denied(self, what: str, least: Role) -> TollwayError:
         """The error for what takes a role that this one is too small for."""

@@ -101,6 +101,8 @@ class Plan:
     route: Route
     candidates: tuple[Candidate, ...]
     pools: tuple[Pool, ...]
+    in_order: bool = False
+    """Whether the configuration's order is everybody's strategy."""
 
 
 class UnknownName(Exception):
@@ -159,7 +161,7 @@ class Routes:
                 pools.append(_pool(name, route, _deployed(route, name, requested), seen))
         kept = tuple(pool for pool in pools if pool.candidates)
         candidates = tuple(candidate for pool in kept for candidate in pool.candidates)
-        return Plan(requested, first, candidates, kept)
+        return Plan(requested, first, candidates, kept, all(pool.route.strategy == "ordered" for pool in kept))
 
     def _find(self, name: str) -> Route | None:
         entry = find(self._routes, name)

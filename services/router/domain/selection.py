@@ -31,7 +31,7 @@ _MOST_TOLD = 8
 """Candidates whose reasons are told apart, for programs; the message for people names them all."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # every question makes one, and a frozen one takes three times as long
 class Inquiry:
     """A question, as far as its route depends on it. Times are now, on the monotonic clock and in Unix time."""
 
@@ -54,7 +54,7 @@ class Skipped:
     wait: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Selected:
     """The plan for a question, and how it came about.
 
@@ -121,7 +121,7 @@ class Selection:
         )
         late = self._late(plan, around)
         sessions = {pool.name: key for pool in plan.pools if (key := _session(pool, inquiry))}
-        if not (skipped or late or sessions) and all(pool.route.strategy == "ordered" for pool in plan.pools):
+        if not (skipped or late or sessions) and plan.in_order:
             return Selected(plan, chat, why=_Why(plan.pools, late, sessions, around))
         out = {skip.candidate.name for skip in skipped}
         pools = _parts(plan.pools, lambda candidate: candidate.name not in out)

@@ -76,7 +76,9 @@ def delta_size(delta: Delta) -> int:
 
 
 def _part_size(part: ContentPart) -> int:
-    return len(part.text) + len(part.refusal) + (len(part.reasoning.text) if part.HasField("reasoning") else 0)
+    if text := part.text:  # a part is one thing alone, and nearly always this
+        return len(text)
+    return len(part.refusal) + (len(part.reasoning.text) if part.HasField("reasoning") else 0)
 
 
 def _call_size(call: ToolCall | ToolCallDelta) -> int:

@@ -25,7 +25,8 @@ def violations(
     chat: ChatRequest, request_id: str, tags: Sequence[str], preferences: Preferences
 ) -> tuple[FieldViolation, ...]:
     """Everything that is wrong with the question; empty where it can be asked."""
-    return (*_violations(chat, request_id, tags), *_preference_violations(preferences))
+    found = tuple(_violations(chat, request_id, tags))
+    return (*found, *_preference_violations(preferences)) if preferences.ByteSize() else found
 
 
 def _violations(chat: ChatRequest, request_id: str, tags: Sequence[str]) -> Iterator[FieldViolation]:

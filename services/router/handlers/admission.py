@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, suppress
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -98,12 +99,14 @@ class Admission(Behavior):
         if held.slots:
             self._places[holder] = held.slots
         if tokens:
-            question.on_usage = lambda usage: self._note(admitted, question, usage)
+            # Bound to what is needed of the question, not to the question: that would be a cycle, for every request.
+            key, model, choices = question.principal.key, question.chat.model, question.chat.choice_count or 1
+            question.on_usage = partial(self._note, admitted, key, model, choices)
         return admitted
 
-    def _note(self, admitted: _Admitted, question: Question, usage: Usage) -> None:
+    def _note(self, admitted: _Admitted, key: str, model: str, choices: int, usage: Usage) -> None:
         took = usage.input_tokens + usage.output_tokens
-        self._expectation.note(question.principal.key, question.chat, usage)
+        self._expectation.note(key, model, usage.output_tokens / choices)
         if not admitted.ended:
             admitted.used += took
             return

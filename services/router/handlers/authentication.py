@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from typing import Any
 
 from mesh.clock import Clock
@@ -25,9 +25,9 @@ class Authentication(Behavior):
     def __init__(self, keyring: Keyring, clock: Clock) -> None:
         self._keyring, self._clock = keyring, clock
 
-    async def handle(self, message: FromCaller, next: Next) -> Any:
+    def handle(self, message: FromCaller, next: Next) -> Awaitable[Any]:
         self._identify(message)
-        return await next(message)
+        return next(message)
 
     def handle_stream(self, message: FromCaller, next: NextStream) -> AsyncIterator[Any]:
         self._identify(message)
@@ -42,15 +42,15 @@ class Authentication(Behavior):
             log.debug("%s was refused: %s", type(message).__name__, refusal.message)
             raise TollwayError(refusal.reason, refusal.message, about) from None
         if principal.tags and isinstance(message, Question):
-            message.tags = (*message.tags, *(tag for tag in principal.tags if tag not in message.tags))
+            message.tags = principal.tagged(message.tags)
 
 
 class Permission(Behavior):
     """Lets no message through that its sender may not send, and no question for a model that it may not ask."""
 
-    async def handle(self, message: FromCaller, next: Next) -> Any:
+    def handle(self, message: FromCaller, next: Next) -> Awaitable[Any]:
         _check(message)
-        return await next(message)
+        return next(message)
 
     def handle_stream(self, message: FromCaller, next: NextStream) -> AsyncIterator[Any]:
         _check(message)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from typing import Any
 
 from mesh.errors import Reason, TollwayError
@@ -14,9 +14,9 @@ from services.router.handlers.desk import Question
 class Validation(Behavior):
     """Lets no question through that cannot be asked."""
 
-    async def handle(self, message: Any, next: Next) -> Any:
+    def handle(self, message: Any, next: Next) -> Awaitable[Any]:
         _check(message)
-        return await next(message)
+        return next(message)
 
     def handle_stream(self, message: Any, next: NextStream) -> AsyncIterator[Any]:
         _check(message)

@@ -25,6 +25,7 @@ from services.router.domain.kept_answer import KeptAnswer, Tape
 from services.router.domain.replay import Response
 from services.router.domain.rules import Asked as UnderRules
 from services.router.domain.rules import Rule, rule_on
+from services.router.handlers.behaviors import is_question
 from services.router.handlers.desk import Question
 from services.router.ports import AnswerCache, Journal
 from tollway.ledger.v1.ledger_pb2 import Attempt
@@ -84,7 +85,9 @@ class Caching(Behavior):
 
     def concerns(self, message: Any) -> bool:
         """Whether the cache may have something to do with a message."""
-        return isinstance(message, Question) and (self._ttls.any or bool(message.preferences.cache))
+        if not is_question(message):
+            return False
+        return self._ttls.any or bool(message.preferences.cache) or message.principal.cache is not None
 
     async def handle(self, message: Any, next: Next) -> Any:
         use, ruled = self._use(message)
@@ -109,7 +112,7 @@ class Caching(Behavior):
         await asyncio.gather(*self._writes)
 
     def _use(self, question: Question) -> tuple[Use | None, Ruled | None]:
-        use = self._ttls.use(question.chat.model, question.preferences.cache)
+        use = self._ttls.use(question.chat.model, question.preferences.cache, question.principal.cache)
         return use, None if use is None else self._ruled(question)
 
     async def _stream(self, question: Question, next: NextStream, use: Use, ruled: Ruled) -> AsyncGenerator[Any, None]:

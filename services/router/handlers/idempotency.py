@@ -29,6 +29,7 @@ from services.router.domain import replay
 from services.router.domain.fingerprint import fingerprint, scoped
 from services.router.domain.replay import Record, Response, Shape, State
 from services.router.domain.shelf import Shelf
+from services.router.handlers.behaviors import is_question
 from services.router.handlers.desk import Question
 from services.router.handlers.keeping import LEASE, Keeper, Keeping, log_of
 from services.router.handlers.run import Run, too_large
@@ -49,7 +50,7 @@ class _Lost(Exception):
 
 
 def has_key(message: Any) -> bool:
-    return isinstance(message, Question) and bool(message.preferences.idempotency_key)
+    return is_question(message) and bool(message.preferences.idempotency_key)
 
 
 class Idempotency(Behavior):

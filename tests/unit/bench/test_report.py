@@ -1,11 +1,11 @@
-from bench.report import BARE, DIALECTS, FOUR, ONE, Footprint, Results, Round, bars, table
+from bench.report import ALL_ON, BARE, DIALECTS, FOUR, ONE, Footprint, Results, Round, bars, table
 
 
 def results(one: float = 300.0, four: float = 1000.0, idle: float = 60.0, mediator: float = 1.0) -> Results:
     def rounds(cpu: float) -> dict[str, list[Round]]:
         return {dialect: [Round(cpu, 1000.0, 1.0, 2.0), Round(cpu * 2, 900.0, 1.5, 3.0)] for dialect in DIALECTS}
 
-    systems = {BARE: rounds(150.0), ONE: rounds(one), FOUR: rounds(four)}
+    systems = {BARE: rounds(150.0), ONE: rounds(one), ALL_ON: rounds(one), FOUR: rounds(four)}
     return Results(systems, {name: Footprint(idle, idle + 10, 1.0) for name in systems}, mediator)
 
 

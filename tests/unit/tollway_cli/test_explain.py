@@ -31,10 +31,10 @@ def asked(**fields: object) -> Asked:
     return Asked(**{**values, **fields})  # type: ignore[arg-type]
 
 
-def explained(tmp_path: Path, *arguments: str) -> tuple[int, str]:
-    config = tmp_path / "tollway.yaml"
-    config.write_text(CONFIG)
-    result = CliRunner().invoke(app, ["explain", "--config", str(config), *arguments])
+def explained(tmp_path: Path, *arguments: str, config: str = CONFIG) -> tuple[int, str]:
+    path = tmp_path / "tollway.yaml"
+    path.write_text(config)
+    result = CliRunner().invoke(app, ["explain", "--config", str(path), *arguments])
     return result.exit_code, result.output
 
 
@@ -74,6 +74,27 @@ def test_whose_question_it_is_can_be_said(tmp_path: Path) -> None:
     assert [each["deployment"] for each in json.loads(text)["candidates"]] == ["b/m"]
     _, text = explained(tmp_path, "gpt", "--tag", "batch", "--as-key", "ci", "--json")
     assert json.loads(text)["refusal"] is None
+
+
+WITH_KEYS = (
+    CONFIG.replace("key: local", "key: web")
+    + """
+keys:
+  - {name: ci, key: tw-0123456789abcdef, tenant: acme, tags: [nobody], models: [gpt]}
+  - {name: web, key: tw-fedcba9876543210}
+"""
+)
+
+
+def test_a_configured_key_brings_its_own_account_labels_and_models(tmp_path: Path) -> None:
+    _, text = explained(tmp_path, "gpt", "--as-key", "ci", "--json", config=WITH_KEYS)
+    assert [rule["name"] for rule in json.loads(text)["rules"] if rule["matched"]] == ["acme", "nobody"]
+    _, text = explained(tmp_path, "gpt", "--as-key", "ci", "--tenant", "other", "--json", config=WITH_KEYS)
+    assert [rule["name"] for rule in json.loads(text)["rules"] if rule["matched"]] == ["nobody"]
+    code, text = explained(tmp_path, "other", "--as-key", "ci", config=WITH_KEYS)
+    assert (code, "The key ci may not ask for the model 'other'." in text) == (2, True)
+    code, text = explained(tmp_path, "gpt", "--as-key", "cli", config=WITH_KEYS)
+    assert (code, "no key is called cli; there are ci, web." in text) == (2, True)
 
 
 def test_people_read_a_table(tmp_path: Path) -> None:

@@ -99,6 +99,12 @@ def test_an_attempt_without_a_price_is_shown_as_unpriced_and_not_as_zero() -> No
 def test_an_attempt_whose_end_is_unknown_says_so() -> None:
     text = shown(attempts_table([ledger_pb2.Attempt(state=ledger_pb2.ATTEMPT_STATE_UNSETTLED)]))
     assert "unsettled" in text
+    attempt = ledger_pb2.Attempt(
+        state=ledger_pb2.ATTEMPT_STATE_UNSETTLED,
+        status=ledger_pb2.ATTEMPT_STATUS_FAILED,
+        error_reason="UPSTREAM_UNREACHABLE",
+    )
+    assert "failed UPSTREAM_UNREACHABLE (unsettled)" in shown(attempts_table([attempt]))
 
 
 def test_a_failed_attempt_names_its_reason() -> None:

@@ -15,6 +15,7 @@ from mesh.config.defaults import WELL_KNOWN
 from mesh.config.load import load
 from mesh.config.outline import _is_section, _structure, fields_of
 from mesh.config.schema import (
+    CacheOptIn,
     Config,
     Defaults,
     Deployment,
@@ -22,7 +23,6 @@ from mesh.config.schema import (
     Key,
     Limit,
     Model,
-    ModelCache,
     PriceEntry,
     Rule,
     RuleAction,
@@ -40,12 +40,12 @@ TABLES = [[cell.strip() for cell in line.strip("|").split("|")] for line in PAGE
 ROWS = {key.strip("`"): default for key, _, default, _ in (row for row in TABLES if len(row) == 4) if "`" in key}
 
 REQUIRED: dict[type[Section], dict[str, Any]] = {
+    CacheOptIn: {"ttl": "1s"},
     Deployment: {"provider": "p"},
     Drain: {"drain": "1s"},
     Key: {"name": "n", "key": "k-0123456789abcdef"},
     Limit: {"scope": "key:*", "requests": "1/s"},
     Model: {"deployments": [{"provider": "p"}]},
-    ModelCache: {"ttl": "1s"},
     PriceEntry: {"provider": "p", "input": "1", "output": "1"},
     Rule: {"name": "r", "then": {"deny": "no"}},
     RuleAction: {"deny": "no"},

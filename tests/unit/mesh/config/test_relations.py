@@ -144,6 +144,45 @@ limits:
     assert complaints('limits: [{scope: "model:anything", requests: 1/s}]') == []
 
 
+def test_who_is_limited_must_have_a_key_where_there_are_keys(complaints: Complaints) -> None:
+    limits = """
+limits:
+  - {scope: "key:ci", requests: 1/s}
+  - {scope: "key:nightyl", requests: 1/s}
+  - {scope: "project:serach", requests: 1/s}
+  - {scope: "project:default", requests: 1/s}
+  - {scope: "tenant:acme", requests: 1/s}
+  - {scope: "tenant:default", requests: 1/s}
+  - {scope: "tenant:*", requests: 1/s}
+  - {scope: "tag:anything", requests: 1/s}
+"""
+    keys = """
+keys:
+  - {name: ci, key: tw-0123456789abcdef, project: search, tenant: acme}
+  - {name: nightly, key: tw-fedcba9876543210, tenant: acme}
+"""
+    assert complaints(limits + keys) == [
+        "limits[1].scope (tollway.yaml:4): no key is called nightyl; did you mean nightly?",
+        "limits[2].scope (tollway.yaml:5): no key is of a project serach; did you mean search?",
+        "limits[5].scope (tollway.yaml:8): no key is of a tenant default; there are acme",
+    ]
+    assert complaints(limits) == []
+
+
+def test_whom_a_rule_is_about_must_have_a_key_where_there_are_keys(complaints: Complaints) -> None:
+    rules = """
+rules:
+  - {name: a, when: {project: [search, "sea*", serach]}, then: {deny: no}}
+  - {name: b, when: {tenant: "amce*"}, then: {deny: no}}
+"""
+    keys = "keys: [{name: ci, key: tw-0123456789abcdef, project: search, tenant: acme}]\n"
+    assert complaints(rules + keys) == [
+        "rules[0].when.project[2] (tollway.yaml:3): no key is of a project serach; did you mean search?",
+        "rules[1].when.tenant (tollway.yaml:4): no key is of a tenant amce*; did you mean acme?",
+    ]
+    assert complaints(rules) == []
+
+
 def test_a_limit_must_limit_something(complaints: Complaints) -> None:
     assert complaints('limits: [{scope: "key:*"}]') == [
         "limits[0] (tollway.yaml:1): must limit something: requests, tokens or concurrency"

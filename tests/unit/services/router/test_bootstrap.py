@@ -256,6 +256,21 @@ async def test_a_route_is_explained_and_nobody_called(mesh: Mesh) -> None:
     assert [violation.field for violation in told.violations] == ["chat.model"]
 
 
+async def test_a_route_is_explained_under_the_key_and_the_cache_mode_of_its_question(tmp_path: Path) -> None:
+    models = {"gpt": {"deployments": [{"provider": "sim", "model": "echo"}], "cache": "1m"}}
+    mesh = Mesh(tmp_path, models=models)
+    await mesh.start()
+    preferences = router_pb2.Preferences(idempotency_key="k", cache=router_pb2.CACHE_MODE_USE)
+    explaining = router_pb2.ExplainRouteRequest(chat=chat("gpt"), preferences=preferences)
+    for _ in range(2):
+        response = await mesh.stub.ExplainRoute(explaining)
+        assert [candidate.deployment for candidate in response.candidates] == ["sim/echo"]
+        first = await mesh.stub.CreateChatCompletion(asked("gpt", preferences=preferences))
+        assert first.chat == answer()
+    assert len(mesh.provider.seen) == 1
+    await mesh.close()
+
+
 async def test_deployments_are_listed_with_how_they_stand(mesh: Mesh) -> None:
     await mesh.stub.CreateChatCompletion(asked("sim/other"))
     response = await mesh.stub.ListDeployments(router_pb2.ListDeploymentsRequest())

@@ -69,11 +69,13 @@ def test_how_far_a_question_is_followed_is_said_by_the_nearest_section() -> None
 
 def test_a_key_is_known_by_its_digest_alone() -> None:
     plain = "tw-a-secret-of-some-length"
-    named = {"tenant": "acme", "project": "demo", "tags": ["ci"], "models": ["m"], "role": "operator"}
+    named = {"tenant": "acme", "project": "demo", "tags": ["ci"], "models": ["m"], "role": "operator", "cache": "5m"}
     (key,) = settings(keys=[{"name": "ci", "key": plain, "expires": "1970-01-02", **named}]).keys
     assert key == KeySettings(
-        "ci", hashlib.sha256(plain.encode()).digest(), "acme", "demo", ("ci",), ("m",), "operator", 86_400.0
+        "ci", hashlib.sha256(plain.encode()).digest(), "acme", "demo", ("ci",), ("m",), "operator", 300.0, 86_400.0
     )
+    (uncached,) = settings(keys=[{"name": "ci", "key": plain}]).keys
+    assert uncached.cache is None
     assert settings().keys == ()
 
 

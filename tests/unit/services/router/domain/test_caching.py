@@ -27,6 +27,23 @@ def test_the_cache_is_used_where_the_model_or_the_request_wants_it(model: str, m
     assert TTLS.use(model, CacheMode.Value(f"CACHE_MODE_{mode}")) == use
 
 
+@pytest.mark.parametrize(
+    ("model", "mode", "use"),
+    [
+        ("gpt", "UNSPECIFIED", Use(True, 30.0)),
+        ("gpt-4o", "UNSPECIFIED", Use(True, 30.0)),
+        ("nope", "UNSPECIFIED", Use(True, 30.0)),
+        ("gpt", "USE", Use(True, 30.0)),
+        ("gpt-4o", "REFRESH", Use(False, 30.0)),
+        ("gpt", "BYPASS", None),
+    ],
+)
+def test_a_key_s_own_time_stands_before_its_model_s_and_a_request_may_still_pass_by(
+    model: str, mode: str, use: Use | None
+) -> None:
+    assert TTLS.use(model, CacheMode.Value(f"CACHE_MODE_{mode}"), of_key=30.0) == use
+
+
 def test_a_name_that_is_no_model_is_nobody_s_business_here() -> None:
     assert Ttls({"gpt": 60.0}, 600.0).use("nope", CacheMode.CACHE_MODE_UNSPECIFIED) is None
     assert not Ttls({"gpt": None}, 600.0).any

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from services.router.domain.expectation import Expectation, Expected
-from tollway.chat.v1.chat_pb2 import ChatRequest, ContentPart, Message, SamplingOptions, Usage
+from tollway.chat.v1.chat_pb2 import ChatRequest, ContentPart, Message, SamplingOptions
 
 PROMPT = Message(content=[ContentPart(text="x" * 40)])
 """Ten tokens."""
@@ -29,9 +29,9 @@ def test_without_a_cap_or_a_past_it_is_a_guess() -> None:
 
 def test_later_it_is_what_answers_took_lately() -> None:
     expectation = Expectation()
-    expectation.note("ci", chat(), Usage(input_tokens=10, output_tokens=100))
+    expectation.note("ci", "gpt", 100)
     assert expectation.tokens("ci", chat()) == Expected(10, 110)
-    expectation.note("ci", chat(), Usage(input_tokens=10, output_tokens=200))
+    expectation.note("ci", "gpt", 200)
     assert expectation.tokens("ci", chat()) == Expected(10, 130)
     assert expectation.tokens("web", chat()).likely == 266
     assert expectation.tokens("ci", chat(model="other")).likely == 266
@@ -45,5 +45,5 @@ def test_a_question_takes_something() -> None:
 def test_only_so_many_are_remembered() -> None:
     expectation = Expectation(most=2)
     for key in ("a", "b", "a", "c"):
-        expectation.note(key, chat(), Usage(output_tokens=1))
+        expectation.note(key, "gpt", 1)
     assert [expectation.tokens(key, chat()).likely for key in ("a", "b", "c")] == [11, 266, 11]

@@ -232,6 +232,24 @@ async def test_a_request_may_use_the_cache_where_the_model_has_none(bench: Bench
     assert (await cached.ask(stream, USE)).cache == HIT
 
 
+@EITHER
+@pytest.mark.parametrize("ttl", [None, 600.0], ids=["a model without", "a model with"])
+async def test_a_key_may_use_the_cache_whatever_its_model_says(bench: Bench, stream: bool, ttl: float | None) -> None:
+    bench.deploy(a=[streamed("Hello")])
+    cached = Cached(bench, ttl=ttl)
+    who = Principal("default", "default", "ci", cache=20.0)
+    assert (await cached.ask(stream, who=who)).cache == MISS
+    await bench.clock.advance(19)
+    assert (await cached.ask(stream, who=who)).cache == HIT
+    assert (await cached.ask(stream, BYPASS, who=who)).cache == CacheOutcome.CACHE_OUTCOME_UNSPECIFIED
+    await bench.clock.advance(2)
+    assert (await cached.ask(stream, who=who)).cache == MISS
+    asked = len(bench.providers.calls)
+    others = (await cached.ask(stream)).cache
+    assert others == (CacheOutcome.CACHE_OUTCOME_UNSPECIFIED if ttl is None else HIT)
+    assert len(bench.providers.calls) == asked + (ttl is None)
+
+
 @pytest.mark.parametrize(
     "script",
     [

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from tollway_cli.main import app
+
+CONFIG = """
+providers: {a: {dialect: sim}, b: {dialect: sim}}
+models:
+  gpt: {deployments: [{provider: a, model: m}, {provider: b, model: n}], fallbacks: [other]}
+  other: {deployments: [{provider: b}]}
+rules: [{name: no poems, when: {tags: poem}, then: {deny: no poems here}}]
+keys: [{name: ci, key: tw-0123456789abcdef}, {name: ops, key: tw-fedcba9876543210, role: operator}]
+limits: [{scope: "key:*", requests: 1/s}, {scope: "key:ci", tokens: 1/s}]
+state: {url: "redis://user:a-password@127.0.0.1:6379/0", when_lost: deny}
+"""
+
+
+def checked(folder: Path, text: str) -> tuple[int, str]:
+    path = folder / "tollway.yaml"
+    path.write_text(text)
+    result = CliRunner().invoke(app, ["check", "--config", str(path)])
+    return result.exit_code, result.output
+
+
+def test_what_a_configuration_amounts_to_is_told_without_its_secrets(tmp_path: Path) -> None:
+    code, text = checked(tmp_path, CONFIG)
+    assert code == 0
+    assert text.splitlines() == [
+        f"{tmp_path}/tollway.yaml is fine.",
+        "",
+        "  providers  a, b",
+        "  model      gpt → a/m, b/n, other",
+        "  model      other → b/*",
+        "  keys       ci (caller), ops (operator)",
+        "  rules      no poems",
+        "  limits     key:*, key:ci",
+        "  state      in Redis; when it is lost: deny",
+        "  http       127.0.0.1:8080",
+        "  grpc       127.0.0.1:50051",
+    ]
+
+
+def test_what_is_not_there_is_not_told(tmp_path: Path) -> None:
+    code, text = checked(tmp_path, "providers: {sim: {dialect: sim}}\nmodels: {gpt: {deployments: [{provider: sim}]}}")
+    assert code == 0
+    assert {line.split()[0] for line in text.splitlines()[2:]} == {"providers", "model", "http", "grpc"}
+
+
+def test_every_problem_is_told(tmp_path: Path) -> None:
+    code, text = checked(tmp_path, CONFIG.replace("key:ci", "key:cii").replace("fallbacks: [other]", "fallbacks: [x]"))
+    assert code == 1
+    assert "limits[1].scope" in text
+    assert "did you mean ci?" in text
+    assert "no model is called x" in text
