@@ -6,10 +6,7 @@ PROTOS := $(shell find protos -name '*.proto')
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-=======
 .PHONY: help install up test lint format coverage generate generate-check lock bench bench-ledger bench-brownout clean
->>>>>>> main
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,13 +64,10 @@ generate-check: install ## Check that gen/ is what protos/ generates
 bench: install ## Measure what the gateway costs beside a bare proxy (ARGS="--check" holds it to its promises)
 	$(BIN)/python -m bench.run $(ARGS)
 
-<<<<<<< HEAD
 bench-ledger: install ## Measure what the ledger records a second, and how fast it sums, on each database
 	$(BIN)/python -m bench.ledger $(ARGS)
-=======
 bench-brownout: install ## Measure what routing is worth when one of three deployments is ailing (ARGS="--secs 60" takes longer)
 	$(BIN)/python -m bench.brownout $(ARGS)
->>>>>>> main
 
 lock: install ## Resolve the lock files anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
