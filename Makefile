@@ -66,6 +66,7 @@ bench: install ## Measure what the gateway costs beside a bare proxy (ARGS="--ch
 
 bench-ledger: install ## Measure what the ledger records a second, and how fast it sums, on each database
 	$(BIN)/python -m bench.ledger $(ARGS)
+
 bench-brownout: install ## Measure what routing is worth when one of three deployments is ailing (ARGS="--secs 60" takes longer)
 	$(BIN)/python -m bench.brownout $(ARGS)
 
