@@ -275,6 +275,7 @@ class Attempt(_message.Message):
     TIME_TO_FIRST_TOKEN_MS_FIELD_NUMBER: _builtins.int
     FINISH_REASON_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
+    LEASE_IDS_FIELD_NUMBER: _builtins.int
     attempt_id: _builtins.str
     """UUIDv7 in its text form; the upstream saw it as `x-client-request-id`."""
     request_id: _builtins.str
@@ -332,6 +333,10 @@ class Attempt(_message.Message):
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
     def usage(self) -> _chat_pb2.Usage: ...
+    @_builtins.property
+    def lease_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The leases its cost is charged to: one for each budget it falls under."""
+
     def __init__(
         self,
         *,
@@ -365,10 +370,11 @@ class Attempt(_message.Message):
         time_to_first_token_ms: _builtins.int | None = ...,
         finish_reason: _builtins.str = ...,
         kind: Global___AttemptKind.ValueType = ...,
+        lease_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_cost_nanos", b"_cost_nanos", "_time_to_first_token_ms", b"_time_to_first_token_ms", "cost_nanos", b"cost_nanos", "end_time", b"end_time", "start_time", b"start_time", "time_to_first_token_ms", b"time_to_first_token_ms", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost_nanos", b"_cost_nanos", "_time_to_first_token_ms", b"_time_to_first_token_ms", "api_key_id", b"api_key_id", "attempt_id", b"attempt_id", "attempt_number", b"attempt_number", "cost_nanos", b"cost_nanos", "deployment", b"deployment", "end_time", b"end_time", "error_reason", b"error_reason", "finish_reason", b"finish_reason", "kind", b"kind", "model_provider", b"model_provider", "model_requested", b"model_requested", "model_used", b"model_used", "price_version", b"price_version", "project", b"project", "provenance", b"provenance", "provider_name", b"provider_name", "request_id", b"request_id", "response_time_ms", b"response_time_ms", "span_id", b"span_id", "start_time", b"start_time", "state", b"state", "status", b"status", "streamed", b"streamed", "tags", b"tags", "tenant", b"tenant", "time_to_first_token_ms", b"time_to_first_token_ms", "trace_id", b"trace_id", "upstream_request_id", b"upstream_request_id", "upstream_status", b"upstream_status", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost_nanos", b"_cost_nanos", "_time_to_first_token_ms", b"_time_to_first_token_ms", "api_key_id", b"api_key_id", "attempt_id", b"attempt_id", "attempt_number", b"attempt_number", "cost_nanos", b"cost_nanos", "deployment", b"deployment", "end_time", b"end_time", "error_reason", b"error_reason", "finish_reason", b"finish_reason", "kind", b"kind", "lease_ids", b"lease_ids", "model_provider", b"model_provider", "model_requested", b"model_requested", "model_used", b"model_used", "price_version", b"price_version", "project", b"project", "provenance", b"provenance", "provider_name", b"provider_name", "request_id", b"request_id", "response_time_ms", b"response_time_ms", "span_id", b"span_id", "start_time", b"start_time", "state", b"state", "status", b"status", "streamed", b"streamed", "tags", b"tags", "tenant", b"tenant", "time_to_first_token_ms", b"time_to_first_token_ms", "trace_id", b"trace_id", "upstream_request_id", b"upstream_request_id", "upstream_status", b"upstream_status", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cost_nanos: _TypeAlias = _typing.Literal["cost_nanos"]  # noqa: Y015
     _WhichOneofArgType__cost_nanos: _TypeAlias = _typing.Literal["_cost_nanos", b"_cost_nanos"]  # noqa: Y015

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from tollway.ledger.v1 import budget_pb2 as tollway_dot_ledger_dot_v1_dot_budget__pb2
 from tollway.ledger.v1 import ledger_pb2 as tollway_dot_ledger_dot_v1_dot_ledger__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -77,6 +78,46 @@ class LedgerServiceStub:
                 '/tollway.ledger.v1.LedgerService/WatchPrices',
                 request_serializer=tollway_dot_ledger_dot_v1_dot_ledger__pb2.WatchPricesRequest.SerializeToString,
                 response_deserializer=tollway_dot_ledger_dot_v1_dot_ledger__pb2.WatchPricesResponse.FromString,
+                _registered_method=True)
+        self.LeaseBudget = channel.unary_unary(
+                '/tollway.ledger.v1.LedgerService/LeaseBudget',
+                request_serializer=tollway_dot_ledger_dot_v1_dot_budget__pb2.LeaseBudgetRequest.SerializeToString,
+                response_deserializer=tollway_dot_ledger_dot_v1_dot_budget__pb2.LeaseBudgetResponse.FromString,
+                _registered_method=True)
+        self.ReturnLease = channel.unary_unary(
+                '/tollway.ledger.v1.LedgerService/ReturnLease',
+                request_serializer=tollway_dot_ledger_dot_v1_dot_budget__pb2.ReturnLeaseRequest.SerializeToString,
+                response_deserializer=tollway_dot_ledger_dot_v1_dot_budget__pb2.ReturnLeaseResponse.FromString,
+                _registered_method=True)
+        self.WatchRecalls = channel.unary_stream(
+                '/tollway.ledger.v1.LedgerService/WatchRecalls',
+                request_serializer=tollway_dot_ledger_dot_v1_dot_budget__pb2.WatchRecallsRequest.SerializeToString,
+                response_deserializer=tollway_dot_ledger_dot_v1_dot_budget__pb2.WatchRecallsResponse.FromString,
+                _registered_method=True)
+        self.WatchBudgets = channel.unary_stream(
+                '/tollway.ledger.v1.LedgerService/WatchBudgets',
+                request_serializer=tollway_dot_ledger_dot_v1_dot_budget__pb2.WatchBudgetsRequest.SerializeToString,
+                response_deserializer=tollway_dot_ledger_dot_v1_dot_budget__pb2.WatchBudgetsResponse.FromString,
+                _registered_method=True)
+        self.CreateBudget = channel.unary_unary(
+                '/tollway.ledger.v1.LedgerService/CreateBudget',
+                request_serializer=tollway_dot_ledger_dot_v1_dot_budget__pb2.CreateBudgetRequest.SerializeToString,
+                response_deserializer=tollway_dot_ledger_dot_v1_dot_budget__pb2.CreateBudgetResponse.FromString,
+                _registered_method=True)
+        self.UpdateBudget = channel.unary_unary(
+                '/tollway.ledger.v1.LedgerService/UpdateBudget',
+                request_serializer=tollway_dot_ledger_dot_v1_dot_budget__pb2.UpdateBudgetRequest.SerializeToString,
+                response_deserializer=tollway_dot_ledger_dot_v1_dot_budget__pb2.UpdateBudgetResponse.FromString,
+                _registered_method=True)
+        self.GetBudget = channel.unary_unary(
+                '/tollway.ledger.v1.LedgerService/GetBudget',
+                request_serializer=tollway_dot_ledger_dot_v1_dot_budget__pb2.GetBudgetRequest.SerializeToString,
+                response_deserializer=tollway_dot_ledger_dot_v1_dot_budget__pb2.GetBudgetResponse.FromString,
+                _registered_method=True)
+        self.ListBudgets = channel.unary_unary(
+                '/tollway.ledger.v1.LedgerService/ListBudgets',
+                request_serializer=tollway_dot_ledger_dot_v1_dot_budget__pb2.ListBudgetsRequest.SerializeToString,
+                response_deserializer=tollway_dot_ledger_dot_v1_dot_budget__pb2.ListBudgetsResponse.FromString,
                 _registered_method=True)
 
 
@@ -166,6 +207,82 @@ class LedgerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def LeaseBudget(self, request, context):
+        """Grants slices of budgets. What was settled and what is granted never come to more than a budget's limit.
+
+        Called by routers. Statuses: OK with an answer per wish, INVALID_ARGUMENT naming the field, UNAVAILABLE when the
+        store cannot be written.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReturnLease(self, request, context):
+        """Takes slices back. What was charged to them and is not recorded yet stays granted.
+
+        Called by routers. Statuses: OK, also for leases that are closed already; INVALID_ARGUMENT naming the field,
+        UNAVAILABLE when the store cannot be written.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchRecalls(self, request, context):
+        """Tells a router which of its leases others are in need of.
+
+        Called by routers. Statuses: OK when the ledger drains.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchBudgets(self, request, context):
+        """Sends every budget at once, and all of them again whenever one changes.
+
+        Called by routers. Statuses: OK when the ledger drains, UNAVAILABLE when the store cannot be read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateBudget(self, request, context):
+        """Makes a budget.
+
+        Called by operators. Statuses: OK, INVALID_ARGUMENT naming the field, ALREADY_EXISTS for a scope and window that
+        have one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateBudget(self, request, context):
+        """Changes a budget's limit, thresholds, or whether it is hard. What was spent stays spent.
+
+        Called by operators. Statuses: OK, INVALID_ARGUMENT naming the field, NOT_FOUND, FAILED_PRECONDITION for one that
+        stands in the configuration.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetBudget(self, request, context):
+        """Tells how a budget stands.
+
+        Called by operators. Statuses: OK, NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListBudgets(self, request, context):
+        """Lists budgets and how they stand, by scope.
+
+        Called by operators. Statuses: OK, INVALID_ARGUMENT for a page token that is not ours.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LedgerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -208,6 +325,46 @@ def add_LedgerServiceServicer_to_server(servicer, server):
                     servicer.WatchPrices,
                     request_deserializer=tollway_dot_ledger_dot_v1_dot_ledger__pb2.WatchPricesRequest.FromString,
                     response_serializer=tollway_dot_ledger_dot_v1_dot_ledger__pb2.WatchPricesResponse.SerializeToString,
+            ),
+            'LeaseBudget': grpc.unary_unary_rpc_method_handler(
+                    servicer.LeaseBudget,
+                    request_deserializer=tollway_dot_ledger_dot_v1_dot_budget__pb2.LeaseBudgetRequest.FromString,
+                    response_serializer=tollway_dot_ledger_dot_v1_dot_budget__pb2.LeaseBudgetResponse.SerializeToString,
+            ),
+            'ReturnLease': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReturnLease,
+                    request_deserializer=tollway_dot_ledger_dot_v1_dot_budget__pb2.ReturnLeaseRequest.FromString,
+                    response_serializer=tollway_dot_ledger_dot_v1_dot_budget__pb2.ReturnLeaseResponse.SerializeToString,
+            ),
+            'WatchRecalls': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchRecalls,
+                    request_deserializer=tollway_dot_ledger_dot_v1_dot_budget__pb2.WatchRecallsRequest.FromString,
+                    response_serializer=tollway_dot_ledger_dot_v1_dot_budget__pb2.WatchRecallsResponse.SerializeToString,
+            ),
+            'WatchBudgets': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchBudgets,
+                    request_deserializer=tollway_dot_ledger_dot_v1_dot_budget__pb2.WatchBudgetsRequest.FromString,
+                    response_serializer=tollway_dot_ledger_dot_v1_dot_budget__pb2.WatchBudgetsResponse.SerializeToString,
+            ),
+            'CreateBudget': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateBudget,
+                    request_deserializer=tollway_dot_ledger_dot_v1_dot_budget__pb2.CreateBudgetRequest.FromString,
+                    response_serializer=tollway_dot_ledger_dot_v1_dot_budget__pb2.CreateBudgetResponse.SerializeToString,
+            ),
+            'UpdateBudget': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateBudget,
+                    request_deserializer=tollway_dot_ledger_dot_v1_dot_budget__pb2.UpdateBudgetRequest.FromString,
+                    response_serializer=tollway_dot_ledger_dot_v1_dot_budget__pb2.UpdateBudgetResponse.SerializeToString,
+            ),
+            'GetBudget': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetBudget,
+                    request_deserializer=tollway_dot_ledger_dot_v1_dot_budget__pb2.GetBudgetRequest.FromString,
+                    response_serializer=tollway_dot_ledger_dot_v1_dot_budget__pb2.GetBudgetResponse.SerializeToString,
+            ),
+            'ListBudgets': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListBudgets,
+                    request_deserializer=tollway_dot_ledger_dot_v1_dot_budget__pb2.ListBudgetsRequest.FromString,
+                    response_serializer=tollway_dot_ledger_dot_v1_dot_budget__pb2.ListBudgetsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -430,6 +587,222 @@ class LedgerService:
             '/tollway.ledger.v1.LedgerService/WatchPrices',
             tollway_dot_ledger_dot_v1_dot_ledger__pb2.WatchPricesRequest.SerializeToString,
             tollway_dot_ledger_dot_v1_dot_ledger__pb2.WatchPricesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LeaseBudget(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tollway.ledger.v1.LedgerService/LeaseBudget',
+            tollway_dot_ledger_dot_v1_dot_budget__pb2.LeaseBudgetRequest.SerializeToString,
+            tollway_dot_ledger_dot_v1_dot_budget__pb2.LeaseBudgetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReturnLease(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tollway.ledger.v1.LedgerService/ReturnLease',
+            tollway_dot_ledger_dot_v1_dot_budget__pb2.ReturnLeaseRequest.SerializeToString,
+            tollway_dot_ledger_dot_v1_dot_budget__pb2.ReturnLeaseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchRecalls(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/tollway.ledger.v1.LedgerService/WatchRecalls',
+            tollway_dot_ledger_dot_v1_dot_budget__pb2.WatchRecallsRequest.SerializeToString,
+            tollway_dot_ledger_dot_v1_dot_budget__pb2.WatchRecallsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchBudgets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/tollway.ledger.v1.LedgerService/WatchBudgets',
+            tollway_dot_ledger_dot_v1_dot_budget__pb2.WatchBudgetsRequest.SerializeToString,
+            tollway_dot_ledger_dot_v1_dot_budget__pb2.WatchBudgetsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateBudget(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tollway.ledger.v1.LedgerService/CreateBudget',
+            tollway_dot_ledger_dot_v1_dot_budget__pb2.CreateBudgetRequest.SerializeToString,
+            tollway_dot_ledger_dot_v1_dot_budget__pb2.CreateBudgetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateBudget(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tollway.ledger.v1.LedgerService/UpdateBudget',
+            tollway_dot_ledger_dot_v1_dot_budget__pb2.UpdateBudgetRequest.SerializeToString,
+            tollway_dot_ledger_dot_v1_dot_budget__pb2.UpdateBudgetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetBudget(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tollway.ledger.v1.LedgerService/GetBudget',
+            tollway_dot_ledger_dot_v1_dot_budget__pb2.GetBudgetRequest.SerializeToString,
+            tollway_dot_ledger_dot_v1_dot_budget__pb2.GetBudgetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListBudgets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tollway.ledger.v1.LedgerService/ListBudgets',
+            tollway_dot_ledger_dot_v1_dot_budget__pb2.ListBudgetsRequest.SerializeToString,
+            tollway_dot_ledger_dot_v1_dot_budget__pb2.ListBudgetsResponse.FromString,
             options,
             channel_credentials,
             insecure,

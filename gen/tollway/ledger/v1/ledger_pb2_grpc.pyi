@@ -5,6 +5,7 @@ What was called, what it cost, and at which prices."""
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from tollway.ledger.v1 import budget_pb2 as _budget_pb2
 from tollway.ledger.v1 import ledger_pb2 as _ledger_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -84,6 +85,50 @@ class LedgerServiceStub:
 
     Called by routers. Statuses: OK when the ledger drains, UNAVAILABLE when the store cannot be read.
     """
+    LeaseBudget: _grpc.UnaryUnaryMultiCallable[_budget_pb2.LeaseBudgetRequest, _budget_pb2.LeaseBudgetResponse]
+    """Grants slices of budgets. What was settled and what is granted never come to more than a budget's limit.
+
+    Called by routers. Statuses: OK with an answer per wish, INVALID_ARGUMENT naming the field, UNAVAILABLE when the
+    store cannot be written.
+    """
+    ReturnLease: _grpc.UnaryUnaryMultiCallable[_budget_pb2.ReturnLeaseRequest, _budget_pb2.ReturnLeaseResponse]
+    """Takes slices back. What was charged to them and is not recorded yet stays granted.
+
+    Called by routers. Statuses: OK, also for leases that are closed already; INVALID_ARGUMENT naming the field,
+    UNAVAILABLE when the store cannot be written.
+    """
+    WatchRecalls: _grpc.UnaryStreamMultiCallable[_budget_pb2.WatchRecallsRequest, _budget_pb2.WatchRecallsResponse]
+    """Tells a router which of its leases others are in need of.
+
+    Called by routers. Statuses: OK when the ledger drains.
+    """
+    WatchBudgets: _grpc.UnaryStreamMultiCallable[_budget_pb2.WatchBudgetsRequest, _budget_pb2.WatchBudgetsResponse]
+    """Sends every budget at once, and all of them again whenever one changes.
+
+    Called by routers. Statuses: OK when the ledger drains, UNAVAILABLE when the store cannot be read.
+    """
+    CreateBudget: _grpc.UnaryUnaryMultiCallable[_budget_pb2.CreateBudgetRequest, _budget_pb2.CreateBudgetResponse]
+    """Makes a budget.
+
+    Called by operators. Statuses: OK, INVALID_ARGUMENT naming the field, ALREADY_EXISTS for a scope and window that
+    have one.
+    """
+    UpdateBudget: _grpc.UnaryUnaryMultiCallable[_budget_pb2.UpdateBudgetRequest, _budget_pb2.UpdateBudgetResponse]
+    """Changes a budget's limit, thresholds, or whether it is hard. What was spent stays spent.
+
+    Called by operators. Statuses: OK, INVALID_ARGUMENT naming the field, NOT_FOUND, FAILED_PRECONDITION for one that
+    stands in the configuration.
+    """
+    GetBudget: _grpc.UnaryUnaryMultiCallable[_budget_pb2.GetBudgetRequest, _budget_pb2.GetBudgetResponse]
+    """Tells how a budget stands.
+
+    Called by operators. Statuses: OK, NOT_FOUND.
+    """
+    ListBudgets: _grpc.UnaryUnaryMultiCallable[_budget_pb2.ListBudgetsRequest, _budget_pb2.ListBudgetsResponse]
+    """Lists budgets and how they stand, by scope.
+
+    Called by operators. Statuses: OK, INVALID_ARGUMENT for a page token that is not ours.
+    """
 
 @_typing.type_check_only
 class LedgerServiceAsyncStub(LedgerServiceStub):
@@ -140,6 +185,50 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     """Sends every price at once, and all of them again whenever one changes.
 
     Called by routers. Statuses: OK when the ledger drains, UNAVAILABLE when the store cannot be read.
+    """
+    LeaseBudget: _aio.UnaryUnaryMultiCallable[_budget_pb2.LeaseBudgetRequest, _budget_pb2.LeaseBudgetResponse]  # type: ignore[assignment]
+    """Grants slices of budgets. What was settled and what is granted never come to more than a budget's limit.
+
+    Called by routers. Statuses: OK with an answer per wish, INVALID_ARGUMENT naming the field, UNAVAILABLE when the
+    store cannot be written.
+    """
+    ReturnLease: _aio.UnaryUnaryMultiCallable[_budget_pb2.ReturnLeaseRequest, _budget_pb2.ReturnLeaseResponse]  # type: ignore[assignment]
+    """Takes slices back. What was charged to them and is not recorded yet stays granted.
+
+    Called by routers. Statuses: OK, also for leases that are closed already; INVALID_ARGUMENT naming the field,
+    UNAVAILABLE when the store cannot be written.
+    """
+    WatchRecalls: _aio.UnaryStreamMultiCallable[_budget_pb2.WatchRecallsRequest, _budget_pb2.WatchRecallsResponse]  # type: ignore[assignment]
+    """Tells a router which of its leases others are in need of.
+
+    Called by routers. Statuses: OK when the ledger drains.
+    """
+    WatchBudgets: _aio.UnaryStreamMultiCallable[_budget_pb2.WatchBudgetsRequest, _budget_pb2.WatchBudgetsResponse]  # type: ignore[assignment]
+    """Sends every budget at once, and all of them again whenever one changes.
+
+    Called by routers. Statuses: OK when the ledger drains, UNAVAILABLE when the store cannot be read.
+    """
+    CreateBudget: _aio.UnaryUnaryMultiCallable[_budget_pb2.CreateBudgetRequest, _budget_pb2.CreateBudgetResponse]  # type: ignore[assignment]
+    """Makes a budget.
+
+    Called by operators. Statuses: OK, INVALID_ARGUMENT naming the field, ALREADY_EXISTS for a scope and window that
+    have one.
+    """
+    UpdateBudget: _aio.UnaryUnaryMultiCallable[_budget_pb2.UpdateBudgetRequest, _budget_pb2.UpdateBudgetResponse]  # type: ignore[assignment]
+    """Changes a budget's limit, thresholds, or whether it is hard. What was spent stays spent.
+
+    Called by operators. Statuses: OK, INVALID_ARGUMENT naming the field, NOT_FOUND, FAILED_PRECONDITION for one that
+    stands in the configuration.
+    """
+    GetBudget: _aio.UnaryUnaryMultiCallable[_budget_pb2.GetBudgetRequest, _budget_pb2.GetBudgetResponse]  # type: ignore[assignment]
+    """Tells how a budget stands.
+
+    Called by operators. Statuses: OK, NOT_FOUND.
+    """
+    ListBudgets: _aio.UnaryUnaryMultiCallable[_budget_pb2.ListBudgetsRequest, _budget_pb2.ListBudgetsResponse]  # type: ignore[assignment]
+    """Lists budgets and how they stand, by scope.
+
+    Called by operators. Statuses: OK, INVALID_ARGUMENT for a page token that is not ours.
     """
 
 class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -242,6 +331,98 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         """Sends every price at once, and all of them again whenever one changes.
 
         Called by routers. Statuses: OK when the ledger drains, UNAVAILABLE when the store cannot be read.
+        """
+
+    @_abc_1.abstractmethod
+    def LeaseBudget(
+        self,
+        request: _budget_pb2.LeaseBudgetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_budget_pb2.LeaseBudgetResponse, _abc.Awaitable[_budget_pb2.LeaseBudgetResponse]]:
+        """Grants slices of budgets. What was settled and what is granted never come to more than a budget's limit.
+
+        Called by routers. Statuses: OK with an answer per wish, INVALID_ARGUMENT naming the field, UNAVAILABLE when the
+        store cannot be written.
+        """
+
+    @_abc_1.abstractmethod
+    def ReturnLease(
+        self,
+        request: _budget_pb2.ReturnLeaseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_budget_pb2.ReturnLeaseResponse, _abc.Awaitable[_budget_pb2.ReturnLeaseResponse]]:
+        """Takes slices back. What was charged to them and is not recorded yet stays granted.
+
+        Called by routers. Statuses: OK, also for leases that are closed already; INVALID_ARGUMENT naming the field,
+        UNAVAILABLE when the store cannot be written.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchRecalls(
+        self,
+        request: _budget_pb2.WatchRecallsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_budget_pb2.WatchRecallsResponse], _abc.AsyncIterator[_budget_pb2.WatchRecallsResponse]]:
+        """Tells a router which of its leases others are in need of.
+
+        Called by routers. Statuses: OK when the ledger drains.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchBudgets(
+        self,
+        request: _budget_pb2.WatchBudgetsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_budget_pb2.WatchBudgetsResponse], _abc.AsyncIterator[_budget_pb2.WatchBudgetsResponse]]:
+        """Sends every budget at once, and all of them again whenever one changes.
+
+        Called by routers. Statuses: OK when the ledger drains, UNAVAILABLE when the store cannot be read.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateBudget(
+        self,
+        request: _budget_pb2.CreateBudgetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_budget_pb2.CreateBudgetResponse, _abc.Awaitable[_budget_pb2.CreateBudgetResponse]]:
+        """Makes a budget.
+
+        Called by operators. Statuses: OK, INVALID_ARGUMENT naming the field, ALREADY_EXISTS for a scope and window that
+        have one.
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateBudget(
+        self,
+        request: _budget_pb2.UpdateBudgetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_budget_pb2.UpdateBudgetResponse, _abc.Awaitable[_budget_pb2.UpdateBudgetResponse]]:
+        """Changes a budget's limit, thresholds, or whether it is hard. What was spent stays spent.
+
+        Called by operators. Statuses: OK, INVALID_ARGUMENT naming the field, NOT_FOUND, FAILED_PRECONDITION for one that
+        stands in the configuration.
+        """
+
+    @_abc_1.abstractmethod
+    def GetBudget(
+        self,
+        request: _budget_pb2.GetBudgetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_budget_pb2.GetBudgetResponse, _abc.Awaitable[_budget_pb2.GetBudgetResponse]]:
+        """Tells how a budget stands.
+
+        Called by operators. Statuses: OK, NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def ListBudgets(
+        self,
+        request: _budget_pb2.ListBudgetsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_budget_pb2.ListBudgetsResponse, _abc.Awaitable[_budget_pb2.ListBudgetsResponse]]:
+        """Lists budgets and how they stand, by scope.
+
+        Called by operators. Statuses: OK, INVALID_ARGUMENT for a page token that is not ours.
         """
 
 def add_LedgerServiceServicer_to_server(servicer: LedgerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
