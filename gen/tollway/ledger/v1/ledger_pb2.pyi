@@ -663,6 +663,7 @@ class SpendGroup(_message.Message):
     UNSETTLED_ATTEMPTS_FIELD_NUMBER: _builtins.int
     CACHE_HITS_FIELD_NUMBER: _builtins.int
     ADJUSTED_NANOS_FIELD_NUMBER: _builtins.int
+    CACHE_WRITE_TOKENS_FIELD_NUMBER: _builtins.int
     requests: _builtins.int
     """Requests whose first attempt is here: so each counts once, in whatever groups its other attempts are."""
     attempts: _builtins.int
@@ -680,6 +681,8 @@ class SpendGroup(_message.Message):
     """Of the attempts: answers out of the response cache, for which nobody was called."""
     adjusted_nanos: _builtins.int
     """Of `cost_nanos`: what operators adjusted."""
+    cache_write_tokens: _builtins.int
+    """Of `input_tokens`: those that were written to the provider's cache."""
     @_builtins.property
     def keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """One per `group_by`, in its order."""
@@ -699,10 +702,11 @@ class SpendGroup(_message.Message):
         unsettled_attempts: _builtins.int = ...,
         cache_hits: _builtins.int = ...,
         adjusted_nanos: _builtins.int = ...,
+        cache_write_tokens: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adjusted_nanos", b"adjusted_nanos", "attempts", b"attempts", "cache_hits", b"cache_hits", "cached_input_tokens", b"cached_input_tokens", "cost_nanos", b"cost_nanos", "input_tokens", b"input_tokens", "keys", b"keys", "output_tokens", b"output_tokens", "reasoning_tokens", b"reasoning_tokens", "requests", b"requests", "unpriced_attempts", b"unpriced_attempts", "unsettled_attempts", b"unsettled_attempts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adjusted_nanos", b"adjusted_nanos", "attempts", b"attempts", "cache_hits", b"cache_hits", "cache_write_tokens", b"cache_write_tokens", "cached_input_tokens", b"cached_input_tokens", "cost_nanos", b"cost_nanos", "input_tokens", b"input_tokens", "keys", b"keys", "output_tokens", b"output_tokens", "reasoning_tokens", b"reasoning_tokens", "requests", b"requests", "unpriced_attempts", b"unpriced_attempts", "unsettled_attempts", b"unsettled_attempts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

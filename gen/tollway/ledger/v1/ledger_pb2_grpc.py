@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from tollway.ledger.v1 import budget_pb2 as tollway_dot_ledger_dot_v1_dot_budget__pb2
+from tollway.ledger.v1 import invoice_pb2 as tollway_dot_ledger_dot_v1_dot_invoice__pb2
 from tollway.ledger.v1 import ledger_pb2 as tollway_dot_ledger_dot_v1_dot_ledger__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -63,6 +64,11 @@ class LedgerServiceStub:
                 '/tollway.ledger.v1.LedgerService/AuditLedger',
                 request_serializer=tollway_dot_ledger_dot_v1_dot_ledger__pb2.AuditLedgerRequest.SerializeToString,
                 response_deserializer=tollway_dot_ledger_dot_v1_dot_ledger__pb2.AuditLedgerResponse.FromString,
+                _registered_method=True)
+        self.ReconcileInvoice = channel.stream_stream(
+                '/tollway.ledger.v1.LedgerService/ReconcileInvoice',
+                request_serializer=tollway_dot_ledger_dot_v1_dot_invoice__pb2.ReconcileInvoiceRequest.SerializeToString,
+                response_deserializer=tollway_dot_ledger_dot_v1_dot_invoice__pb2.ReconcileInvoiceResponse.FromString,
                 _registered_method=True)
         self.SetPrice = channel.unary_unary(
                 '/tollway.ledger.v1.LedgerService/SetPrice',
@@ -174,6 +180,16 @@ class LedgerServiceServicer:
         is `done`. Sees one state of the book, and holds up nobody.
 
         Called by operators. Statuses: OK, whether or not something was found; UNAVAILABLE when the store cannot be read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReconcileInvoice(self, request_iterator, context):
+        """Holds a provider's usage export against what was booked, by day and model. Changes nothing.
+
+        Called by operators, who send the export in pieces and end. Statuses: OK, whatever differs; INVALID_ARGUMENT naming
+        the field, or the file and the line that cannot be read; UNAVAILABLE when the store cannot be read.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -310,6 +326,11 @@ def add_LedgerServiceServicer_to_server(servicer, server):
                     servicer.AuditLedger,
                     request_deserializer=tollway_dot_ledger_dot_v1_dot_ledger__pb2.AuditLedgerRequest.FromString,
                     response_serializer=tollway_dot_ledger_dot_v1_dot_ledger__pb2.AuditLedgerResponse.SerializeToString,
+            ),
+            'ReconcileInvoice': grpc.stream_stream_rpc_method_handler(
+                    servicer.ReconcileInvoice,
+                    request_deserializer=tollway_dot_ledger_dot_v1_dot_invoice__pb2.ReconcileInvoiceRequest.FromString,
+                    response_serializer=tollway_dot_ledger_dot_v1_dot_invoice__pb2.ReconcileInvoiceResponse.SerializeToString,
             ),
             'SetPrice': grpc.unary_unary_rpc_method_handler(
                     servicer.SetPrice,
@@ -506,6 +527,33 @@ class LedgerService:
             '/tollway.ledger.v1.LedgerService/AuditLedger',
             tollway_dot_ledger_dot_v1_dot_ledger__pb2.AuditLedgerRequest.SerializeToString,
             tollway_dot_ledger_dot_v1_dot_ledger__pb2.AuditLedgerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReconcileInvoice(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/tollway.ledger.v1.LedgerService/ReconcileInvoice',
+            tollway_dot_ledger_dot_v1_dot_invoice__pb2.ReconcileInvoiceRequest.SerializeToString,
+            tollway_dot_ledger_dot_v1_dot_invoice__pb2.ReconcileInvoiceResponse.FromString,
             options,
             channel_credentials,
             insecure,

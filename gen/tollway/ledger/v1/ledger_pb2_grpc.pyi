@@ -6,6 +6,7 @@ What was called, what it cost, and at which prices."""
 from collections import abc as _abc
 from grpc import aio as _aio
 from tollway.ledger.v1 import budget_pb2 as _budget_pb2
+from tollway.ledger.v1 import invoice_pb2 as _invoice_pb2
 from tollway.ledger.v1 import ledger_pb2 as _ledger_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -68,6 +69,12 @@ class LedgerServiceStub:
     is `done`. Sees one state of the book, and holds up nobody.
 
     Called by operators. Statuses: OK, whether or not something was found; UNAVAILABLE when the store cannot be read.
+    """
+    ReconcileInvoice: _grpc.StreamStreamMultiCallable[_invoice_pb2.ReconcileInvoiceRequest, _invoice_pb2.ReconcileInvoiceResponse]
+    """Holds a provider's usage export against what was booked, by day and model. Changes nothing.
+
+    Called by operators, who send the export in pieces and end. Statuses: OK, whatever differs; INVALID_ARGUMENT naming
+    the field, or the file and the line that cannot be read; UNAVAILABLE when the store cannot be read.
     """
     SetPrice: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.SetPriceRequest, _ledger_pb2.SetPriceResponse]
     """Sets a model's price from a time on. Rows already booked keep theirs.
@@ -169,6 +176,12 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     is `done`. Sees one state of the book, and holds up nobody.
 
     Called by operators. Statuses: OK, whether or not something was found; UNAVAILABLE when the store cannot be read.
+    """
+    ReconcileInvoice: _aio.StreamStreamMultiCallable[_invoice_pb2.ReconcileInvoiceRequest, _invoice_pb2.ReconcileInvoiceResponse]  # type: ignore[assignment]
+    """Holds a provider's usage export against what was booked, by day and model. Changes nothing.
+
+    Called by operators, who send the export in pieces and end. Statuses: OK, whatever differs; INVALID_ARGUMENT naming
+    the field, or the file and the line that cannot be read; UNAVAILABLE when the store cannot be read.
     """
     SetPrice: _aio.UnaryUnaryMultiCallable[_ledger_pb2.SetPriceRequest, _ledger_pb2.SetPriceResponse]  # type: ignore[assignment]
     """Sets a model's price from a time on. Rows already booked keep theirs.
@@ -297,6 +310,18 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         is `done`. Sees one state of the book, and holds up nobody.
 
         Called by operators. Statuses: OK, whether or not something was found; UNAVAILABLE when the store cannot be read.
+        """
+
+    @_abc_1.abstractmethod
+    def ReconcileInvoice(
+        self,
+        request_iterator: _MaybeAsyncIterator[_invoice_pb2.ReconcileInvoiceRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_invoice_pb2.ReconcileInvoiceResponse], _abc.AsyncIterator[_invoice_pb2.ReconcileInvoiceResponse]]:
+        """Holds a provider's usage export against what was booked, by day and model. Changes nothing.
+
+        Called by operators, who send the export in pieces and end. Statuses: OK, whatever differs; INVALID_ARGUMENT naming
+        the field, or the file and the line that cannot be read; UNAVAILABLE when the store cannot be read.
         """
 
     @_abc_1.abstractmethod
