@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -105,47 +106,109 @@ def _binaries() -> Path | None:
     return Path(found).resolve().parent if found else None
 
 
+class Server:
+    """A throwaway server over a data directory of its own, which can be killed and started again.
+
+    One that is `durable` waits for the disk, as one that is measured has to. What a server has committed outlives its
+    kill either way, where it does not `forget`: that is for tests that never kill it.
+    """
+
+    def __init__(self, binaries: Path, *, durable: bool = False, forgets: bool = False) -> None:
+        # The server refuses to run as root.
+        self._user: dict[str, Any] = (
+            {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
+        )
+        self._binaries, self._folder = binaries, Path(tempfile.mkdtemp(prefix="tollway-postgres-"))
+        if self._user:
+            shutil.chown(self._folder, "nobody", "nogroup")
+        self._data, port = self._folder / "data", _free_port()
+        self.url = f"postgresql://tollway@127.0.0.1:{port}/postgres"
+        settings: dict[str, str | int | Path] = {
+            "listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": self._folder,
+            "max_connections": 200,
+        }  # fmt: skip
+        if not durable:
+            settings["fsync"] = "off"
+        if forgets:
+            settings |= dict.fromkeys(("synchronous_commit", "full_page_writes"), "off")
+        self._options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        self._process: subprocess.Popen[bytes] | None = None
+        words = ("-U", "tollway", "--auth=trust", "--encoding=UTF8", "--no-locale", "-N")
+        make: list[str | Path] = [binaries / "initdb", "-D", self._data, *words]
+        subprocess.run(make, check=True, capture_output=True, timeout=60, cwd=self._folder, **self._user)
+
+    def start(self) -> None:
+        """Does not wait until it serves: see `wait`."""
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [self._binaries / "postgres", "-D", self._data, *self._options],
+                stderr=log, cwd=self._folder, start_new_session=True, **self._user,
+            )  # fmt: skip
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def wait(self, limit: float = 30.0) -> None:
+        """Until it serves. Raises RuntimeError with its log where it does not."""
+        end = time.monotonic() + limit
+        while True:
+            try:
+                query(self.url, "SELECT 1")
+                return
+            except (OSError, asyncpg.PostgresError):
+                if not self.running or time.monotonic() > end:
+                    raise RuntimeError(f"PostgreSQL does not start: {(self._folder / 'log').read_text()}") from None
+                time.sleep(0.05)
+
+    def kill(self) -> None:
+        """kill -9 of the server and of whatever it has forked, and gone."""
+        if self._process is None or not self.running:
+            return
+        os.kill(self._process.pid, signal.SIGSTOP)  # so that it forks no more
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
+        for pid in map(int, children.read_text().split() if children.exists() else ()):
+            os.kill(pid, signal.SIGKILL)
+        self._process.kill()
+        self._process.wait()
+
+    def remove(self) -> None:
+        """Stops it, and leaves nothing behind."""
+        if self._process is not None and self.running:
+            self._process.terminate()
+            try:
+                self._process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+@contextmanager
+def of_its_own() -> Iterator[Server | None]:
+    """A server to be killed, started; None where no binaries are installed."""
+    binaries = _binaries()
+    if binaries is None:
+        yield None
+        return
+    made = Server(binaries)
+    try:
+        made.start()
+        made.wait()
+        yield made
+    finally:
+        made.remove()
+
+
 @contextmanager
 def _throwaway(binaries: Path, durable: bool) -> Iterator[str]:
     """A server that is gone afterwards, with all it was told."""
-    # The server refuses to run as root.
-    user: dict[str, Any] = {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
-    folder = Path(tempfile.mkdtemp(prefix="tollway-postgres-"))
-    if user:
-        shutil.chown(folder, "nobody", "nogroup")
-    data, port = folder / "data", _free_port()
-    make: list[str | Path] = [
-        binaries / "initdb",
-        "-D",
-        data,
-        "-U",
-        "tollway",
-        "--auth=trust",
-        "--encoding=UTF8",
-        "--no-locale",
-        "-N",
-    ]
-    subprocess.run(make, check=True, capture_output=True, timeout=60, cwd=folder, **user)
-    settings: dict[str, str | int | Path] = {
-        "listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": folder, "max_connections": 200,
-    }  # fmt: skip
-    if not durable:
-        settings |= dict.fromkeys(("fsync", "synchronous_commit", "full_page_writes"), "off")
-    options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen([binaries / "postgres", "-D", data, *options], stderr=log, cwd=folder, **user)
+    made = Server(binaries, durable=durable, forgets=not durable)
     try:
-        url = f"postgresql://tollway@127.0.0.1:{port}/postgres"
-        _wait_for(url, process, folder / "log")
-        yield url
+        made.start()
+        made.wait()
+        yield made.url
     finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        shutil.rmtree(folder, ignore_errors=True)
+        made.remove()
 
 
 def _free_port() -> int:
@@ -153,15 +216,3 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    end = time.monotonic() + 30
-    while True:
-        try:
-            query(url, "SELECT 1")
-            return
-        except (OSError, asyncpg.PostgresError):
-            if process.poll() is not None or time.monotonic() > end:
-                raise RuntimeError(f"PostgreSQL does not start: {log.read_text()}") from None
-            time.sleep(0.05)
