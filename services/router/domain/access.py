@@ -5,7 +5,7 @@ from __future__ import annotations
 from services.router.domain.keyring import Keyring
 from services.router.domain.principal import Role
 
-_READING = ("Get", "List", "Watch")
+_READING = ("Get", "List", "Watch", "Audit", "Reconcile")
 
 
 def least_role(method: str) -> Role:

@@ -26,8 +26,9 @@ def test_what_reads_the_ledger_is_for_operators_and_all_else_for_admins() -> Non
     for rpc in LEDGER.methods:
         by_role[least_role(called(rpc.name))].add(rpc.name)
     assert by_role[Role.CALLER] == set()
-    assert {"GetSpend", "ListUsage", "ListPrices", "WatchPrices"} <= by_role[Role.OPERATOR]
-    assert {"RecordAttempts", "SetPrice"} <= by_role[Role.ADMIN]
+    reading = {"GetSpend", "ListUsage", "ListPrices", "WatchPrices", "AuditLedger", "ReconcileInvoice"}
+    assert reading <= by_role[Role.OPERATOR]
+    assert {"RecordAttempts", "SetPrice", "AdjustAttempt"} <= by_role[Role.ADMIN]
 
 
 @pytest.mark.parametrize("role", Role)
