@@ -6,7 +6,7 @@ PROTOS := $(shell find protos -name '*.proto')
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install up test lint format coverage generate generate-check lock bench bench-ledger bench-brownout clean
+.PHONY: help install up test crash-test lint format coverage generate generate-check lock bench bench-ledger bench-backlog bench-brownout clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ up: install ## Run the whole mesh in one process (ARGS="--port 9000" adds option
 
 test: install ## Run all tests
 	$(BIN)/python -m pytest $(ARGS)
+
+crash-test: install ## Kill processes at random for a minute under load, and hold the book against the provider (TOLLWAY_CRASH_SEED="4 5")
+	$(BIN)/python -m pytest tests/chaos/test_crash.py -m minute $(ARGS)
 
 coverage: install ## Line and branch coverage of mesh, services and gateway_http, by the tests that run in this process
 	$(BIN)/python -m coverage erase
@@ -66,6 +69,9 @@ bench: install ## Measure what the gateway costs beside a bare proxy (ARGS="--ch
 
 bench-ledger: install ## Measure what the ledger records a second, and how fast it sums, on each database
 	$(BIN)/python -m bench.ledger $(ARGS)
+
+bench-backlog: install ## Measure what an hour without a ledger comes to: the journal's size, memory, catching up (ARGS="--check")
+	$(BIN)/python -m bench.backlog $(ARGS)
 
 bench-brownout: install ## Measure what routing is worth when one of three deployments is ailing (ARGS="--secs 60" takes longer)
 	$(BIN)/python -m bench.brownout $(ARGS)

@@ -5,6 +5,10 @@ twenty keys and five tags among them, over the days of two months. CPU is that o
 its server beside it. Both databases wait for the disk at every commit, as they do in service. Sums are asked for over
 everything recorded, and over the last seven days to the second, whose first and last are in single rows.
 
+What a request pays for the journal is measured apart: the CPU of writing that its attempt opened and how it ended, with
+the upkeep beside it, and that of sending it to a ledger which answers at once. With `--check`, the first has to stay
+below a bar.
+
     python -m bench.ledger                     # 100,000 attempts on each
     python -m bench.ledger --rows 10000000     # as many as that; some GB of disk, some minutes
 """
@@ -15,16 +19,17 @@ import argparse
 import asyncio
 import os
 import random
-import resource
+import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from bench.attempts import BATCH, NOW, attempts
+from bench.journal import Journalled, measure_journal, own_cpu
 from mesh.clock import VirtualClock
-from mesh.ids import uuid7
 from mesh.metrics import NoMetrics
 from mesh.tracing import NoTracer
 from services.ledger.bootstrap import LedgerReader, open_reader, start
@@ -32,21 +37,15 @@ from services.ledger.handlers.get_spend import GetSpend
 from services.ledger.handlers.record_attempts import RecordAttempts
 from services.ledger.settings import DatabaseUrl, LedgerSettings
 from tests import postgres
-from tollway.chat.v1.chat_pb2 import Usage
 from tollway.ledger.v1.ledger_pb2 import (
-    ATTEMPT_STATE_SETTLED,
-    ATTEMPT_STATUS_OK,
-    PROVENANCE_PROVIDER_REPORTED,
     SPEND_DIMENSION_DAY,
     SPEND_DIMENSION_MODEL_REQUESTED,
     SPEND_DIMENSION_TAG,
-    Attempt,
     UsageFilter,
 )
 
-NOW = 1_795_521_600.0
-"""2026-11-24 12:00 UTC."""
-_DAYS, _BATCH, _MODELS = 60, 500, ("gpt-4o", "claude-sonnet", "llama", "small")
+MOST_JOURNAL_CPU = 60.0
+"""µs of CPU that an attempt may take in the journal, from opened to settled."""
 _QUESTIONS = {
     "all, by model": (0, [SPEND_DIMENSION_MODEL_REQUESTED]),
     "all, by day and tag": (0, [SPEND_DIMENSION_DAY, SPEND_DIMENSION_TAG]),
@@ -64,31 +63,6 @@ class Measured:
     sums: dict[str, float]
 
 
-def attempts(count: int, chance: random.Random) -> Iterator[list[Attempt]]:
-    """Batches, in the order of time."""
-    step = _DAYS * 86_400 / count
-    batch: list[Attempt] = []
-    for number in range(count):
-        at = NOW - _DAYS * 86_400 + number * step
-        tokens_in, tokens_out = chance.randrange(20, 2000), chance.randrange(5, 800)
-        attempt = Attempt(
-            attempt_id=uuid7(at), request_id=f"req_{number:016x}", trace_id=f"{number + 1:032x}",
-            state=ATTEMPT_STATE_SETTLED, tenant="default", project=f"p{number % 4}", api_key_id=f"key-{number % 20}",
-            tags=["ci"] if number % 5 else ["nightly", "ci"], model_requested=_MODELS[number % 3], model_used="echo",
-            model_provider="sim", provider_name="sim", deployment="sim/echo", attempt_number=1, streamed=True,
-            usage=Usage(input_tokens=tokens_in, output_tokens=tokens_out), status=ATTEMPT_STATUS_OK,
-            cost_nanos=tokens_in * 1_000_000 + tokens_out * 2_000_000, provenance=PROVENANCE_PROVIDER_REPORTED,
-            price_version="sim/*@1970-01-01T00:00:00Z", upstream_status=200, upstream_request_id=f"c-{number}",
-            response_time_ms=900, time_to_first_token_ms=200, finish_reason="stop",
-        )  # fmt: skip
-        attempt.start_time.FromMicroseconds(int(at * 1e6))
-        attempt.end_time.FromMicroseconds(int(at * 1e6) + 900_000)
-        batch.append(attempt)
-        if len(batch) == _BATCH or number == count - 1:
-            yield batch
-            batch = []
-
-
 async def measure(database: Path | DatabaseUrl, count: int) -> Measured:
     settings = LedgerSettings(database)
     ledger = await start(settings, clock=VirtualClock(NOW), tracer=NoTracer(), metrics=NoMetrics())
@@ -96,10 +70,10 @@ async def measure(database: Path | DatabaseUrl, count: int) -> Measured:
     spent = cpu = 0.0
     server_before = _server_cpu()
     for batch in attempts(count, random.Random(7)):
-        began, cpu_began = time.perf_counter(), _own_cpu()
+        began, cpu_began = time.perf_counter(), own_cpu()
         await send(RecordAttempts(batch))
         spent += time.perf_counter() - began
-        cpu += _own_cpu() - cpu_began
+        cpu += own_cpu() - cpu_began
     server_after = _server_cpu()
     await ledger.close()
     async with await open_reader(settings) as reader:
@@ -120,11 +94,6 @@ async def _ask(reader: LedgerReader, days: int, by: Sequence[int]) -> float:
     return median(times)
 
 
-def _own_cpu() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
-
-
 def _server_cpu() -> float:
     """CPU seconds of PostgreSQL's processes on this machine."""
     total = 0
@@ -142,7 +111,7 @@ def _server_cpu() -> float:
 def table(count: int, measured: dict[str, Measured]) -> str:
     """The figures, in Markdown."""
     lines = [
-        f"{count:,} attempts in batches of {_BATCH}:", "",
+        f"{count:,} attempts in batches of {BATCH}:", "",
         "| database | attempts/s | CPU µs an attempt | at the server | " + " | ".join(_QUESTIONS) + " |",
         "| --- | ---: | ---: | ---: |" + " ---: |" * len(_QUESTIONS),
     ]  # fmt: skip
@@ -153,16 +122,31 @@ def table(count: int, measured: dict[str, Measured]) -> str:
     return "\n".join(lines)
 
 
+def journal_table(measured: Journalled) -> str:
+    """The figures, in Markdown."""
+    return "\n".join([
+        "| an attempt in the router's journal | CPU µs |",
+        "| --- | ---: |",
+        f"| opened and settled, one in each turn of the event loop | {measured.alone:.0f} |",
+        f"| opened and settled, 50 in each turn | {measured.together:.0f} |",
+        f"| shipped, in batches of {BATCH}, and removed | {measured.shipping:.0f} |",
+    ])  # fmt: skip
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=100_000, help="attempts to record on each database")
-    parser.add_argument("--only", choices=["sqlite", "postgresql"], help="one database alone")
+    parser.add_argument("--only", choices=["sqlite", "postgresql", "journal"], help="one of them alone")
+    parser.add_argument("--check", action="store_true", help="fail where the journal takes more than it may")
     asked = parser.parse_args()
-    measured: dict[str, Measured] = {}
-    if asked.only != "postgresql":
+    journalled, measured = None, dict[str, Measured]()
+    if asked.only in (None, "journal"):
+        with tempfile.TemporaryDirectory(prefix="tollway-bench-") as folder:
+            journalled = asyncio.run(measure_journal(Path(folder), 20_000))
+    if asked.only in (None, "sqlite"):
         with tempfile.TemporaryDirectory(prefix="tollway-bench-") as folder:
             measured["SQLite"] = asyncio.run(measure(Path(folder) / "ledger.db", asked.rows))
-    if asked.only != "sqlite":
+    if asked.only in (None, "postgresql"):
         with postgres.server(durable=True) as url:
             if url is None:
                 raise SystemExit(postgres.HOW)
@@ -172,7 +156,14 @@ def main() -> None:
                 measured["PostgreSQL"] = asyncio.run(measure(where, asked.rows))
             finally:
                 postgres.query(url, "DROP DATABASE tollway_bench WITH (FORCE)")
-    print(table(asked.rows, measured))
+    if measured:
+        print(table(asked.rows, measured))
+    if journalled is not None:
+        print("\n" + journal_table(journalled))
+        if asked.check and journalled.alone > MOST_JOURNAL_CPU:
+            sys.exit(
+                f"an attempt takes {journalled.alone:.0f} µs of CPU in the journal, more than {MOST_JOURNAL_CPU:g}"
+            )
 
 
 if __name__ == "__main__":

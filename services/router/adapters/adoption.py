@@ -7,6 +7,7 @@ it at the same time: each journal has one lock.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sqlite3
 from pathlib import Path
@@ -14,7 +15,16 @@ from pathlib import Path
 from mesh.clock import Clock
 from mesh.errors import TollwayError
 from services.router.adapters import background
-from services.router.adapters.journal_file import SUFFIX, JournalFile, is_corrupt, is_there, lock_path, set_aside
+from services.router.adapters.journal_file import (
+    CHECKPOINT_AFTER,
+    SUFFIX,
+    JournalFile,
+    checkpoint,
+    is_corrupt,
+    is_there,
+    lock_path,
+    set_aside,
+)
 from services.router.adapters.journal_lock import JournalLock
 from services.router.adapters.recording import Recorder, parse
 from services.router.domain.settlement import unsettled
@@ -74,13 +84,26 @@ class Adoption:
             log.error("Journal %s cannot be read (%s). It is now %s.", path.name, error, set_aside(path))
 
     async def _bring_home(self, file: JournalFile) -> None:
-        ended, lost = await self._recorder.record_ended(file), 0
+        copied = 0
+
+        async def copy_back() -> None:
+            """Keeps the log of a journal that takes long to bring home from growing with all that is removed."""
+            nonlocal copied
+            if file.writes - copied >= CHECKPOINT_AFTER:
+                copied = file.writes
+                await asyncio.to_thread(checkpoint, file.path)
+
+        ended, lost = await self._recorder.record_ended(file, after_each=copy_back), 0
         while entries := file.opened():
             attempts = [(entry, parse(entry)) for entry in entries]
             batch = [(entry, unsettled(attempt) if attempt is not None else None) for entry, attempt in attempts]
             await self._recorder.record_and_remove(file, batch)
             lost += len(batch)
-        file.move_dead_letters(self._own)
+            await copy_back()
+        more = True
+        while more:
+            more = file.move_dead_letters(self._own)
+            await asyncio.sleep(0)
         log.info("Adopted journal %s: %d attempts had ended, %d are unsettled.", file.id, ended, lost)
 
     def _complain(self, path: Path, what: str) -> None:

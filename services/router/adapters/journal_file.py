@@ -29,6 +29,12 @@ COMMIT;
 _BURY = "INSERT INTO dead_letters VALUES (?, ?, ?) ON CONFLICT (attempt) DO NOTHING"
 _CORRUPT = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 SUFFIX = ".db"
+CHECKPOINT_AFTER = 2000
+"""Writes; they make about 5 MB of write-ahead log."""
+LARGE = 16 * 2**20
+"""Bytes of free pages in a file, from which on they are given back."""
+_LITTLE = 4 * 2**20
+"""Bytes of a file that are in use at most when its free pages are given back: those have to be copied for it."""
 BATCH = 500
 """Entries that are shipped together."""
 TOGETHER = 64
@@ -56,6 +62,7 @@ class JournalFile:
         """Attempts in it that have ended."""
         self._database = database
         self._execute = database.execute
+        self._dead: int = self._execute("SELECT count(*) FROM dead_letters").fetchone()[0]
 
     @property
     def id(self) -> str:
@@ -69,6 +76,7 @@ class JournalFile:
             database.executescript(_SCHEMA)
             database.execute(f"PRAGMA synchronous = {'FULL' if every_write_to_disk else 'NORMAL'}")
             database.execute("PRAGMA wal_autocheckpoint = 0")  # checkpoints belong in a thread
+            database.execute(f"PRAGMA journal_size_limit = {LARGE}")  # of the log, when it begins anew
         except sqlite3.Error:
             database.close()
             raise
@@ -85,10 +93,11 @@ class JournalFile:
             elif version != _VERSION:
                 raise sqlite3.NotSupportedError(f"{path.name} is of version {version}, not {_VERSION}")
             database.execute("PRAGMA synchronous = NORMAL")
+            database.execute("PRAGMA wal_autocheckpoint = 0")
+            return cls(path, database)
         except sqlite3.Error:
             database.close()
             raise
-        return cls(path, database)
 
     def append(self, *entries: Entry) -> None:
         """Writes entries, all or none; at most `TOGETHER`."""
@@ -112,11 +121,11 @@ class JournalFile:
 
     def remove(self, entries: Iterable[Entry], dead: Iterable[tuple[Entry, str]], now: float) -> None:
         """Removes entries, each with its attempt's first, in one transaction; the dead go to the dead letters."""
-        gone = list(entries)
+        gone, buried = list(entries), 0
         self._execute("BEGIN IMMEDIATE")
         with self._database:  # commits, or rolls back
             for entry, message in dead:
-                self._execute(_BURY, (entry.attempt, message, now))
+                buried += self._execute(_BURY, (entry.attempt, message, now)).rowcount
                 gone.append(entry)
             numbers = [entry.number for entry in gone]
             numbers += [entry.opening for entry in gone if entry.opening is not None]
@@ -125,17 +134,25 @@ class JournalFile:
             )
         self.writes += len(numbers)
         self.pending -= sum(entry.opening is not None for entry in gone)
+        self._dead += buried
 
-    def move_dead_letters(self, to: JournalFile) -> None:
-        """Hands the dead letters over. Lost in between, it leaves them in both, and they are handed over again."""
-        letters = self._execute("SELECT * FROM dead_letters").fetchall()
-        to._database.executemany(_BURY, letters)
-        self._execute("DELETE FROM dead_letters")
+    def move_dead_letters(self, to: JournalFile) -> bool:
+        """Hands dead letters over, a batch of them; whether there may be more.
+
+        Lost in between, it leaves them in both, and they are handed over again.
+        """
+        query = f"SELECT rowid, attempt, message, unix_time FROM dead_letters ORDER BY rowid LIMIT {BATCH}"
+        letters = self._execute(query).fetchall()
+        if letters:
+            to._execute("BEGIN IMMEDIATE")
+            with to._database:
+                to._dead += to._database.executemany(_BURY, [letter[1:] for letter in letters]).rowcount
+            self._dead -= self._execute("DELETE FROM dead_letters WHERE rowid <= ?", (letters[-1][0],)).rowcount
+        return len(letters) == BATCH
 
     def dead_letters(self) -> int:
-        """How many attempts the ledger refused."""
-        count: int = self._execute("SELECT count(*) FROM dead_letters").fetchone()[0]
-        return count
+        """How many attempts the ledger refused. Asked after every batch, and so not counted anew."""
+        return self._dead
 
     @property
     def empty(self) -> bool:
@@ -161,6 +178,28 @@ class JournalFile:
             if size > MOST_BYTES:
                 break
         return entries
+
+
+def checkpoint(path: Path) -> None:
+    """Copies the write-ahead log back into the file, on a connection of its own, for a thread. Raises sqlite3.Error."""
+    database = _connect(path)
+    try:
+        database.execute("PRAGMA wal_checkpoint(PASSIVE)")
+    finally:
+        database.close()
+
+
+def give_back(database: sqlite3.Connection) -> None:
+    """Gives free pages back to the disk, where there are many and little beside them. Raises sqlite3.Error.
+
+    After an hour without a ledger a journal holds some gigabytes, and pages that are free again would stay in the file.
+    Nothing but what is in use is copied, which takes milliseconds; the file is cut by the next checkpoint.
+    """
+    size, pages, free = (
+        database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_size", "page_count", "freelist_count")
+    )
+    if free * size >= LARGE and (pages - free) * size <= _LITTLE:
+        database.execute("VACUUM")
 
 
 def is_full(batch: Sequence[Entry]) -> bool:

@@ -22,15 +22,23 @@ from mesh.clock import Clock
 from mesh.errors import Reason, TollwayError
 from mesh.ids import uuid7
 from services.router.adapters import background
-from services.router.adapters.journal_file import BATCH, SUFFIX, TOGETHER, Entry, JournalFile, lock_path
+from services.router.adapters.journal_file import (
+    BATCH,
+    CHECKPOINT_AFTER,
+    LARGE,
+    SUFFIX,
+    TOGETHER,
+    Entry,
+    JournalFile,
+    give_back,
+    lock_path,
+)
 from services.router.adapters.journal_lock import JournalLock
 from tollway.ledger.v1.ledger_pb2 import Attempt
 
 log = logging.getLogger(__name__)
 
 _LONGEST_TICK = 1.0
-_CHECKPOINT_AFTER = 2000
-"""Writes; they make about 5 MB of write-ahead log."""
 _MOST_PAGES = 8 * 1024
 """Pages in the write-ahead log, beyond which writers wait until it can begin anew: 16 MiB."""
 
@@ -162,11 +170,13 @@ class _Upkeep:
         """Does what is due. `now` is monotonic."""
         writes = self._file.writes
         sync = bool(self._fsync) and writes != self._synced and now >= self._sync_due
-        checkpoint = writes - self._checkpointed >= _CHECKPOINT_AFTER
-        if not (sync or checkpoint):
-            return
+        checkpoint = writes - self._checkpointed >= CHECKPOINT_AFTER
         try:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._work, sync, checkpoint)
+            # Asked only when what made the file large is gone from it.
+            shrink = self._file.pending < BATCH and self._file.path.stat().st_size >= LARGE
+            if not (sync or checkpoint or shrink):
+                return
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._work, sync, checkpoint, shrink)
         except (OSError, sqlite3.Error) as error:
             log.error("The attempt journal could not be brought to the disk: %s", error)
             return
@@ -182,19 +192,22 @@ class _Upkeep:
         if self._log_descriptor >= 0:
             os.close(self._log_descriptor)
 
-    def _work(self, sync: bool, checkpoint: bool) -> None:
+    def _work(self, sync: bool, checkpoint: bool, shrink: bool) -> None:
         if sync:
             if self._log_descriptor < 0:
                 # SQLite's own locks are on other files, so closing this descriptor later takes none of them away.
                 self._log_descriptor = os.open(f"{self._file.path}-wal", os.O_RDONLY | os.O_CLOEXEC)
             os.fsync(self._log_descriptor)
-        if checkpoint:
-            self._checkpoint()
-
-    def _checkpoint(self) -> None:
+        if not (checkpoint or shrink):
+            return
         if self._connection is None:
             self._connection = sqlite3.connect(self._file.path, isolation_level=None, check_same_thread=False)
-        _, pages, _ = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        if shrink:
+            give_back(self._connection)
+        self._checkpoint(self._connection)
+
+    def _checkpoint(self, connection: sqlite3.Connection) -> None:
+        _, pages, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         if pages > _MOST_PAGES:
             # Whoever keeps writing keeps the log from beginning anew: nearly all is copied, so the wait is short.
-            self._connection.execute("PRAGMA wal_checkpoint(RESTART)")
+            connection.execute("PRAGMA wal_checkpoint(RESTART)")

@@ -1,10 +1,15 @@
-"""Sending journalled attempts to the ledger, and acting on its answer to each."""
+"""Sending journalled attempts to the ledger, and acting on its answer to each.
+
+A ledger that was gone for an hour has millions of attempts to catch up on, and a batch of them takes the event loop
+some milliseconds, or where the ledger is in this process all the time that it needs. So there is one batch at a time,
+from whichever journal, and after a full one a rest as long as it took: requests have at least half of the time.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from google.protobuf.message import DecodeError
 
@@ -17,6 +22,8 @@ from tollway.ledger.v1.ledger_pb2 import Attempt, RecordAttemptsRequest, Recorde
 
 log = logging.getLogger(__name__)
 
+LONGEST_REST = 0.1
+"""Seconds. A batch that takes longer is waiting for its ledger more than it works."""
 _TIMEOUT = 10.0
 _MOST_LINKS = 128
 _SPAN = "tollway.ledger.v1.LedgerService/RecordAttempts"
@@ -27,24 +34,50 @@ class Recorder:
 
     def __init__(self, ledger: LedgerClient, clock: Clock, tracer: Tracer) -> None:
         self._ledger, self._clock, self._tracer = ledger, clock, tracer
+        self._turn = asyncio.Lock()
 
-    async def record_ended(self, file: JournalFile, *, all_of_it: bool = True) -> int:
+    async def record_ended(
+        self,
+        file: JournalFile,
+        *,
+        all_of_it: bool = True,
+        hurry: bool = False,
+        after_each: Callable[[], Awaitable[None]] | None = None,
+    ) -> int:
         """Sends what has ended until nothing of it is left in the file; how many attempts that were.
 
         Without `all_of_it` it stops after a batch that was not full: under load the file is never empty, and many
-        small batches cost the ledger more than one that waits to be full.
+        small batches cost the ledger more than one that waits to be full. `hurry`: nobody is to be spared any more.
+        `after_each` is called after each batch: all of them may take minutes.
         """
         total = 0
-        while entries := file.ended():
-            await self.record_and_remove(file, [(entry, parse(entry)) for entry in entries])
+        while True:
+            async with self._turn:
+                began = self._clock.monotonic()
+                if not (entries := file.ended()):
+                    return total
+                await self._record_and_remove(file, [(entry, parse(entry)) for entry in entries])
+                await self._rest(0.0 if hurry or not is_full(entries) else self._clock.monotonic() - began)
             total += len(entries)
+            if after_each is not None:
+                await after_each()
             if not all_of_it and not is_full(entries):
-                break
-            await asyncio.sleep(0)  # whoever waits for an answer goes first
-        return total
+                return total
 
     async def record_and_remove(self, file: JournalFile, batch: Sequence[tuple[Entry, Attempt | None]]) -> None:
         """Sends a batch and removes it from the file: what the ledger has, and, as dead letters, what it refuses."""
+        async with self._turn:
+            began = self._clock.monotonic()
+            await self._record_and_remove(file, batch)
+            await self._rest(self._clock.monotonic() - began)
+
+    async def _rest(self, took: float) -> None:
+        if took > 0:
+            await self._clock.sleep(min(took, LONGEST_REST))
+        else:
+            await asyncio.sleep(0)  # whoever waits for an answer goes first
+
+    async def _record_and_remove(self, file: JournalFile, batch: Sequence[tuple[Entry, Attempt | None]]) -> None:
         dead = [(entry, "cannot be read") for entry, attempt in batch if attempt is None]
         sent = [(entry, attempt) for entry, attempt in batch if attempt is not None]
         recorded: list[Entry] = []

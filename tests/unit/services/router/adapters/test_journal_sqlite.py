@@ -171,7 +171,7 @@ async def test_without_an_interval_every_write_waits_for_the_disk(tmp_path: Path
 
 
 async def test_the_log_is_copied_back_in_a_thread(journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal_sqlite, "_CHECKPOINT_AFTER", 100)
+    monkeypatch.setattr(journal_sqlite, "CHECKPOINT_AFTER", 100)
     for number in range(100):
         journal.opened(attempt(number))
     empty = journal.file.path.stat().st_size
@@ -182,7 +182,7 @@ async def test_the_log_is_copied_back_in_a_thread(journal: SqliteJournal, monkey
 async def test_a_log_that_never_rests_begins_anew_all_the_same(
     journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(journal_sqlite, "_CHECKPOINT_AFTER", 100)
+    monkeypatch.setattr(journal_sqlite, "CHECKPOINT_AFTER", 100)
     monkeypatch.setattr(journal_sqlite, "_MOST_PAGES", 50)
     wal = journal.file.path.with_name(journal.file.path.name + "-wal")
     sizes = []
