@@ -57,9 +57,11 @@ Pair = tuple[Attempt, Attempt]
 def pairs(now: Callable[[], float]) -> Iterator[Pair]:
     """Attempts as they open and as they end, of now and without end."""
     ends = [attempt for batch in attempts(2 * BATCH, random.Random(7)) for attempt in batch]
-    openings = [_opened(end) for end in ends]
+    made = [(_opened(end).SerializeToString(), end.SerializeToString()) for end in ends]
     while True:
-        for opened, end in zip(openings, ends, strict=True):
+        for first, second in made:
+            # New ones each: what is written into a message again and again stays in its memory.
+            opened, end = Attempt.FromString(first), Attempt.FromString(second)
             moment = now()
             opened.attempt_id = end.attempt_id = uuid7(moment)
             for each in (opened.start_time, end.start_time, end.end_time):

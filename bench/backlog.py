@@ -158,6 +158,7 @@ async def measure(folder: Path, count: int, *, book: bool) -> Measured:
         await ledger.until(count)
         measured.caught_up_in = clock.monotonic() - began
         going_on.cancel()
+        await ledger.until(count + measured.live)
         await asyncio.sleep(2.5)  # for the upkeep that gives space back
         measured.memory_after, measured.file_after = _memory(), journal.file.path.stat().st_size
         await shipper.close(10.0)

@@ -221,6 +221,55 @@ def audit(
 
 
 @app.command()
+def reconcile(
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE…", help="The export; usage and costs may be two files. -: standard input."),
+    ],
+    provider: Annotated[
+        str, typer.Option(help="Whose export it is: openai, anthropic, or generic (day, model, and figures).")
+    ],
+    name: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="The provider's name in the configuration; may be repeated. "
+            "[default: openai, anthropic; with generic, all]"
+        ),
+    ] = None,
+    tolerance: Annotated[str, typer.Option(help="Percent by which figures may differ.")] = "0%",
+    rows: Annotated[
+        int, typer.Option(min=0, max=10_000, help="Show the attempts behind what drifts, at most so many each.")
+    ] = 0,
+    json: Annotated[
+        bool, typer.Option("--json", help="One JSON object a line: days and models, then the total.")
+    ] = False,
+    connect: ConnectOption = "",
+    key: KeyOption = "",
+    data_dir: DataDirOption = DATA_DIR,
+    config: ConfigOption = None,
+) -> None:
+    """Hold a provider's usage export against the book, by day (UTC) and model; exit status 1 where they drift apart.
+
+    Only the days from the export's first to its last are compared, and only the figures that it has. Where one side
+    tells a model's snapshots apart and the other does not, they are taken together.
+    """
+    from tollway_cli.reconcile import run_reconcile
+
+    run_reconcile(
+        files,
+        provider,
+        name or [],
+        tolerance,
+        rows,
+        as_json=json,
+        connect=connect,
+        key=key,
+        data_dir=data_dir,
+        config=config,
+    )
+
+
+@app.command()
 def adjust(
     attempt: Annotated[str, typer.Argument(metavar="ATTEMPT_ID", help="As `tollway spend --rows 20 --json` has it.")],
     cost: Annotated[str, typer.Option(help="What it is to cost in all, such as $0.0125.")],

@@ -10,12 +10,14 @@ from typing import Protocol
 import grpc
 
 from mesh.errors import TollwayError
-from tollway.ledger.v1 import ledger_pb2
+from tollway.ledger.v1 import invoice_pb2, ledger_pb2
 from tollway_cli.asking import channel, metadata, sentence
 from tollway_cli.configuration import load_or_refuse
 from tollway_cli.refusal import refuse
 
 _TIMEOUT = 30.0
+
+Pieces = AsyncIterator[invoice_pb2.ReconcileInvoiceRequest]
 
 
 class Reading(Protocol):
@@ -26,6 +28,8 @@ class Reading(Protocol):
     async def list_usage(self, request: ledger_pb2.ListUsageRequest) -> ledger_pb2.ListUsageResponse: ...
 
     def audit(self) -> AsyncIterator[ledger_pb2.AuditLedgerResponse]: ...
+
+    def reconcile(self, pieces: Pieces) -> AsyncIterator[invoice_pb2.ReconcileInvoiceResponse]: ...
 
     async def adjust(self, request: ledger_pb2.AdjustAttemptRequest) -> ledger_pb2.AdjustAttemptResponse:
         """Where it was opened for that."""
@@ -66,6 +70,10 @@ async def _asking(target: str, shown: tuple[tuple[str, str], ...], config: Path 
             async for response in self._ledger.AuditLedger(ledger_pb2.AuditLedgerRequest(), metadata=shown):
                 yield response
 
+        async def reconcile(self, pieces: Pieces) -> AsyncIterator[invoice_pb2.ReconcileInvoiceResponse]:
+            async for response in self._ledger.ReconcileInvoice(pieces, metadata=shown):
+                yield response
+
         async def adjust(self, request: ledger_pb2.AdjustAttemptRequest) -> ledger_pb2.AdjustAttemptResponse:
             return await self._ledger.AdjustAttempt(request, timeout=_TIMEOUT, metadata=shown)
 
@@ -83,6 +91,7 @@ async def _opened(data_dir: Path, config: Path | None, *, writable: bool) -> Asy
     from services.ledger.handlers.audit_ledger import AuditLedger
     from services.ledger.handlers.get_spend import GetSpend
     from services.ledger.handlers.list_usage import ListUsage
+    from services.ledger.handlers.reconcile_invoice import ReconcileInvoice
     from services.ledger.settings import LedgerSettings
 
     class Read:
@@ -97,6 +106,11 @@ async def _opened(data_dir: Path, config: Path | None, *, writable: bool) -> Asy
 
         async def audit(self) -> AsyncIterator[ledger_pb2.AuditLedgerResponse]:
             async with aclosing(self._reader.stream(AuditLedger())) as responses:
+                async for response in responses:
+                    yield response
+
+        async def reconcile(self, pieces: Pieces) -> AsyncIterator[invoice_pb2.ReconcileInvoiceResponse]:
+            async with aclosing(self._reader.stream(ReconcileInvoice(pieces))) as responses:
                 async for response in responses:
                     yield response
 

@@ -43,6 +43,7 @@ from services.ledger.handlers.get_spend import GetSpend, get_spend
 from services.ledger.handlers.list_prices import ListPrices, list_prices
 from services.ledger.handlers.list_usage import ListUsage, list_usage
 from services.ledger.handlers.make_room import MakeRoom, make_room
+from services.ledger.handlers.reconcile_invoice import ReconcileInvoice, reconcile_invoice
 from services.ledger.handlers.record_attempts import RecordAttempts, record_attempts
 from services.ledger.handlers.roll_details import RollDetails, roll_details
 from services.ledger.handlers.set_price import SetPrice, set_price
@@ -151,6 +152,7 @@ def _compose(
             (ListUsage, partial(list_usage, usage=usage)),
             (GetSpend, partial(get_spend, usage=usage)),
             (AuditLedger, partial(audit_ledger, books=SqlBooks(store), prices=prices)),
+            (ReconcileInvoice, partial(reconcile_invoice, usage=usage)),
             (SetPrice, partial(set_price, prices=prices, clock=clock)),
             (AdoptPrices, partial(adopt_prices, prices=prices, clock=clock)),
             (ListPrices, partial(list_prices, prices=prices)),
@@ -180,6 +182,7 @@ class LedgerReader:
                 (GetSpend, partial(get_spend, usage=usage)),
                 (ListPrices, partial(list_prices, prices=prices)),
                 (AuditLedger, partial(audit_ledger, books=SqlBooks(store), prices=prices)),
+                (ReconcileInvoice, partial(reconcile_invoice, usage=usage)),
                 (AdjustAttempt, adjust),
             ],
             behaviors=[when(is_checked, Validation()), when(is_command, Transaction(store))],
@@ -190,7 +193,7 @@ class LedgerReader:
         return self._mediator.send(message)
 
     def stream(self, query: StreamQuery[R]) -> AsyncGenerator[R]:
-        """The answers to AuditLedger."""
+        """The answers to AuditLedger or ReconcileInvoice."""
         return self._mediator.stream(query)
 
     async def close(self) -> None:

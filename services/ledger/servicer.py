@@ -14,9 +14,11 @@ from services.ledger.handlers.audit_ledger import AuditLedger
 from services.ledger.handlers.get_spend import GetSpend
 from services.ledger.handlers.list_prices import ListPrices
 from services.ledger.handlers.list_usage import ListUsage
+from services.ledger.handlers.reconcile_invoice import ReconcileInvoice
 from services.ledger.handlers.record_attempts import RecordAttempts
 from services.ledger.handlers.set_price import SetPrice
 from services.ledger.handlers.watch_prices import WatchPrices
+from tollway.ledger.v1 import invoice_pb2
 from tollway.ledger.v1 import ledger_pb2 as pb
 from tollway.ledger.v1.ledger_pb2_grpc import LedgerServiceServicer
 
@@ -45,6 +47,13 @@ class LedgerServicer(LedgerServiceServicer):
         self, request: pb.AuditLedgerRequest, context: Context
     ) -> AsyncIterator[pb.AuditLedgerResponse]:
         async with aclosing(self._mediator.stream(AuditLedger())) as responses:
+            async for response in responses:
+                yield response
+
+    async def ReconcileInvoice(
+        self, request_iterator: AsyncIterator[invoice_pb2.ReconcileInvoiceRequest], context: Context
+    ) -> AsyncIterator[invoice_pb2.ReconcileInvoiceResponse]:
+        async with aclosing(self._mediator.stream(ReconcileInvoice(request_iterator))) as responses:
             async for response in responses:
                 yield response
 
