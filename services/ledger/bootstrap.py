@@ -43,6 +43,7 @@ from services.ledger.handlers.get_spend import GetSpend, get_spend
 from services.ledger.handlers.list_prices import ListPrices, list_prices
 from services.ledger.handlers.list_usage import ListUsage, list_usage
 from services.ledger.handlers.make_room import MakeRoom, make_room
+from services.ledger.handlers.parting import Parting
 from services.ledger.handlers.reconcile_invoice import ReconcileInvoice, reconcile_invoice
 from services.ledger.handlers.record_attempts import RecordAttempts, record_attempts
 from services.ledger.handlers.roll_details import RollDetails, roll_details
@@ -163,6 +164,7 @@ def _compose(
             when(is_checked, Validation()),
             when(lambda message: isinstance(message, RecordAttempts), condition),
             when(lambda message: isinstance(message, SetPrice), Announcement(bell)),
+            when(lambda message: isinstance(message, RecordAttempts), Parting(metrics)),
             when(is_command, Transaction(store)),
         ],
         expected=messages_in(handlers),

@@ -10,11 +10,16 @@ from typing import Protocol
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from mesh.errors import TollwayError
 from mesh.prices import PriceBook
 from services.ledger.domain.booking import Conflict
 from services.ledger.domain.posting import Change, Posting
 from services.ledger.domain.totals import Key, Totals
 from tollway.ledger.v1.ledger_pb2 import Attempt, GetSpendResponse, Price, SpendDimension, UsageFilter
+
+
+class SumTooLarge(TollwayError):
+    """INVALID_REQUEST: what was to be written, or asked for, takes a sum beyond 2^63 - 1. Nothing was written."""
 
 
 class Transactions(Protocol):

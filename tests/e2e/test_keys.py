@@ -213,6 +213,36 @@ def test_beside_the_router_the_ledger_opens_to_operators_for_reading_and_to_admi
     assert writing[4] == "INVALID_ARGUMENT"
 
 
+def test_the_whole_book_is_read_by_operators_and_adjusted_by_admins_where_the_router_is(
+    keyed: Keyed, tmp_path: Path
+) -> None:
+    with client(keyed, CI) as sdk:
+        sdk.chat.completions.create(model="fast", messages=QUESTION, extra_headers={"x-request-id": "keys-books"})
+    (row,) = attempts_of(keyed, "keys-books", "--data-dir", str(keyed.data_dir))
+    (tmp_path / "usage.csv").write_text(f"day,model,input_tokens\n{row['start_time'][:10]},{row['model_used']},0\n")
+    book = ["--connect", keyed.ledger]
+    audit = ["audit", *book]
+    reconcile = ["reconcile", str(tmp_path / "usage.csv"), "--provider", "generic", "--tolerance", "100%", *book]
+    adjust = ["adjust", row["attempt_id"], "--cost", "$1", "--reason", "a test", *book]
+    asked_for = {"audit": "operator", "reconcile": "operator", "adjust": "admin"}
+    for command in (audit, reconcile, adjust):
+        if keyed.topology != "one process":  # at an address of its own it is there for routers, which have no keys
+            break
+        role = asked_for[command[0]]
+        nobody, caller = tollway(*command), tollway(*command, "--key", CI)
+        assert (nobody.returncode, caller.returncode) == (2, 2)
+        assert "TOLLWAY_KEY says which" in nobody.stderr
+        assert f"takes a key with the role {role}; ci has the role caller" in caller.stderr
+        if role == "admin":
+            operator = tollway(*command, "--key", OPS)
+            assert operator.returncode == 2
+            assert "AdjustAttempt takes a key with the role admin; ops has the role operator" in operator.stderr
+    for command, key in ((reconcile, OPS), (adjust, ADMIN), (audit, OPS)):
+        done = tollway(*command, "--key", key)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert "The books are in order" in done.stdout
+
+
 def test_the_command_line_shows_a_key_where_it_asks(keyed: Keyed) -> None:
     refused = tollway("models", "--connect", keyed.grpc)
     assert refused.returncode == 2

@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mesh.errors import Reason, TollwayError
 from services.ledger.adapters.databases import Database, Row
+from services.ledger.ports import SumTooLarge
 from services.ledger.settings import DatabaseUrl
 
 
@@ -124,7 +125,7 @@ class Store:
             if trouble is None:
                 raise
             if trouble.overflow:
-                raise TollwayError(Reason.INVALID_REQUEST, f"a sum is beyond 2^63 - 1; {after_overflow}") from error
+                raise SumTooLarge(Reason.INVALID_REQUEST, f"a sum is beyond 2^63 - 1; {after_overflow}") from error
             raise _unavailable(f"{self.name}: {trouble.words}") from error
 
 

@@ -126,6 +126,27 @@ async def test_a_full_disk_is_unavailable_and_loses_nothing(ledger: Ledger) -> N
     assert (await ledger.audit())[0] == []
 
 
+@on_postgresql
+async def test_a_server_whose_disk_is_full_is_unavailable_and_loses_nothing(ledger: Ledger) -> None:
+    """As the server says it (SQLSTATE 53100), at the last table that a batch writes."""
+    await ledger.record(priced())
+    ledger.sql(
+        "CREATE FUNCTION fill() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100'; END $$"
+    )
+    ledger.sql("CREATE TRIGGER full_disk BEFORE INSERT OR UPDATE ON daily_totals EXECUTE FUNCTION fill()")
+    batch = [priced() for _ in range(500)]
+    with pytest.raises(grpc.aio.AioRpcError, match="No space left on device") as raised:
+        await ledger.record(*batch)
+    assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert not ledger.runtime.serving, "which health tells"
+    assert ledger.sql("SELECT count(*) FROM request_logs") == [(1,)], "all of a batch, or nothing"
+    ledger.sql("DROP TRIGGER full_disk ON daily_totals")
+    assert {result.outcome for result in await ledger.record(*batch)} == {RECORD_OUTCOME_RECORDED}
+    assert ledger.runtime.serving
+    assert (await ledger.audit())[0] == []
+
+
 async def test_callers_that_leave_at_any_moment_leave_the_store_in_order(ledger: Ledger) -> None:
     chance = random.Random(7)
     acknowledged: set[str] = set()

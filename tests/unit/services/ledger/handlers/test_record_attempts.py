@@ -14,6 +14,7 @@ from tests.unit.services.ledger.samples import NOW, attempt, opened, priced, uns
 from tollway.chat.v1.chat_pb2 import Usage
 from tollway.ledger.v1.ledger_pb2 import (
     ATTEMPT_STATUS_FAILED,
+    AUDIT_INVARIANT_ROWS_EQUAL_PRICES,
     PROVENANCE_UNSETTLED,
     RECORD_OUTCOME_DUPLICATE,
     RECORD_OUTCOME_RECORDED,
@@ -212,14 +213,30 @@ async def test_each_cost_is_posted_twice_once_and_moved_when_its_owner_was_told_
     assert (await ledger.audit())[0] == []
 
 
-async def test_an_account_that_would_overflow_is_an_error_and_nothing_is_written(ledger: Ledger) -> None:
-    with pytest.raises(grpc.aio.AioRpcError, match="beyond 2\\^63 - 1; nothing was written"):
-        await ledger.record(*(attempt(cost_nanos=10**18) for _ in range(10)))
-    for _ in range(9):
-        await ledger.record(attempt(cost_nanos=10**18))
-    with pytest.raises(grpc.aio.AioRpcError, match="beyond 2\\^63 - 1; nothing was written"):
-        await ledger.record(attempt(cost_nanos=10**18))
-    assert ledger.sql("SELECT count(*) FROM request_logs") == [(9,)]
+async def test_an_account_that_would_overflow_refuses_what_is_too_much_and_nothing_else(
+    ledger: Ledger, caplog: pytest.LogCaptureFixture
+) -> None:
+    dear = [attempt(cost_nanos=10**18) for _ in range(10)]
+    others = [priced(provider_name="other", project=f"p{number}") for number in range(7)]
+    batch = [*others[:3], *dear, *others[3:]]
+    answers = await ledger.record(*batch)
+    assert [answer.attempt_id for answer in answers] == [each.attempt_id for each in batch]
+    (refused,) = [answer for answer in answers if answer.outcome == RECORD_OUTCOME_REFUSED]
+    assert refused.message == "cost_nanos: takes what its account or its day comes to beyond 2^63 - 1"
+    assert refused.attempt_id == dear[-1].attempt_id
+    assert refused.attempt_id in caplog.text
+    assert ledger.metrics.counts == {
+        ("tollway.ledger.rows", "recorded"): 16,
+        ("tollway.ledger.rows", "refused"): 1,
+    }
+    assert ledger.runtime.serving, "an attempt that is too dear is no trouble of the store's"
+    assert {answer.outcome for answer in await ledger.record(*batch)} == {
+        RECORD_OUTCOME_DUPLICATE,
+        RECORD_OUTCOME_REFUSED,
+    }
+    assert ledger.sql("SELECT count(*) FROM request_logs") == [(16,)]
+    findings = (await ledger.audit())[0]
+    assert {finding.invariant for finding in findings} <= {AUDIT_INVARIANT_ROWS_EQUAL_PRICES}, "amounts are made up"
 
 
 async def test_usage_that_came_without_a_cost_is_priced_here(ledger: Ledger) -> None:
