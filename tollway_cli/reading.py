@@ -71,6 +71,8 @@ async def _asking(target: str, shown: tuple[tuple[str, str], ...], config: Path 
                 yield response
 
         async def reconcile(self, pieces: Pieces) -> AsyncIterator[invoice_pb2.ReconcileInvoiceResponse]:
+            # Who is not let in learns it here, where it is said: a call that ends while it is written to is INTERNAL.
+            await self.get_spend(ledger_pb2.GetSpendRequest(filter=ledger_pb2.UsageFilter(request_id="-")))
             async for response in self._ledger.ReconcileInvoice(pieces, metadata=shown):
                 yield response
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 
+from mesh.errors import TollwayError
 from mesh.mediator import Mediator
 from services.ledger.handlers.adjust_attempt import AdjustAttempt
 from services.ledger.handlers.audit_ledger import AuditLedger
@@ -53,9 +54,15 @@ class LedgerServicer(LedgerServiceServicer):
     async def ReconcileInvoice(
         self, request_iterator: AsyncIterator[invoice_pb2.ReconcileInvoiceRequest], context: Context
     ) -> AsyncIterator[invoice_pb2.ReconcileInvoiceResponse]:
-        async with aclosing(self._mediator.stream(ReconcileInvoice(request_iterator))) as responses:
-            async for response in responses:
-                yield response
+        try:
+            async with aclosing(self._mediator.stream(ReconcileInvoice(request_iterator))) as responses:
+                async for response in responses:
+                    yield response
+        except TollwayError:
+            # A client whose call ends while it writes is told of an internal error, and not of the line that is wrong.
+            async for _ in request_iterator:
+                pass
+            raise
 
     async def SetPrice(self, request: pb.SetPriceRequest, context: Context) -> pb.SetPriceResponse:
         return pb.SetPriceResponse(price=await self._mediator.send(SetPrice(request.price)))

@@ -237,6 +237,11 @@ def test_the_whole_book_is_read_by_operators_and_adjusted_by_admins_where_the_ro
             operator = tollway(*command, "--key", OPS)
             assert operator.returncode == 2
             assert "AdjustAttempt takes a key with the role admin; ops has the role operator" in operator.stderr
+    bad = tmp_path / "bad.csv"
+    bad.write_text("day,model,input_tokens\n2026-11-01,m,many\n" + "2026-11-01,m,1\n" * 300_000)
+    told = tollway("reconcile", str(bad), "--provider", "generic", *book, "--key", OPS)
+    assert told.returncode == 2
+    assert f"{bad}, line 2: input_tokens 'many' is not a whole number" in told.stderr
     for command, key in ((reconcile, OPS), (adjust, ADMIN), (audit, OPS)):
         done = tollway(*command, "--key", key)
         assert done.returncode == 0, done.stdout + done.stderr
