@@ -115,6 +115,7 @@ class RouterSettings:
     retry_after_wait: float
     journal_directory: Path
     journal_fsync: float
+    journal_full_allowed: bool
     ship_every: float
     idempotency: Idempotency
     cache: Cache
@@ -131,6 +132,7 @@ class RouterSettings:
             retry_after_wait=config.defaults.retry_after_wait,
             journal_directory=data_dir / "journal",
             journal_fsync=config.journal.fsync,
+            journal_full_allowed=config.journal.when_full == "allow",
             ship_every=config.journal.ship_every,
             idempotency=config.idempotency,
             cache=config.cache,

@@ -39,6 +39,8 @@ from tollway.ledger.v1.ledger_pb2 import Attempt
 log = logging.getLogger(__name__)
 
 _LONGEST_TICK = 1.0
+MOST_KEPT = 10_000
+"""Entries that are kept in memory while they cannot be written; then nothing may leave whatever is allowed."""
 _MOST_PAGES = 8 * 1024
 """Pages in the write-ahead log, beyond which writers wait until it can begin anew: 16 MiB."""
 
@@ -46,7 +48,9 @@ _MOST_PAGES = 8 * 1024
 class SqliteJournal:
     """Implements `Journal`."""
 
-    def __init__(self, file: JournalFile, lock: JournalLock, clock: Clock, fsync: float) -> None:
+    def __init__(
+        self, file: JournalFile, lock: JournalLock, clock: Clock, fsync: float, *, full_allowed: bool = False
+    ) -> None:
         self.file = file
         self._lock = lock
         self.in_flight: dict[int, float] = {}
@@ -58,14 +62,20 @@ class SqliteJournal:
         self._loop = asyncio.get_running_loop()
         self._unwritten: list[Entry] = []
         self._writing: asyncio.Handle | None = None
-        self._failing = False
+        self._kept_openings = 0
+        self._full_allowed = full_allowed
+        self.failing = False
+        """Whether it could not be written when that was tried last."""
         self._upkeep = _Upkeep(file, fsync)
         tick = min(fsync or _LONGEST_TICK, _LONGEST_TICK)
         self._upkeep_task = background.start("Upkeep of the attempt journal", self._keep_up(tick))
 
     @classmethod
-    def create(cls, directory: Path, clock: Clock, fsync: float) -> SqliteJournal:
-        """A new journal in the directory. Raises OSError where there cannot be one."""
+    def create(cls, directory: Path, clock: Clock, fsync: float, *, full_allowed: bool = False) -> SqliteJournal:
+        """A new journal in the directory. Raises OSError where there cannot be one.
+
+        `full_allowed`: calls leave even while they cannot be written down, and are in memory until they can.
+        """
         directory.mkdir(parents=True, exist_ok=True)
         while True:
             path = directory / f"{uuid7(clock.time())}{SUFFIX}"
@@ -78,19 +88,27 @@ class SqliteJournal:
             except sqlite3.Error as error:
                 lock.release(path)
                 raise OSError(f"There cannot be an attempt journal at {path}: {error}") from error
-            return cls(file, lock, clock, fsync)
+            return cls(file, lock, clock, fsync, full_allowed=full_allowed)
 
     def opened(self, attempt: Attempt) -> int:
-        number = next(self._numbers)
-        ends = self._unwritten[: TOGETHER - 1]
+        entry = Entry(next(self._numbers), None, attempt.SerializeToString())
+        number = entry.number
+        # What could not be written is written in its order, an attempt's opening first.
+        ends = [] if self._kept_openings else self._unwritten[: TOGETHER - 1]
         try:
-            self.file.append(*ends, Entry(number, None, attempt.SerializeToString()))
+            self.file.append(*ends, entry)
         except sqlite3.Error as error:
-            raise TollwayError(
-                Reason.SERVICE_UNAVAILABLE,
-                f"The attempt journal cannot be written ({error}), and no call leaves that is not written down.",
-            ) from error
-        del self._unwritten[: len(ends)]
+            self._fail(error)
+            if not self._full_allowed or len(self._unwritten) >= MOST_KEPT:
+                raise TollwayError(
+                    Reason.SERVICE_UNAVAILABLE,
+                    f"The attempt journal cannot be written ({error}), and no call leaves that is not written down.",
+                ) from error
+            self._unwritten.append(entry)
+            self._kept_openings += 1
+        else:
+            del self._unwritten[: len(ends)]
+            self.failing = False
         self.in_flight[number] = self._clock.monotonic()
         return number
 
@@ -109,7 +127,12 @@ class SqliteJournal:
     @property
     def pending(self) -> int:
         """Attempts that have ended and are not shipped."""
-        return self.file.pending + len(self._unwritten)
+        return self.file.pending + len(self._unwritten) - self._kept_openings
+
+    @property
+    def denies(self) -> bool:
+        """Whether no call may leave, because it could not be written down."""
+        return self.failing and not self._full_allowed
 
     def write_what_was_kept(self) -> None:
         """Writes down the ends that are not written yet, or could not be when it was tried before."""
@@ -118,14 +141,24 @@ class SqliteJournal:
             try:
                 self.file.append(*ends)
             except sqlite3.Error as error:
-                if not self._failing:
-                    log.error(
-                        "The attempt journal cannot be written; what ends is kept in memory until it can: %s", error
-                    )
-                self._failing = True
+                self._fail(error)
                 return
             del self._unwritten[: len(ends)]
-        self._failing = False
+            self._kept_openings -= sum(end.opening is None for end in ends)
+            self.failing = False
+
+    def _fail(self, error: sqlite3.Error) -> None:
+        if not self.failing:
+            log.error("The attempt journal cannot be written; what ends is kept in memory until it can: %s", error)
+        self.failing = True
+
+    def _look_for_room(self) -> None:
+        """Finds out whether it can be written again: where nobody may call, nobody else does."""
+        try:
+            self.file.touch()
+            self.failing = False
+        except sqlite3.Error:
+            return  # as before
 
     async def close(self) -> None:
         """Ends the journal; its file stays where something in it is not shipped."""
@@ -143,6 +176,8 @@ class SqliteJournal:
         while True:
             await self._clock.sleep(tick)
             self.write_what_was_kept()
+            if self.failing and not self._unwritten:
+                self._look_for_room()
             await self._upkeep.run(self._clock.monotonic())
 
 

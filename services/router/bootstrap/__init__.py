@@ -58,7 +58,7 @@ _SHIP_WITHIN = 5.0
 
 
 class RouterRuntime:
-    """A started router; implements `mesh.service.Service`."""
+    """A started router; implements `mesh.service.Service` and `mesh.service.Conditional`."""
 
     name = "router"
     proto_services = ("tollway.router.v1.RouterService",)
@@ -81,6 +81,16 @@ class RouterRuntime:
     def dead_letters(self) -> int:
         """Attempts that the ledger refused, and somebody has to look at."""
         return self._journal.file.dead_letters()
+
+    @property
+    def serving(self) -> bool:
+        """Whether calls may leave; see `journal.when_full`."""
+        return not self._journal.denies
+
+    @property
+    def journal_is_failing(self) -> bool:
+        """Whether what is called cannot be written down at the moment."""
+        return self._journal.failing
 
     @property
     def state_is_lost(self) -> bool:
@@ -115,7 +125,9 @@ async def start(
     shared = settings.state
     state = await connect(shared.url, local=shared.local, timeout=shared.timeout, clock=clock, metrics=metrics)
     ledger_client = GrpcLedger(ledger)
-    journal = SqliteJournal.create(settings.journal_directory, clock, settings.journal_fsync)
+    journal = SqliteJournal.create(
+        settings.journal_directory, clock, settings.journal_fsync, full_allowed=settings.journal_full_allowed
+    )
     recorder = Recorder(ledger_client, clock, tracer)
     shipper = Shipper(journal, recorder, clock, metrics, settings.ship_every)
     adoption = Adoption(journal.file, recorder, clock)

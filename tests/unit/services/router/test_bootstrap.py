@@ -19,6 +19,7 @@ from mesh.errors import Reason, TollwayError
 from mesh.interceptors.errors import Errors
 from mesh.interceptors.telemetry import Telemetry
 from mesh.metrics import NoMetrics
+from mesh.service import Conditional
 from mesh.state.connect import connect
 from mesh.status import from_rpc_error
 from mesh.tracing import parse_traceparent
@@ -103,7 +104,7 @@ class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
     """Keeps rows, has one price, and refuses whatever bears the tag `bad`. Nobody asks it anything else."""
 
     # Not what a router calls.
-    AdjustAttempt = AuditLedger = GetSpend = ListPrices = ListUsage = SetPrice = None  # type: ignore[assignment]
+    AdjustAttempt = AuditLedger = ReconcileInvoice = GetSpend = ListPrices = ListUsage = SetPrice = None  # type: ignore[assignment]
 
     def __init__(self) -> None:
         self.rows: dict[str, ledger_pb2.Attempt] = {}
@@ -386,6 +387,30 @@ async def test_refused_rows_are_counted_where_operators_can_see_them(mesh: Mesh)
     await mesh.stub.CreateChatCompletion(asked("gpt"))
     await mesh.booked()
     assert mesh.router.dead_letters == 1
+
+
+@pytest.mark.parametrize("when_full", ["deny", "allow"])
+async def test_a_full_disk_shows_in_health_and_refuses_or_goes_on_as_configured(tmp_path: Path, when_full: str) -> None:
+    mesh = Mesh(tmp_path, journal={"ship_every": "60s", "when_full": when_full})
+    await mesh.start()
+    assert isinstance(mesh.router, Conditional)
+    file = mesh.router._journal.file
+    file._execute(f"PRAGMA max_page_count = {file._execute('PRAGMA page_count').fetchone()[0]}")
+    reasons = set()
+    for _ in range(50):  # until the page that there is is full
+        try:
+            await mesh.stub.CreateChatCompletion(asked("gpt"))
+        except grpc.aio.AioRpcError as error:
+            reasons.add(from_rpc_error(error).reason)
+    assert mesh.router.journal_is_failing
+    assert mesh.router.serving == (when_full == "allow")
+    assert reasons == (set() if when_full == "allow" else {Reason.SERVICE_UNAVAILABLE})
+    file._execute("PRAGMA max_page_count = 1000000")
+    await mesh.stub.CreateChatCompletion(asked("gpt"))
+    assert mesh.router.serving
+    assert not mesh.router.journal_is_failing
+    await mesh.close()
+    assert len(mesh.ledger.rows) == len({attempt for attempt, _, _ in mesh.provider.seen}), "each call has its row"
 
 
 async def test_a_closed_router_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -41,6 +41,8 @@ def test_the_journal_is_kept_in_the_data_directory() -> None:
     read = settings(journal={"fsync": "0s", "ship_every": "50ms"})
     assert read.journal_directory == Path("/data/journal")
     assert (read.journal_fsync, read.ship_every) == (0.0, 0.05)
+    assert not read.journal_full_allowed
+    assert settings(journal={"when_full": "allow"}).journal_full_allowed
 
 
 def test_how_far_a_question_is_followed_is_said_by_the_nearest_section() -> None:

@@ -115,6 +115,51 @@ async def test_an_end_that_cannot_be_written_down_is_kept_until_it_can(
     assert journal.pending == 50
 
 
+async def test_a_journal_that_could_not_be_written_finds_out_by_itself_when_it_can(
+    journal: SqliteJournal, clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert not journal.failing
+    fill_the_disk(journal)
+    with pytest.raises(TollwayError):  # noqa: PT012 - which of them is refused depends on SQLite's pages
+        for number in range(100):
+            journal.opened(attempt(number))
+    assert journal.failing
+    assert journal.denies, "nobody may call, so that nobody else finds out"
+    free_the_disk(journal)
+    await clock.advance(1)
+    assert not journal.failing
+    assert not journal.denies
+    assert len(caplog.records) == 1
+
+
+async def test_where_it_is_allowed_calls_leave_on_a_full_disk_and_are_written_down_when_there_is_room(
+    tmp_path: Path, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_sqlite, "MOST_KEPT", 150)
+    journal = SqliteJournal.create(tmp_path, clock, 1.0, full_allowed=True)
+    fill_the_disk(journal)
+    opened = [journal.opened(attempt(number)) for number in range(100)]
+    for number, entry in enumerate(opened[:40]):
+        journal.settled(entry, ended(attempt(number)))
+    await asyncio.sleep(0)
+    assert journal.failing
+    assert not journal.denies
+    assert journal.pending == 40
+    assert list(journal.in_flight) == opened[40:]
+    with pytest.raises(TollwayError) as refused:  # noqa: PT012 - memory is bounded, too
+        for number in range(100, 300):
+            journal.opened(attempt(number))
+    assert refused.value.reason is Reason.SERVICE_UNAVAILABLE
+    free_the_disk(journal)
+    await clock.advance(1)
+    assert not journal.failing
+    assert journal.pending == 40
+    assert len(journal.file.ended()) == 40
+    assert {entry.number for entry in journal.file.opened()} >= set(opened)
+    assert journal.file.ended() == sorted(journal.file.ended())
+    await journal.close()
+
+
 async def test_what_ends_is_written_with_what_opens_next(journal: SqliteJournal) -> None:
     opened = [journal.opened(attempt(number)) for number in range(3)]
     for number, entry in enumerate(opened):
