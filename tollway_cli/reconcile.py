@@ -68,7 +68,7 @@ def _differs(line: invoice_pb2.InvoiceLine, figure: str, tolerance: Decimal) -> 
     by = drift(line, figure)
     if not by:
         return False
-    larger = max(getattr(line.invoiced, figure), getattr(line.booked, figure))
+    larger: int = max(getattr(line.invoiced, figure), getattr(line.booked, figure))
     return abs(by) * 100 > tolerance * larger
 
 
@@ -91,9 +91,12 @@ def drift_table(compared: Compared, tolerance: Decimal) -> Table:
     table.add_column("day (UTC)", footer="total", no_wrap=True)
     table.add_column("model", overflow="fold")
     for figure in said:
-        table.add_column(f"{COMPARED[figure]} booked", footer=_shown(figure, getattr(total.booked, figure)), **_NUMBER)
-        table.add_column("invoiced", footer=_shown(figure, getattr(total.invoiced, figure)), **_NUMBER)
-        table.add_column("drift", footer=_drift(total, figure, agrees=_agrees(total, figure, tolerance)), **_NUMBER)
+        for name, footer in (
+            (f"{COMPARED[figure]} booked", _shown(figure, getattr(total.booked, figure))),
+            ("invoiced", _shown(figure, getattr(total.invoiced, figure))),
+            ("drift", _drift(total, figure, agrees=not _differs(total, figure, tolerance))),
+        ):
+            table.add_column(name, footer=footer, justify="right", no_wrap=True)
     table.add_column("notes", footer=escape(_notes(total)))
     for line in compared.lines:
         beyond = drifts(line, tolerance)
@@ -107,13 +110,6 @@ def drift_table(compared: Compared, tolerance: Decimal) -> Table:
             ]
         table.add_row(*cells, escape(_notes(line)))
     return table
-
-
-_NUMBER = {"justify": "right", "no_wrap": True}
-
-
-def _agrees(line: invoice_pb2.InvoiceLine, figure: str, tolerance: Decimal) -> bool:
-    return not _differs(line, figure, tolerance)
 
 
 def _drift(line: invoice_pb2.InvoiceLine, figure: str, *, agrees: bool) -> str:

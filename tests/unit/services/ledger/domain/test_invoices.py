@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -147,10 +148,10 @@ def test_days_are_those_of_utc(text: str, day: str) -> None:
 
 
 @given(st.lists(st.decimals(0, 1000, places=9, allow_nan=False), min_size=1, max_size=20))
-def test_amounts_are_added_up_exactly_and_rounded_once(amounts: list[object]) -> None:
+def test_amounts_are_added_up_exactly_and_rounded_once(amounts: list[Decimal]) -> None:
     rows = "".join(f"2026-11-01,m,{amount}\n" for amount in amounts)
     found = read(INVOICE_FORMAT_GENERIC, f"day,model,cost_usd\n{rows}".encode())
-    assert found[Place("2026-11-01", "m")].cost_nanos == sum(int(amount * 10**9) for amount in amounts)  # type: ignore[operator]
+    assert found[Place("2026-11-01", "m")].cost_nanos == sum(int(amount * 10**9) for amount in amounts)
 
 
 def test_what_is_less_than_a_nano_is_not_lost_before_all_is_added() -> None:
