@@ -78,7 +78,7 @@ async def _written(journal: SqliteJournal, calls: Sequence[Pair], at_once: int) 
     await asyncio.sleep(1.1)  # for the upkeep of what was before
     began = own_cpu()
     for turn in turns:
-        opened = [journal.opened(opened) for opened, _ in turn]
+        opened = await asyncio.gather(*(journal.opened(opened) for opened, _ in turn))
         await asyncio.sleep(0)  # the call
         for number, (_, end) in zip(opened, turn, strict=True):
             journal.settled(number, end)

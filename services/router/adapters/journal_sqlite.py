@@ -1,11 +1,11 @@
 """The journal of this process: written inline, because that takes microseconds, synced and checkpointed in a thread.
 
 What opens has reached the kernel when `opened` returns, so a killed process loses no call; the disk has it `fsync`
-seconds later at most, or, where that is 0, when `opened` returns. What ends is written together with what opens next,
-and at the latest in the event loop's next turn, so that requests share commits when there are many: a process killed
-within that turn leaves the attempt unsettled, as if it had been killed a moment earlier. The write-ahead log is copied
-back into the file in a thread, on a connection of its own; only its last step, needed where writes never pause, makes a
-writer wait, for milliseconds.
+seconds later at most, or, where that is 0, when `opened` returns. What opens and ends within a few turns of the event
+loop is written in one commit, because a commit costs more than what is committed; where nothing else is going on, turns
+take microseconds. A process killed in between leaves what ended unsettled, as if it had been killed a moment earlier.
+The write-ahead log is copied back into the file in a thread, on a connection of its own; only its last step, needed
+where writes never pause, makes a writer wait, for milliseconds.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import itertools
 import logging
 import os
 import sqlite3
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -41,6 +42,8 @@ log = logging.getLogger(__name__)
 _LONGEST_TICK = 1.0
 MOST_KEPT = 10_000
 """Entries that are kept in memory while they cannot be written; then nothing may leave whatever is allowed."""
+_GATHER = 3
+"""Turns of the event loop within which what opens and ends is written together."""
 _MOST_PAGES = 8 * 1024
 """Pages in the write-ahead log, beyond which writers wait until it can begin anew: 16 MiB."""
 
@@ -60,9 +63,12 @@ class SqliteJournal:
         self._clock = clock
         self._numbers = itertools.count(1)
         self._loop = asyncio.get_running_loop()
+        self._opening: list[tuple[Entry, asyncio.Future[None]]] = []
         self._unwritten: list[Entry] = []
-        self._writing: asyncio.Handle | None = None
+        """The ends of attempts; where calls leave that could not be written down, what opened as well."""
         self._kept_openings = 0
+        self._turns = 0
+        """Of the event loop, until what is there is written; 0: nothing is."""
         self._full_allowed = full_allowed
         self.failing = False
         """Whether it could not be written when that was tried last."""
@@ -90,39 +96,78 @@ class SqliteJournal:
                 raise OSError(f"There cannot be an attempt journal at {path}: {error}") from error
             return cls(file, lock, clock, fsync, full_allowed=full_allowed)
 
-    def opened(self, attempt: Attempt) -> int:
+    async def opened(self, attempt: Attempt) -> int:
         entry = Entry(next(self._numbers), None, attempt.SerializeToString())
-        number = entry.number
-        # What could not be written is written in its order, an attempt's opening first.
-        ends = [] if self._kept_openings else self._unwritten[: TOGETHER - 1]
+        written = self._loop.create_future()
+        self._opening.append((entry, written))
+        self._write_soon()
         try:
-            self.file.append(*ends, entry)
-        except sqlite3.Error as error:
-            self._fail(error)
-            if not self._full_allowed or len(self._unwritten) >= MOST_KEPT:
-                raise TollwayError(
-                    Reason.SERVICE_UNAVAILABLE,
-                    f"The attempt journal cannot be written ({error}), and no call leaves that is not written down.",
-                ) from error
-            self._unwritten.append(entry)
-            self._kept_openings += 1
-        else:
-            del self._unwritten[: len(ends)]
-            self.failing = False
-        self.in_flight[number] = self._clock.monotonic()
-        return number
+            await written
+        except asyncio.CancelledError:
+            if not written.cancelled():  # it had been written before this was cancelled
+                self._take_back(entry)
+            raise
+        return entry.number
 
     def settled(self, opened: int, attempt: Attempt) -> None:
         self._unwritten.append(Entry(next(self._numbers), opened, attempt.SerializeToString()))
         self.in_flight.pop(opened, None)
-        if self._writing is None:
-            self._writing = self._loop.call_soon(self._write_soon)
+        self._write_soon()
         if self.pending >= BATCH:
             self.many.set()
 
     def _write_soon(self) -> None:
-        self._writing = None
+        if not self._turns:
+            self._turns = _GATHER
+            self._loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        self._turns -= 1
+        if self._turns:
+            self._loop.call_soon(self._turn)
+        else:
+            self._write()
+
+    def _write(self) -> None:
+        while self._opening:
+            opening = [each for each in self._opening[:TOGETHER] if not each[1].done()]  # else nobody waits any more
+            del self._opening[:TOGETHER]
+            if opening:
+                self._open(opening)
         self.write_what_was_kept()
+
+    def _open(self, opening: Sequence[tuple[Entry, asyncio.Future[None]]]) -> None:
+        # What could not be written is written in its order, an attempt's opening first.
+        ends = [] if self._kept_openings else self._unwritten[: TOGETHER - len(opening)]
+        try:
+            self.file.append(*ends, *(entry for entry, _ in opening))
+        except sqlite3.Error as error:
+            self._fail(error)
+            if not self._full_allowed or len(self._unwritten) + len(opening) > MOST_KEPT:
+                for _, written in opening:
+                    written.set_exception(_unwritable(error))
+                return
+            self._unwritten += [entry for entry, _ in opening]
+            self._kept_openings += len(opening)
+        else:
+            del self._unwritten[: len(ends)]
+            self.failing = False
+        now = self._clock.monotonic()
+        for entry, written in opening:
+            self.in_flight[entry.number] = now
+            written.set_result(None)
+
+    def _take_back(self, entry: Entry) -> None:
+        """Removes what was written of a call that does not leave after all."""
+        self.in_flight.pop(entry.number, None)
+        if self._kept_openings and entry in self._unwritten:
+            self._unwritten.remove(entry)
+            self._kept_openings -= 1
+            return
+        try:
+            self.file.remove([entry], (), self._clock.time())
+        except sqlite3.Error as error:
+            log.error("Attempt %d never left, and will be unsettled: %s", entry.number, error)
 
     @property
     def pending(self) -> int:
@@ -161,7 +206,7 @@ class SqliteJournal:
             return  # as before
 
     async def close(self) -> None:
-        """Ends the journal; its file stays where something in it is not shipped."""
+        """Ends the journal, in which nothing opens any more; its file stays where something in it is not shipped."""
         await background.end(self._upkeep_task)
         await asyncio.to_thread(self._upkeep.close)
         self.write_what_was_kept()
@@ -179,6 +224,13 @@ class SqliteJournal:
             if self.failing and not self._unwritten:
                 self._look_for_room()
             await self._upkeep.run(self._clock.monotonic())
+
+
+def _unwritable(error: sqlite3.Error) -> TollwayError:
+    return TollwayError(
+        Reason.SERVICE_UNAVAILABLE,
+        f"The attempt journal cannot be written ({error}), and no call leaves that is not written down.",
+    )
 
 
 def _sync(directory: Path) -> None:

@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 from mesh.clock import Clock
 from mesh.errors import Reason, TollwayError
 from mesh.tracing import Kind, TraceContext, Tracer
-from services.router.adapters.journal_file import Entry, JournalFile, is_full
+from services.router.adapters.journal_file import BATCH, Entry, JournalFile, is_full_of_bytes
 from services.router.ports import LedgerClient
 from tollway.ledger.v1.ledger_pb2 import Attempt, RecordAttemptsRequest, RecordedAttempt, RecordOutcome
 
@@ -46,9 +46,9 @@ class Recorder:
     ) -> int:
         """Sends what has ended until nothing of it is left in the file; how many attempts that were.
 
-        Without `all_of_it` it stops after a batch that was not full: under load the file is never empty, and many
-        small batches cost the ledger more than one that waits to be full. `hurry`: nobody is to be spared any more.
-        `after_each` is called after each batch: all of them may take minutes.
+        Without `all_of_it` it stops where what is left would not fill a batch: under load the file is never empty, and
+        many small batches cost the ledger more than one that waits to be full. `hurry`: nobody is to be spared any
+        more. `after_each` is called after each batch: all of them may take minutes.
         """
         total = 0
         while True:
@@ -57,11 +57,12 @@ class Recorder:
                 if not (entries := file.ended()):
                     return total
                 await self._record_and_remove(file, [(entry, parse(entry)) for entry in entries])
-                await self._rest(0.0 if hurry or not is_full(entries) else self._clock.monotonic() - began)
+                last = not all_of_it and file.pending < BATCH and not is_full_of_bytes(entries)
+                await self._rest(0.0 if hurry or last else self._clock.monotonic() - began)
             total += len(entries)
             if after_each is not None:
                 await after_each()
-            if not all_of_it and not is_full(entries):
+            if last:
                 return total
 
     async def record_and_remove(self, file: JournalFile, batch: Sequence[tuple[Entry, Attempt | None]]) -> None:

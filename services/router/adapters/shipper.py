@@ -50,10 +50,10 @@ class Shipper:
     async def ship(self, *, all_of_it: bool = True) -> None:
         """Sends what there is to send: all of it, or what is worth a batch now. Raises TollwayError where it cannot."""
         self._journal.write_what_was_kept()
-        self._journal.many.clear()
         await self._recorder.record_ended(
             self._journal.file, all_of_it=all_of_it, hurry=all_of_it, after_each=self._after_batch
         )
+        self._journal.many.clear()
         await self._announce()
 
     async def _after_batch(self) -> None:

@@ -78,7 +78,7 @@ class Turn:
 
 
 class AttemptRun:
-    """An attempt under way. Making one writes `opened`; raises TollwayError where that cannot be written."""
+    """An attempt under way, once it is opened."""
 
     def __init__(self, desk: Desk, question: Question, turn: Turn, parent: TraceContext) -> None:
         self.turn, self.candidate, self.question = turn, turn.candidate, question
@@ -100,11 +100,15 @@ class AttemptRun:
         """In the trace."""
         self.row = self._opened_row(turn)
         """What the ledger is told; complete once the attempt is settled."""
+
+    async def open(self) -> None:
+        """Writes down that the call is about to leave. Raises TollwayError where that cannot be written."""
         try:
-            self._entry = desk.journal.opened(self.row)
-        except TollwayError as failure:
+            self._entry = await self._desk.journal.opened(self.row)
+        except (TollwayError, asyncio.CancelledError) as failure:
             self._standing.give_back(self._passed)
-            self._span.fail(failure.reason)
+            if isinstance(failure, TollwayError):
+                self._span.fail(failure.reason)
             self._span.end()
             raise
         self._standing.in_flight += 1

@@ -205,7 +205,7 @@ async def test_the_journal_of_a_router_that_is_no_more_takes_turns_with_the_own(
 async def test_while_it_catches_up_calls_under_way_are_announced_and_the_figures_move(journal: SqliteJournal) -> None:
     clock = VirtualClock()
     journal._clock = clock
-    journal.opened(attempt(7))
+    await journal.opened(attempt(7))
     fill(journal.file, 200 * BATCH, first=1000)
     ledger = CountingLedger(clock, 0.05)
     shipper, metrics = shipping(journal, ledger, clock)
@@ -230,7 +230,7 @@ async def test_live_requests_are_hardly_held_up_while_a_backlog_is_shipped(journ
         began = time.perf_counter()
         await asyncio.sleep(0.001)
         late.append(time.perf_counter() - began - 0.001)
-        journal.settled(journal.opened(attempt(1)), ended(attempt(1)))
+        journal.settled(await journal.opened(attempt(1)), ended(attempt(1)))
     await until_shipped(journal)
     late.sort()
     # Half of the moments fall into a rest; a batch, as long as this machine takes for it, is the rest of it.
@@ -242,7 +242,7 @@ async def test_when_it_is_shipped_the_file_gives_its_space_back_and_what_is_in_i
     journal: SqliteJournal,
 ) -> None:
     fill(journal.file, MANY, first=1_000)
-    last = journal.opened(attempt(7))
+    last = await journal.opened(attempt(7))
     size = journal.file.path.stat().st_size
     assert size > LARGE
     while entries := journal.file.ended():
