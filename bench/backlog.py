@@ -80,12 +80,16 @@ class Measured:
     live: int = 0
     late: list[float] = field(default_factory=list)
 
+    @property
+    def bytes_each(self) -> float:
+        return (self.file_full + self.log_full) / self.attempts
+
     def table(self) -> str:
         per_second = self.attempts / self.caught_up_in
         rows = [
             ("attempts without a ledger", f"{self.attempts:,}"),
-            ("the journal's file", f"{_mib(self.file_full)}, {self.file_full / self.attempts:.0f} bytes an attempt"),
-            ("its write-ahead log", _mib(self.log_full)),
+            ("the journal's file", _mib(self.file_full)),
+            ("its write-ahead log, and bytes an attempt in all", f"{_mib(self.log_full)}, {self.bytes_each:.0f}"),
             ("written in, at full speed", f"{self.filled_in:.0f} s"),
             ("memory before, full, and after", " · ".join(
                 map(_mib, (self.memory_before, self.memory_full, self.memory_after)))),

@@ -221,7 +221,7 @@ class ReconcileInvoiceResponse(_message.Message):
 
     @_builtins.property
     def total(self) -> Global___InvoiceLine:
-        """Over all lines: what is absent in one of them is no part of it."""
+        """Over all lines. A figure that no line was invoiced with is absent."""
 
     def __init__(
         self,
