@@ -74,8 +74,8 @@ from services.ledger.settings import LedgerSettings
 from tollway.ledger.v1.ledger_pb2_grpc import add_LedgerServiceServicer_to_server
 
 _LOOK_EVERY = 5.0
-"""Seconds after which a price or budget that another process has set is known here at the latest, and events that it left
-are published."""
+"""Seconds after which a price or budget that another process has set is known here at the latest, and events that it
+left are published."""
 
 _LOOK_FOR_RECALLS_EVERY = 0.5
 """Seconds; as long as somebody watches. A request waits for budget about four times as long."""
@@ -135,7 +135,7 @@ class LedgerRuntime:
 
 
 async def start(settings: LedgerSettings, *, clock: Clock, tracer: Tracer, metrics: Metrics) -> LedgerRuntime:
-    """Opens the ledger's database, made and migrated where needed, with the configuration's prices and budgets brought in.
+    """Opens the ledger's database, made and migrated where needed, and brings the configuration's prices and budgets in.
 
     Raises TollwayError: SERVICE_UNAVAILABLE for a database that cannot be opened or is of a newer version,
     INVALID_REQUEST for a price or a budget that cannot be.

@@ -13,7 +13,7 @@ _log = logging.getLogger(__name__)
 
 
 class Bell:
-    """Implements `ports.Changes`: rung by who changes something here, and by a slow look at what others have changed."""
+    """Implements `ports.Changes`: rung by who changes something here, and by a slow look at what others changed."""
 
     def __init__(self) -> None:
         self._rung = asyncio.Event()
