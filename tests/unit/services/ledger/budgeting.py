@@ -62,7 +62,7 @@ async def give_back(
 
 
 def spent(nanos: int, *leases: str, at: float = NOW, **changes: Any) -> Attempt:
-    """A settled attempt of the project demo that cost so much; whole thousandths of a dollar are what its tokens cost."""
+    """A settled attempt of the project demo that cost so much: by its tokens, in whole thousandths of a dollar."""
     fields: dict[str, Any] = {"project": "demo", "cost_nanos": nanos, "lease_ids": leases}
     return priced(at, tokens=(nanos // 1_000_000, 0), **fields | changes)
 

@@ -146,3 +146,4 @@ async def test_looking_for_prices_goes_on_after_the_store_could_not_be_read(
     call = ledger.stub.WatchPrices(WatchPricesRequest())
     assert len((await read(call)).prices) == 4
     call.cancel()
+    watching.cancel()
