@@ -1,4 +1,5 @@
-"""What is done now and then: room for the months to come, and details that are old enough rolled into daily totals."""
+"""What is done now and then: room for the months to come, details that are old enough rolled into daily totals, and
+what budgets have left behind taken away."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from mesh.mediator import Mediator
 from services.ledger.domain.spans import day_before
 from services.ledger.handlers.make_room import MakeRoom
 from services.ledger.handlers.roll_details import RollDetails
+from services.ledger.handlers.tidy_budgets import TidyBudgets
 from services.ledger.handlers.tidy_details import TidyDetails
 
 _PAUSE = 0.1
@@ -29,6 +31,7 @@ async def keep_house(mediator: Mediator, clock: Clock, retention: float | None, 
                 await _roll(mediator, clock, retention)
             await clock.sleep(every)
             await mediator.send(MakeRoom())
+            await mediator.send(TidyBudgets())
         except TollwayError as error:
             _log.warning("could not keep the book in order, trying again in %g s: %s", every, error.message)
             await clock.sleep(every)

@@ -105,6 +105,8 @@ class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
 
     # Not what a router calls.
     AdjustAttempt = AuditLedger = ReconcileInvoice = GetSpend = ListPrices = ListUsage = SetPrice = None  # type: ignore[assignment]
+    LeaseBudget = ReturnLease = WatchRecalls = WatchBudgets = None  # type: ignore[assignment]
+    CreateBudget = UpdateBudget = DeleteBudget = GetBudget = ListBudgets = None  # type: ignore[assignment]
 
     def __init__(self) -> None:
         self.rows: dict[str, ledger_pb2.Attempt] = {}
