@@ -26,15 +26,15 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1etollway/ledger/v1/budget.proto\x12\x11tollway.ledger.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc7\x02\n\x06\x42udget\x12\x11\n\tbudget_id\x18\x01 \x01(\t\x12\r\n\x05scope\x18\x02 \x01(\t\x12\x13\n\x0blimit_nanos\x18\x03 \x01(\x03\x12/\n\x06window\x18\x04 \x01(\x0e\x32\x1f.tollway.ledger.v1.BudgetWindow\x12*\n\x07rolling\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x11\n\ttime_zone\x18\x06 \x01(\t\x12\x0c\n\x04soft\x18\x07 \x01(\x08\x12\x12\n\nthresholds\x18\x08 \x03(\x05\x12\x12\n\nconfigured\x18\t \x01(\x08\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xe1\x01\n\x0e\x42udgetStanding\x12\x11\n\tbudget_id\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\x35\n\x11window_start_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0fwindow_end_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0blimit_nanos\x18\x05 \x01(\x03\x12\x13\n\x0bspent_nanos\x18\x06 \x01(\x03\x12\x15\n\rgranted_nanos\x18\x07 \x01(\x03\"\xba\x01\n\x05Lease\x12\x10\n\x08lease_id\x18\x01 \x01(\t\x12\x11\n\tbudget_id\x18\x02 \x01(\t\x12\x0f\n\x07subject\x18\x03 \x01(\t\x12\x15\n\rgranted_nanos\x18\x04 \x01(\x03\x12/\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0fwindow_end_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"Z\n\tLeaseWish\x12\x11\n\tbudget_id\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\x13\n\x0bleast_nanos\x18\x03 \x01(\x03\x12\x14\n\x0cwanted_nanos\x18\x04 \x01(\x03\"}\n\x0bLeaseAnswer\x12\'\n\x05lease\x18\x01 \x01(\x0b\x32\x18.tollway.ledger.v1.Lease\x12\x10\n\x08reserved\x18\x02 \x01(\x08\x12\x33\n\x08standing\x18\x03 \x01(\x0b\x32!.tollway.ledger.v1.BudgetStanding\"V\n\x12LeaseBudgetRequest\x12\x12\n\njournal_id\x18\x01 \x01(\t\x12,\n\x06wishes\x18\x02 \x03(\x0b\x32\x1c.tollway.ledger.v1.LeaseWish\"F\n\x13LeaseBudgetResponse\x12/\n\x07\x61nswers\x18\x01 \x03(\x0b\x32\x1e.tollway.ledger.v1.LeaseAnswer\"@\n\rReturnedLease\x12\x10\n\x08lease_id\x18\x01 \x01(\t\x12\r\n\x05nanos\x18\x02 \x01(\x03\x12\x0e\n\x06\x63losed\x18\x03 \x01(\x08\"r\n\x12ReturnLeaseRequest\x12\x12\n\njournal_id\x18\x01 \x01(\t\x12\x30\n\x06leases\x18\x02 \x03(\x0b\x32 .tollway.ledger.v1.ReturnedLease\x12\x16\n\x0ejournal_closed\x18\x03 \x01(\x08\"\x15\n\x13ReturnLeaseResponse\")\n\x13WatchRecallsRequest\x12\x12\n\njournal_id\x18\x01 \x01(\t\")\n\x14WatchRecallsResponse\x12\x11\n\tlease_ids\x18\x01 \x03(\t\"\x15\n\x13WatchBudgetsRequest\"B\n\x14WatchBudgetsResponse\x12*\n\x07\x62udgets\x18\x01 \x03(\x0b\x32\x19.tollway.ledger.v1.Budget\"@\n\x13\x43reateBudgetRequest\x12)\n\x06\x62udget\x18\x01 \x01(\x0b\x32\x19.tollway.ledger.v1.Budget\"A\n\x14\x43reateBudgetResponse\x12)\n\x06\x62udget\x18\x01 \x01(\x0b\x32\x19.tollway.ledger.v1.Budget\"@\n\x13UpdateBudgetRequest\x12)\n\x06\x62udget\x18\x01 \x01(\x0b\x32\x19.tollway.ledger.v1.Budget\"A\n\x14UpdateBudgetResponse\x12)\n\x06\x62udget\x18\x01 \x01(\x0b\x32\x19.tollway.ledger.v1.Budget\"6\n\x10GetBudgetRequest\x12\x11\n\tbudget_id\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\"t\n\x11GetBudgetResponse\x12)\n\x06\x62udget\x18\x01 \x01(\x0b\x32\x19.tollway.ledger.v1.Budget\x12\x34\n\tstandings\x18\x02 \x03(\x0b\x32!.tollway.ledger.v1.BudgetStanding\";\n\x12ListBudgetsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"\x90\x01\n\x13ListBudgetsResponse\x12*\n\x07\x62udgets\x18\x01 \x03(\x0b\x32\x19.tollway.ledger.v1.Budget\x12\x34\n\tstandings\x18\x02 \x03(\x0b\x32!.tollway.ledger.v1.BudgetStanding\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t*\xa9\x01\n\x0c\x42udgetWindow\x12\x1d\n\x19\x42UDGET_WINDOW_UNSPECIFIED\x10\x00\x12\x15\n\x11\x42UDGET_WINDOW_DAY\x10\x01\x12\x16\n\x12\x42UDGET_WINDOW_WEEK\x10\x02\x12\x17\n\x13\x42UDGET_WINDOW_MONTH\x10\x03\x12\x19\n\x15\x42UDGET_WINDOW_ROLLING\x10\x04\x12\x17\n\x13\x42UDGET_WINDOW_TOTAL\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1etollway/ledger/v1/budget.proto\x12\x11tollway.ledger.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc7\x02\n\x06\x42udget\x12\x11\n\tbudget_id\x18\x01 \x01(\t\x12\r\n\x05scope\x18\x02 \x01(\t\x12\x13\n\x0blimit_nanos\x18\x03 \x01(\x03\x12/\n\x06window\x18\x04 \x01(\x0e\x32\x1f.tollway.ledger.v1.BudgetWindow\x12*\n\x07rolling\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x11\n\ttime_zone\x18\x06 \x01(\t\x12\x0c\n\x04soft\x18\x07 \x01(\x08\x12\x12\n\nthresholds\x18\x08 \x03(\x05\x12\x12\n\nconfigured\x18\t \x01(\x08\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xe1\x01\n\x0e\x42udgetStanding\x12\x11\n\tbudget_id\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\x35\n\x11window_start_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0fwindow_end_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0blimit_nanos\x18\x05 \x01(\x03\x12\x13\n\x0bspent_nanos\x18\x06 \x01(\x03\x12\x15\n\rgranted_nanos\x18\x07 \x01(\x03\"\xba\x01\n\x05Lease\x12\x10\n\x08lease_id\x18\x01 \x01(\t\x12\x11\n\tbudget_id\x18\x02 \x01(\t\x12\x0f\n\x07subject\x18\x03 \x01(\t\x12\x15\n\rgranted_nanos\x18\x04 \x01(\x03\x12/\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0fwindow_end_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"l\n\tLeaseWish\x12\x11\n\tbudget_id\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\x13\n\x0bleast_nanos\x18\x03 \x01(\x03\x12\x14\n\x0cwanted_nanos\x18\x04 \x01(\x03\x12\x10\n\x08lease_id\x18\x05 \x01(\t\"}\n\x0bLeaseAnswer\x12\'\n\x05lease\x18\x01 \x01(\x0b\x32\x18.tollway.ledger.v1.Lease\x12\x10\n\x08reserved\x18\x02 \x01(\x08\x12\x33\n\x08standing\x18\x03 \x01(\x0b\x32!.tollway.ledger.v1.BudgetStanding\"V\n\x12LeaseBudgetRequest\x12\x12\n\njournal_id\x18\x01 \x01(\t\x12,\n\x06wishes\x18\x02 \x03(\x0b\x32\x1c.tollway.ledger.v1.LeaseWish\"F\n\x13LeaseBudgetResponse\x12/\n\x07\x61nswers\x18\x01 \x03(\x0b\x32\x1e.tollway.ledger.v1.LeaseAnswer\"@\n\rReturnedLease\x12\x10\n\x08lease_id\x18\x01 \x01(\t\x12\r\n\x05nanos\x18\x02 \x01(\x03\x12\x0e\n\x06\x63losed\x18\x03 \x01(\x08\"r\n\x12ReturnLeaseRequest\x12\x12\n\njournal_id\x18\x01 \x01(\t\x12\x30\n\x06leases\x18\x02 \x03(\x0b\x32 .tollway.ledger.v1.ReturnedLease\x12\x16\n\x0ejournal_closed\x18\x03 \x01(\x08\"\x15\n\x13ReturnLeaseResponse\")\n\x13WatchRecallsRequest\x12\x12\n\njournal_id\x18\x01 \x01(\t\")\n\x14WatchRecallsResponse\x12\x11\n\tlease_ids\x18\x01 \x03(\t\"\x15\n\x13WatchBudgetsRequest\"B\n\x14WatchBudgetsResponse\x12*\n\x07\x62udgets\x18\x01 \x03(\x0b\x32\x19.tollway.ledger.v1.Budget\"@\n\x13\x43reateBudgetRequest\x12)\n\x06\x62udget\x18\x01 \x01(\x0b\x32\x19.tollway.ledger.v1.Budget\"A\n\x14\x43reateBudgetResponse\x12)\n\x06\x62udget\x18\x01 \x01(\x0b\x32\x19.tollway.ledger.v1.Budget\"@\n\x13UpdateBudgetRequest\x12)\n\x06\x62udget\x18\x01 \x01(\x0b\x32\x19.tollway.ledger.v1.Budget\"A\n\x14UpdateBudgetResponse\x12)\n\x06\x62udget\x18\x01 \x01(\x0b\x32\x19.tollway.ledger.v1.Budget\"6\n\x10GetBudgetRequest\x12\x11\n\tbudget_id\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\"t\n\x11GetBudgetResponse\x12)\n\x06\x62udget\x18\x01 \x01(\x0b\x32\x19.tollway.ledger.v1.Budget\x12\x34\n\tstandings\x18\x02 \x03(\x0b\x32!.tollway.ledger.v1.BudgetStanding\";\n\x12ListBudgetsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"\x90\x01\n\x13ListBudgetsResponse\x12*\n\x07\x62udgets\x18\x01 \x03(\x0b\x32\x19.tollway.ledger.v1.Budget\x12\x34\n\tstandings\x18\x02 \x03(\x0b\x32!.tollway.ledger.v1.BudgetStanding\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t*\xa9\x01\n\x0c\x42udgetWindow\x12\x1d\n\x19\x42UDGET_WINDOW_UNSPECIFIED\x10\x00\x12\x15\n\x11\x42UDGET_WINDOW_DAY\x10\x01\x12\x16\n\x12\x42UDGET_WINDOW_WEEK\x10\x02\x12\x17\n\x13\x42UDGET_WINDOW_MONTH\x10\x03\x12\x19\n\x15\x42UDGET_WINDOW_ROLLING\x10\x04\x12\x17\n\x13\x42UDGET_WINDOW_TOTAL\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tollway.ledger.v1.budget_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_BUDGETWINDOW']._serialized_start=2275
-  _globals['_BUDGETWINDOW']._serialized_end=2444
+  _globals['_BUDGETWINDOW']._serialized_start=2293
+  _globals['_BUDGETWINDOW']._serialized_end=2462
   _globals['_BUDGET']._serialized_start=119
   _globals['_BUDGET']._serialized_end=446
   _globals['_BUDGETSTANDING']._serialized_start=449
@@ -42,41 +42,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LEASE']._serialized_start=677
   _globals['_LEASE']._serialized_end=863
   _globals['_LEASEWISH']._serialized_start=865
-  _globals['_LEASEWISH']._serialized_end=955
-  _globals['_LEASEANSWER']._serialized_start=957
-  _globals['_LEASEANSWER']._serialized_end=1082
-  _globals['_LEASEBUDGETREQUEST']._serialized_start=1084
-  _globals['_LEASEBUDGETREQUEST']._serialized_end=1170
-  _globals['_LEASEBUDGETRESPONSE']._serialized_start=1172
-  _globals['_LEASEBUDGETRESPONSE']._serialized_end=1242
-  _globals['_RETURNEDLEASE']._serialized_start=1244
-  _globals['_RETURNEDLEASE']._serialized_end=1308
-  _globals['_RETURNLEASEREQUEST']._serialized_start=1310
-  _globals['_RETURNLEASEREQUEST']._serialized_end=1424
-  _globals['_RETURNLEASERESPONSE']._serialized_start=1426
-  _globals['_RETURNLEASERESPONSE']._serialized_end=1447
-  _globals['_WATCHRECALLSREQUEST']._serialized_start=1449
-  _globals['_WATCHRECALLSREQUEST']._serialized_end=1490
-  _globals['_WATCHRECALLSRESPONSE']._serialized_start=1492
-  _globals['_WATCHRECALLSRESPONSE']._serialized_end=1533
-  _globals['_WATCHBUDGETSREQUEST']._serialized_start=1535
-  _globals['_WATCHBUDGETSREQUEST']._serialized_end=1556
-  _globals['_WATCHBUDGETSRESPONSE']._serialized_start=1558
-  _globals['_WATCHBUDGETSRESPONSE']._serialized_end=1624
-  _globals['_CREATEBUDGETREQUEST']._serialized_start=1626
-  _globals['_CREATEBUDGETREQUEST']._serialized_end=1690
-  _globals['_CREATEBUDGETRESPONSE']._serialized_start=1692
-  _globals['_CREATEBUDGETRESPONSE']._serialized_end=1757
-  _globals['_UPDATEBUDGETREQUEST']._serialized_start=1759
-  _globals['_UPDATEBUDGETREQUEST']._serialized_end=1823
-  _globals['_UPDATEBUDGETRESPONSE']._serialized_start=1825
-  _globals['_UPDATEBUDGETRESPONSE']._serialized_end=1890
-  _globals['_GETBUDGETREQUEST']._serialized_start=1892
-  _globals['_GETBUDGETREQUEST']._serialized_end=1946
-  _globals['_GETBUDGETRESPONSE']._serialized_start=1948
-  _globals['_GETBUDGETRESPONSE']._serialized_end=2064
-  _globals['_LISTBUDGETSREQUEST']._serialized_start=2066
-  _globals['_LISTBUDGETSREQUEST']._serialized_end=2125
-  _globals['_LISTBUDGETSRESPONSE']._serialized_start=2128
-  _globals['_LISTBUDGETSRESPONSE']._serialized_end=2272
+  _globals['_LEASEWISH']._serialized_end=973
+  _globals['_LEASEANSWER']._serialized_start=975
+  _globals['_LEASEANSWER']._serialized_end=1100
+  _globals['_LEASEBUDGETREQUEST']._serialized_start=1102
+  _globals['_LEASEBUDGETREQUEST']._serialized_end=1188
+  _globals['_LEASEBUDGETRESPONSE']._serialized_start=1190
+  _globals['_LEASEBUDGETRESPONSE']._serialized_end=1260
+  _globals['_RETURNEDLEASE']._serialized_start=1262
+  _globals['_RETURNEDLEASE']._serialized_end=1326
+  _globals['_RETURNLEASEREQUEST']._serialized_start=1328
+  _globals['_RETURNLEASEREQUEST']._serialized_end=1442
+  _globals['_RETURNLEASERESPONSE']._serialized_start=1444
+  _globals['_RETURNLEASERESPONSE']._serialized_end=1465
+  _globals['_WATCHRECALLSREQUEST']._serialized_start=1467
+  _globals['_WATCHRECALLSREQUEST']._serialized_end=1508
+  _globals['_WATCHRECALLSRESPONSE']._serialized_start=1510
+  _globals['_WATCHRECALLSRESPONSE']._serialized_end=1551
+  _globals['_WATCHBUDGETSREQUEST']._serialized_start=1553
+  _globals['_WATCHBUDGETSREQUEST']._serialized_end=1574
+  _globals['_WATCHBUDGETSRESPONSE']._serialized_start=1576
+  _globals['_WATCHBUDGETSRESPONSE']._serialized_end=1642
+  _globals['_CREATEBUDGETREQUEST']._serialized_start=1644
+  _globals['_CREATEBUDGETREQUEST']._serialized_end=1708
+  _globals['_CREATEBUDGETRESPONSE']._serialized_start=1710
+  _globals['_CREATEBUDGETRESPONSE']._serialized_end=1775
+  _globals['_UPDATEBUDGETREQUEST']._serialized_start=1777
+  _globals['_UPDATEBUDGETREQUEST']._serialized_end=1841
+  _globals['_UPDATEBUDGETRESPONSE']._serialized_start=1843
+  _globals['_UPDATEBUDGETRESPONSE']._serialized_end=1908
+  _globals['_GETBUDGETREQUEST']._serialized_start=1910
+  _globals['_GETBUDGETREQUEST']._serialized_end=1964
+  _globals['_GETBUDGETRESPONSE']._serialized_start=1966
+  _globals['_GETBUDGETRESPONSE']._serialized_end=2082
+  _globals['_LISTBUDGETSREQUEST']._serialized_start=2084
+  _globals['_LISTBUDGETSREQUEST']._serialized_end=2143
+  _globals['_LISTBUDGETSRESPONSE']._serialized_start=2146
+  _globals['_LISTBUDGETSRESPONSE']._serialized_end=2290
 # @@protoc_insertion_point(module_scope)

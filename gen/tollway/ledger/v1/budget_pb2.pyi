@@ -185,14 +185,16 @@ class Lease(_message.Message):
     budget_id: _builtins.str
     subject: _builtins.str
     granted_nanos: _builtins.int
-    """Nano-USD, as granted."""
+    """Nano-USD, as granted so far, in all: what was spent or returned of it is not taken off."""
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
-        """After this, nothing may be spent of it any more."""
+        """After this, no call may be begun or reserved more for. What was reserved before stays charged until it is settled."""
 
     @_builtins.property
     def window_end_time(self) -> _timestamp_pb2.Timestamp:
-        """When the budget's window ends: what is spent after that counts to the next. Absent: never."""
+        """When the budget's window ends: calls that are begun after that belong to a lease of the next one. Those charged to
+        this one count to its own window, whenever they end. Absent: never.
+        """
 
     def __init__(
         self,
@@ -222,12 +224,18 @@ class LeaseWish(_message.Message):
     SUBJECT_FIELD_NUMBER: _builtins.int
     LEAST_NANOS_FIELD_NUMBER: _builtins.int
     WANTED_NANOS_FIELD_NUMBER: _builtins.int
+    LEASE_ID_FIELD_NUMBER: _builtins.int
     budget_id: _builtins.str
     subject: _builtins.str
     least_nanos: _builtins.int
     """Nano-USD without which it is of no use."""
     wanted_nanos: _builtins.int
     """Nano-USD that would be welcome. The ledger gives what it thinks fit, in between."""
+    lease_id: _builtins.str
+    """A lease of the same budget and subject that is to grow, so that calls under way can go on being charged to it: what is
+    granted is added to it, in the window that it is of, and it expires later. With nothing wanted, it is renewed. Empty,
+    or a lease that is closed: a new one, in the present window.
+    """
     def __init__(
         self,
         *,
@@ -235,10 +243,11 @@ class LeaseWish(_message.Message):
         subject: _builtins.str = ...,
         least_nanos: _builtins.int = ...,
         wanted_nanos: _builtins.int = ...,
+        lease_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_id", b"budget_id", "least_nanos", b"least_nanos", "subject", b"subject", "wanted_nanos", b"wanted_nanos"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_id", b"budget_id", "lease_id", b"lease_id", "least_nanos", b"least_nanos", "subject", b"subject", "wanted_nanos", b"wanted_nanos"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -259,7 +268,7 @@ class LeaseAnswer(_message.Message):
     """
     @_builtins.property
     def lease(self) -> Global___Lease:
-        """Absent: refused."""
+        """The lease as it is now, whole. Absent: refused, and where one was to grow, it is as it was."""
 
     @_builtins.property
     def standing(self) -> Global___BudgetStanding:
@@ -343,7 +352,7 @@ class ReturnedLease(_message.Message):
     CLOSED_FIELD_NUMBER: _builtins.int
     lease_id: _builtins.str
     nanos: _builtins.int
-    """Nano-USD that are not going to be spent of it."""
+    """Nano-USD that are not going to be spent of it, in addition to what was returned before."""
     closed: _builtins.bool
     """Whether nothing of it is spent any more: all attempts charged to it are recorded, and what is left is free."""
     def __init__(
