@@ -36,6 +36,9 @@ class Reason(StrEnum):
     BUDGET_EXCEEDED = "BUDGET_EXCEEDED"
     IDEMPOTENCY_CONFLICT = "IDEMPOTENCY_CONFLICT"
     PRICE_CONFLICT = "PRICE_CONFLICT"
+    BUDGET_CONFLICT = "BUDGET_CONFLICT"
+    BUDGET_NOT_FOUND = "BUDGET_NOT_FOUND"
+    BUDGET_CONFIGURED = "BUDGET_CONFIGURED"
     # What a provider showed.
     UPSTREAM_RATE_LIMITED = "UPSTREAM_RATE_LIMITED"
     UPSTREAM_FAILED = "UPSTREAM_FAILED"
@@ -96,6 +99,9 @@ TABLE: Mapping[Reason, Row] = {
                                 "rate_limit_error"),
     Reason.IDEMPOTENCY_CONFLICT: Row("ABORTED", 409, _BAD, "idempotency_conflict", _BAD),
     Reason.PRICE_CONFLICT: Row("ALREADY_EXISTS", 409, _BAD, "price_conflict", _BAD),
+    Reason.BUDGET_CONFLICT: Row("ALREADY_EXISTS", 409, _BAD, "budget_conflict", _BAD),
+    Reason.BUDGET_NOT_FOUND: Row("NOT_FOUND", 404, _BAD, "budget_not_found", "not_found_error"),
+    Reason.BUDGET_CONFIGURED: Row("FAILED_PRECONDITION", 409, _BAD, "budget_configured", _BAD),
     Reason.UPSTREAM_RATE_LIMITED: Row("RESOURCE_EXHAUSTED", 429, "rate_limit_error", "upstream_rate_limited",
                                       "rate_limit_error", repeatable=True),
     Reason.UPSTREAM_FAILED: Row("UNAVAILABLE", 503, _SERVER, "upstream_failed", _API, repeatable=True),

@@ -102,6 +102,9 @@ TABLE: Mapping[Reason, Meaning] = {
     Reason.BUDGET_EXCEEDED: _STOP,
     Reason.IDEMPOTENCY_CONFLICT: _STOP,
     Reason.PRICE_CONFLICT: _STOP,
+    Reason.BUDGET_CONFLICT: _STOP,
+    Reason.BUDGET_NOT_FOUND: _STOP,
+    Reason.BUDGET_CONFIGURED: _STOP,
 }
 
 

@@ -35,7 +35,9 @@ class _BudgetWindowEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BudgetWi
     BUDGET_WINDOW_MONTH: _BudgetWindow.ValueType  # 3
     """Until the first of the month, midnight, where the budget is."""
     BUDGET_WINDOW_ROLLING: _BudgetWindow.ValueType  # 4
-    """For a time of `rolling`."""
+    """For a time of `rolling`, and until the end of the 24th of it in which it was spent: what is summed up is kept by such
+    parts.
+    """
     BUDGET_WINDOW_TOTAL: _BudgetWindow.ValueType  # 5
     """For ever."""
 
@@ -50,7 +52,9 @@ BUDGET_WINDOW_WEEK: BudgetWindow.ValueType  # 2
 BUDGET_WINDOW_MONTH: BudgetWindow.ValueType  # 3
 """Until the first of the month, midnight, where the budget is."""
 BUDGET_WINDOW_ROLLING: BudgetWindow.ValueType  # 4
-"""For a time of `rolling`."""
+"""For a time of `rolling`, and until the end of the 24th of it in which it was spent: what is summed up is kept by such
+parts.
+"""
 BUDGET_WINDOW_TOTAL: BudgetWindow.ValueType  # 5
 """For ever."""
 Global___BudgetWindow: _TypeAlias = BudgetWindow  # noqa: Y015
@@ -73,7 +77,7 @@ class Budget(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     budget_id: _builtins.str
-    """Made by the ledger. Of a budget in the configuration: its scope and window."""
+    """Made by the ledger: scope and window, as `project:demo/month`, `key:*/6h` or `tenant:acme/day@Europe/Zurich`."""
     scope: _builtins.str
     """`tenant:`, `project:`, `key:`, `tag:` or `model:` and a name. With `*` as the name, each name of that kind has a
     budget of its own, unless there is one for it by name.
@@ -82,18 +86,18 @@ class Budget(_message.Message):
     """Nano-USD."""
     window: Global___BudgetWindow.ValueType
     time_zone: _builtins.str
-    """IANA name; where days begin. Empty: UTC."""
+    """IANA name; where days, weeks and months begin. Empty: UTC."""
     soft: _builtins.bool
     """Whether to report only, and never to refuse."""
     configured: _builtins.bool
     """Whether it stands in the configuration, which alone can change it then."""
     @_builtins.property
     def rolling(self) -> _duration_pb2.Duration:
-        """With ROLLING."""
+        """With ROLLING: whole seconds, from a minute to ten years."""
 
     @_builtins.property
     def thresholds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Percentages of the limit at which BudgetThresholdReached is told, once a window."""
+        """Percentages of the limit at which BudgetThresholdReached is told, once a window; rising, from 1 to 1000."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp: ...
@@ -135,17 +139,22 @@ class BudgetStanding(_message.Message):
     LIMIT_NANOS_FIELD_NUMBER: _builtins.int
     SPENT_NANOS_FIELD_NUMBER: _builtins.int
     GRANTED_NANOS_FIELD_NUMBER: _builtins.int
+    UNLEASED_NANOS_FIELD_NUMBER: _builtins.int
     budget_id: _builtins.str
     subject: _builtins.str
     """Whose it is: the scope, with a name where that has `*`."""
     limit_nanos: _builtins.int
     spent_nanos: _builtins.int
-    """What was settled."""
+    """What attempts were booked with, and operators adjusted. Above the limit where attempts cost more than was leased."""
     granted_nanos: _builtins.int
     """What routers hold and have not accounted for, expired leases whose router was not heard of included."""
+    unleased_nanos: _builtins.int
+    """Of `spent_nanos`: what was spent without a lease, or beyond what was left of one."""
     @_builtins.property
     def window_start_time(self) -> _timestamp_pb2.Timestamp:
-        """When the window began, and ends. Absent: it did not, or does not."""
+        """When the window began, and ends. Absent: it did not, or does not. A rolling one begins with the oldest spend that
+        still counts, and never ends.
+        """
 
     @_builtins.property
     def window_end_time(self) -> _timestamp_pb2.Timestamp: ...
@@ -159,10 +168,11 @@ class BudgetStanding(_message.Message):
         limit_nanos: _builtins.int = ...,
         spent_nanos: _builtins.int = ...,
         granted_nanos: _builtins.int = ...,
+        unleased_nanos: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["window_end_time", b"window_end_time", "window_start_time", b"window_start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_id", b"budget_id", "granted_nanos", b"granted_nanos", "limit_nanos", b"limit_nanos", "spent_nanos", b"spent_nanos", "subject", b"subject", "window_end_time", b"window_end_time", "window_start_time", b"window_start_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_id", b"budget_id", "granted_nanos", b"granted_nanos", "limit_nanos", b"limit_nanos", "spent_nanos", b"spent_nanos", "subject", b"subject", "unleased_nanos", b"unleased_nanos", "window_end_time", b"window_end_time", "window_start_time", b"window_start_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -180,6 +190,7 @@ class Lease(_message.Message):
     GRANTED_NANOS_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     WINDOW_END_TIME_FIELD_NUMBER: _builtins.int
+    TERM_FIELD_NUMBER: _builtins.int
     lease_id: _builtins.str
     """UUIDv7."""
     budget_id: _builtins.str
@@ -188,12 +199,19 @@ class Lease(_message.Message):
     """Nano-USD, as granted so far, in all: what was spent or returned of it is not taken off."""
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
-        """After this, no call may be begun or reserved more for. What was reserved before stays charged until it is settled."""
+        """After this, no call may be begun that is charged to it. Those begun before are charged to it until they are settled."""
 
     @_builtins.property
     def window_end_time(self) -> _timestamp_pb2.Timestamp:
-        """When the budget's window ends: calls that are begun after that belong to a lease of the next one. Those charged to
-        this one count to its own window, whenever they end. Absent: never.
+        """When the budget's window, of a rolling one its part, ends: calls begun after that belong to a lease of the next one.
+        Those charged to this one count to its own window, whenever they end. Absent: never. A lease expires then at the
+        latest.
+        """
+
+    @_builtins.property
+    def term(self) -> _duration_pb2.Duration:
+        """From now until it expires. Who counts it from when they asked never begins a call too late, whatever their clock
+        shows.
         """
 
     def __init__(
@@ -205,10 +223,11 @@ class Lease(_message.Message):
         granted_nanos: _builtins.int = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         window_end_time: _timestamp_pb2.Timestamp | None = ...,
+        term: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "window_end_time", b"window_end_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "term", b"term", "window_end_time", b"window_end_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_id", b"budget_id", "expire_time", b"expire_time", "granted_nanos", b"granted_nanos", "lease_id", b"lease_id", "subject", b"subject", "window_end_time", b"window_end_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_id", b"budget_id", "expire_time", b"expire_time", "granted_nanos", b"granted_nanos", "lease_id", b"lease_id", "subject", b"subject", "term", b"term", "window_end_time", b"window_end_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -228,13 +247,14 @@ class LeaseWish(_message.Message):
     budget_id: _builtins.str
     subject: _builtins.str
     least_nanos: _builtins.int
-    """Nano-USD without which it is of no use."""
+    """Nano-USD without which it is of no use; at least 1, but for a lease that is to be renewed."""
     wanted_nanos: _builtins.int
     """Nano-USD that would be welcome. The ledger gives what it thinks fit, in between."""
     lease_id: _builtins.str
-    """A lease of the same budget and subject that is to grow, so that calls under way can go on being charged to it: what is
-    granted is added to it, in the window that it is of, and it expires later. With nothing wanted, it is renewed. Empty,
-    or a lease that is closed: a new one, in the present window.
+    """A lease of the same journal, budget and subject that is to grow: what is granted is added to it, in the window that it
+    is of, and it expires later. With nothing wanted, it is renewed. An id that the ledger does not know, a UUIDv7 made
+    by who asks, becomes that of a new lease in the present window: whose answer is lost asks again under it, and is told
+    of all that it was granted. Empty, or a lease that is closed: a new one, under an id made by the ledger.
     """
     def __init__(
         self,
@@ -262,9 +282,14 @@ class LeaseAnswer(_message.Message):
     LEASE_FIELD_NUMBER: _builtins.int
     RESERVED_FIELD_NUMBER: _builtins.int
     STANDING_FIELD_NUMBER: _builtins.int
+    NOT_NEEDED_FIELD_NUMBER: _builtins.int
     reserved: _builtins.bool
     """With a refusal: whether what is missing is held by others and not spent, so that asking again soon may help. They
     have been asked to return what they do not need.
+    """
+    not_needed: _builtins.bool
+    """With a refusal: whether no lease is needed. There is no such hard budget (any more) that applies to the subject; ask
+    WatchBudgets for those that do. All else but this is absent then.
     """
     @_builtins.property
     def lease(self) -> Global___Lease:
@@ -280,10 +305,11 @@ class LeaseAnswer(_message.Message):
         lease: Global___Lease | None = ...,
         reserved: _builtins.bool = ...,
         standing: Global___BudgetStanding | None = ...,
+        not_needed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["lease", b"lease", "standing", b"standing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lease", b"lease", "reserved", b"reserved", "standing", b"standing"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lease", b"lease", "not_needed", b"not_needed", "reserved", b"reserved", "standing", b"standing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -352,7 +378,9 @@ class ReturnedLease(_message.Message):
     CLOSED_FIELD_NUMBER: _builtins.int
     lease_id: _builtins.str
     nanos: _builtins.int
-    """Nano-USD that are not going to be spent of it, in addition to what was returned before."""
+    """Nano-USD that are not going to be spent of it, in all: those returned before are included, so that returning again
+    because the answer was lost changes nothing. More than is left of it, returns what is left.
+    """
     closed: _builtins.bool
     """Whether nothing of it is spent any more: all attempts charged to it are recorded, and what is left is free."""
     def __init__(
@@ -448,7 +476,9 @@ class WatchRecallsResponse(_message.Message):
     LEASE_IDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def lease_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Leases whose idle part is wanted back, now."""
+        """Leases whose idle part is wanted back, now. Returning any of it, or nothing more than before, answers the recall;
+        it is told again when others are in need again.
+        """
 
     def __init__(
         self,
@@ -557,7 +587,9 @@ class UpdateBudgetRequest(_message.Message):
     BUDGET_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def budget(self) -> Global___Budget:
-        """As it is to be, whole. Its scope and window cannot be changed."""
+        """As it is to be, whole: limit, softness and thresholds. It is found by its `budget_id`; scope, window and time zone
+        cannot be changed, and are the budget's or left out.
+        """
 
     def __init__(
         self,
@@ -595,6 +627,44 @@ class UpdateBudgetResponse(_message.Message):
 Global___UpdateBudgetResponse: _TypeAlias = UpdateBudgetResponse  # noqa: Y015
 
 @_typing.final
+class DeleteBudgetRequest(_message.Message):
+    """A budget to end."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUDGET_ID_FIELD_NUMBER: _builtins.int
+    budget_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        budget_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_id", b"budget_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteBudgetRequest: _TypeAlias = DeleteBudgetRequest  # noqa: Y015
+
+@_typing.final
+class DeleteBudgetResponse(_message.Message):
+    """It is ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteBudgetResponse: _TypeAlias = DeleteBudgetResponse  # noqa: Y015
+
+@_typing.final
 class GetBudgetRequest(_message.Message):
     """Asks for a budget."""
 
@@ -604,7 +674,7 @@ class GetBudgetRequest(_message.Message):
     SUBJECT_FIELD_NUMBER: _builtins.int
     budget_id: _builtins.str
     subject: _builtins.str
-    """Whose standing is asked for, where the scope has `*`. Empty: of all who spent anything."""
+    """Whose standing is asked for, where the scope has `*`. Empty: of the 1,000 who spent most."""
     def __init__(
         self,
         *,
@@ -686,7 +756,7 @@ class ListBudgetsResponse(_message.Message):
     def budgets(self) -> _containers.RepeatedCompositeFieldContainer[Global___Budget]: ...
     @_builtins.property
     def standings(self) -> _containers.RepeatedCompositeFieldContainer[Global___BudgetStanding]:
-        """How they stand, for each of those they apply to."""
+        """How they stand: for each of those they apply to, at most for the 100 who spent most of a budget."""
 
     def __init__(
         self,

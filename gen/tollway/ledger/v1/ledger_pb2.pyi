@@ -222,6 +222,8 @@ class _AuditInvariantEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AuditI
     """What a row costs, and its caller was told, is what its usage costs at the price it names."""
     AUDIT_INVARIANT_TOTALS_EQUAL_ROWS: _AuditInvariant.ValueType  # 5
     """Daily totals equal the rows they are of."""
+    AUDIT_INVARIANT_BUDGETS_EQUAL_ROWS: _AuditInvariant.ValueType  # 6
+    """What was spent of every budget equals the rows that count to it, and what is granted of it equals its leases."""
 
 class AuditInvariant(_AuditInvariant, metaclass=_AuditInvariantEnumTypeWrapper):
     """What an audit proves."""
@@ -237,6 +239,8 @@ AUDIT_INVARIANT_ROWS_EQUAL_PRICES: AuditInvariant.ValueType  # 4
 """What a row costs, and its caller was told, is what its usage costs at the price it names."""
 AUDIT_INVARIANT_TOTALS_EQUAL_ROWS: AuditInvariant.ValueType  # 5
 """Daily totals equal the rows they are of."""
+AUDIT_INVARIANT_BUDGETS_EQUAL_ROWS: AuditInvariant.ValueType  # 6
+"""What was spent of every budget equals the rows that count to it, and what is granted of it equals its leases."""
 Global___AuditInvariant: _TypeAlias = AuditInvariant  # noqa: Y015
 
 @_typing.final
@@ -335,7 +339,9 @@ class Attempt(_message.Message):
     def usage(self) -> _chat_pb2.Usage: ...
     @_builtins.property
     def lease_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The leases its cost is charged to: one for each budget it falls under."""
+        """The leases its cost is charged to, of each hard budget it falls under. Where a budget has several here, each is
+        charged with as much as is left of it, in this order; what it costs beyond them is spent all the same.
+        """
 
     def __init__(
         self,
@@ -787,7 +793,7 @@ class AuditFinding(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     invariant: Global___AuditInvariant.ValueType
     subject: _builtins.str
-    """The attempt's id, the account or the day."""
+    """The attempt's id, the account, the day, or the budget and whose it is."""
     message: _builtins.str
     """What is there and what should be, in words."""
     def __init__(
@@ -820,6 +826,7 @@ class AuditLedgerResponse(_message.Message):
     CONFLICTS_FIELD_NUMBER: _builtins.int
     COST_NANOS_FIELD_NUMBER: _builtins.int
     DONE_FIELD_NUMBER: _builtins.int
+    BUDGET_ACCOUNTS_FIELD_NUMBER: _builtins.int
     attempts: _builtins.int
     """Counts so far."""
     postings: _builtins.int
@@ -833,6 +840,8 @@ class AuditLedgerResponse(_message.Message):
     """What all attempts cost, those rolled into daily totals included."""
     done: _builtins.bool
     """Whether this is the last message."""
+    budget_accounts: _builtins.int
+    """Windows of budgets, each for somebody."""
     @_builtins.property
     def findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___AuditFinding]:
         """Since the message before."""
@@ -849,10 +858,11 @@ class AuditLedgerResponse(_message.Message):
         conflicts: _builtins.int = ...,
         cost_nanos: _builtins.int = ...,
         done: _builtins.bool = ...,
+        budget_accounts: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "attempts", b"attempts", "attempts_in_all", b"attempts_in_all", "conflicts", b"conflicts", "cost_nanos", b"cost_nanos", "days", b"days", "done", b"done", "findings", b"findings", "postings", b"postings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "attempts", b"attempts", "attempts_in_all", b"attempts_in_all", "budget_accounts", b"budget_accounts", "conflicts", b"conflicts", "cost_nanos", b"cost_nanos", "days", b"days", "done", b"done", "findings", b"findings", "postings", b"postings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

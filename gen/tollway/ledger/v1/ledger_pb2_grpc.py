@@ -109,6 +109,11 @@ class LedgerServiceStub:
                 request_serializer=tollway_dot_ledger_dot_v1_dot_budget__pb2.UpdateBudgetRequest.SerializeToString,
                 response_deserializer=tollway_dot_ledger_dot_v1_dot_budget__pb2.UpdateBudgetResponse.FromString,
                 _registered_method=True)
+        self.DeleteBudget = channel.unary_unary(
+                '/tollway.ledger.v1.LedgerService/DeleteBudget',
+                request_serializer=tollway_dot_ledger_dot_v1_dot_budget__pb2.DeleteBudgetRequest.SerializeToString,
+                response_deserializer=tollway_dot_ledger_dot_v1_dot_budget__pb2.DeleteBudgetResponse.FromString,
+                _registered_method=True)
         self.GetBudget = channel.unary_unary(
                 '/tollway.ledger.v1.LedgerService/GetBudget',
                 request_serializer=tollway_dot_ledger_dot_v1_dot_budget__pb2.GetBudgetRequest.SerializeToString,
@@ -208,7 +213,9 @@ class LedgerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def LeaseBudget(self, request, context):
-        """Grants slices of budgets. What was settled and what is granted never come to more than a budget's limit.
+        """Grants slices of budgets. What was settled and what is granted never come to more than a budget's limit. A slice is
+        smaller than was wanted where not much is left, or others have slices, too; where less is left than the least, others
+        are asked to return what they do not need.
 
         Called by routers. Statuses: OK with an answer per wish, INVALID_ARGUMENT naming the field, UNAVAILABLE when the
         store cannot be written.
@@ -218,7 +225,7 @@ class LedgerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReturnLease(self, request, context):
-        """Takes slices back. What was charged to them and is not recorded yet stays granted.
+        """Takes slices back. What was charged to them and is not recorded yet stays granted, unless the lease is closed.
 
         Called by routers. Statuses: OK, also for leases that are closed already; INVALID_ARGUMENT naming the field,
         UNAVAILABLE when the store cannot be written.
@@ -230,7 +237,8 @@ class LedgerServiceServicer:
     def WatchRecalls(self, request, context):
         """Tells a router which of its leases others are in need of.
 
-        Called by routers. Statuses: OK when the ledger drains.
+        Called by routers. Statuses: OK when the ledger drains, INVALID_ARGUMENT naming the field, UNAVAILABLE when the store
+        cannot be read.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -246,10 +254,10 @@ class LedgerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateBudget(self, request, context):
-        """Makes a budget.
+        """Makes a budget. What is booked from now on counts.
 
         Called by operators. Statuses: OK, INVALID_ARGUMENT naming the field, ALREADY_EXISTS for a scope and window that
-        have one.
+        have one, UNAVAILABLE when the store cannot be written.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -259,7 +267,17 @@ class LedgerServiceServicer:
         """Changes a budget's limit, thresholds, or whether it is hard. What was spent stays spent.
 
         Called by operators. Statuses: OK, INVALID_ARGUMENT naming the field, NOT_FOUND, FAILED_PRECONDITION for one that
-        stands in the configuration.
+        stands in the configuration, UNAVAILABLE when the store cannot be written.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteBudget(self, request, context):
+        """Ends a budget: it refuses nobody any more. What was spent of it is kept, and counts where it is made again.
+
+        Called by operators. Statuses: OK, NOT_FOUND, FAILED_PRECONDITION for one that stands in the configuration,
+        UNAVAILABLE when the store cannot be written.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -355,6 +373,11 @@ def add_LedgerServiceServicer_to_server(servicer, server):
                     servicer.UpdateBudget,
                     request_deserializer=tollway_dot_ledger_dot_v1_dot_budget__pb2.UpdateBudgetRequest.FromString,
                     response_serializer=tollway_dot_ledger_dot_v1_dot_budget__pb2.UpdateBudgetResponse.SerializeToString,
+            ),
+            'DeleteBudget': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteBudget,
+                    request_deserializer=tollway_dot_ledger_dot_v1_dot_budget__pb2.DeleteBudgetRequest.FromString,
+                    response_serializer=tollway_dot_ledger_dot_v1_dot_budget__pb2.DeleteBudgetResponse.SerializeToString,
             ),
             'GetBudget': grpc.unary_unary_rpc_method_handler(
                     servicer.GetBudget,
@@ -749,6 +772,33 @@ class LedgerService:
             '/tollway.ledger.v1.LedgerService/UpdateBudget',
             tollway_dot_ledger_dot_v1_dot_budget__pb2.UpdateBudgetRequest.SerializeToString,
             tollway_dot_ledger_dot_v1_dot_budget__pb2.UpdateBudgetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteBudget(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tollway.ledger.v1.LedgerService/DeleteBudget',
+            tollway_dot_ledger_dot_v1_dot_budget__pb2.DeleteBudgetRequest.SerializeToString,
+            tollway_dot_ledger_dot_v1_dot_budget__pb2.DeleteBudgetResponse.FromString,
             options,
             channel_credentials,
             insecure,

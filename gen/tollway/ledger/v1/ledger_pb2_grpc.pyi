@@ -86,13 +86,15 @@ class LedgerServiceStub:
     Called by routers. Statuses: OK when the ledger drains, UNAVAILABLE when the store cannot be read.
     """
     LeaseBudget: _grpc.UnaryUnaryMultiCallable[_budget_pb2.LeaseBudgetRequest, _budget_pb2.LeaseBudgetResponse]
-    """Grants slices of budgets. What was settled and what is granted never come to more than a budget's limit.
+    """Grants slices of budgets. What was settled and what is granted never come to more than a budget's limit. A slice is
+    smaller than was wanted where not much is left, or others have slices, too; where less is left than the least, others
+    are asked to return what they do not need.
 
     Called by routers. Statuses: OK with an answer per wish, INVALID_ARGUMENT naming the field, UNAVAILABLE when the
     store cannot be written.
     """
     ReturnLease: _grpc.UnaryUnaryMultiCallable[_budget_pb2.ReturnLeaseRequest, _budget_pb2.ReturnLeaseResponse]
-    """Takes slices back. What was charged to them and is not recorded yet stays granted.
+    """Takes slices back. What was charged to them and is not recorded yet stays granted, unless the lease is closed.
 
     Called by routers. Statuses: OK, also for leases that are closed already; INVALID_ARGUMENT naming the field,
     UNAVAILABLE when the store cannot be written.
@@ -100,7 +102,8 @@ class LedgerServiceStub:
     WatchRecalls: _grpc.UnaryStreamMultiCallable[_budget_pb2.WatchRecallsRequest, _budget_pb2.WatchRecallsResponse]
     """Tells a router which of its leases others are in need of.
 
-    Called by routers. Statuses: OK when the ledger drains.
+    Called by routers. Statuses: OK when the ledger drains, INVALID_ARGUMENT naming the field, UNAVAILABLE when the store
+    cannot be read.
     """
     WatchBudgets: _grpc.UnaryStreamMultiCallable[_budget_pb2.WatchBudgetsRequest, _budget_pb2.WatchBudgetsResponse]
     """Sends every budget at once, and all of them again whenever one changes.
@@ -108,16 +111,22 @@ class LedgerServiceStub:
     Called by routers. Statuses: OK when the ledger drains, UNAVAILABLE when the store cannot be read.
     """
     CreateBudget: _grpc.UnaryUnaryMultiCallable[_budget_pb2.CreateBudgetRequest, _budget_pb2.CreateBudgetResponse]
-    """Makes a budget.
+    """Makes a budget. What is booked from now on counts.
 
     Called by operators. Statuses: OK, INVALID_ARGUMENT naming the field, ALREADY_EXISTS for a scope and window that
-    have one.
+    have one, UNAVAILABLE when the store cannot be written.
     """
     UpdateBudget: _grpc.UnaryUnaryMultiCallable[_budget_pb2.UpdateBudgetRequest, _budget_pb2.UpdateBudgetResponse]
     """Changes a budget's limit, thresholds, or whether it is hard. What was spent stays spent.
 
     Called by operators. Statuses: OK, INVALID_ARGUMENT naming the field, NOT_FOUND, FAILED_PRECONDITION for one that
-    stands in the configuration.
+    stands in the configuration, UNAVAILABLE when the store cannot be written.
+    """
+    DeleteBudget: _grpc.UnaryUnaryMultiCallable[_budget_pb2.DeleteBudgetRequest, _budget_pb2.DeleteBudgetResponse]
+    """Ends a budget: it refuses nobody any more. What was spent of it is kept, and counts where it is made again.
+
+    Called by operators. Statuses: OK, NOT_FOUND, FAILED_PRECONDITION for one that stands in the configuration,
+    UNAVAILABLE when the store cannot be written.
     """
     GetBudget: _grpc.UnaryUnaryMultiCallable[_budget_pb2.GetBudgetRequest, _budget_pb2.GetBudgetResponse]
     """Tells how a budget stands.
@@ -187,13 +196,15 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     Called by routers. Statuses: OK when the ledger drains, UNAVAILABLE when the store cannot be read.
     """
     LeaseBudget: _aio.UnaryUnaryMultiCallable[_budget_pb2.LeaseBudgetRequest, _budget_pb2.LeaseBudgetResponse]  # type: ignore[assignment]
-    """Grants slices of budgets. What was settled and what is granted never come to more than a budget's limit.
+    """Grants slices of budgets. What was settled and what is granted never come to more than a budget's limit. A slice is
+    smaller than was wanted where not much is left, or others have slices, too; where less is left than the least, others
+    are asked to return what they do not need.
 
     Called by routers. Statuses: OK with an answer per wish, INVALID_ARGUMENT naming the field, UNAVAILABLE when the
     store cannot be written.
     """
     ReturnLease: _aio.UnaryUnaryMultiCallable[_budget_pb2.ReturnLeaseRequest, _budget_pb2.ReturnLeaseResponse]  # type: ignore[assignment]
-    """Takes slices back. What was charged to them and is not recorded yet stays granted.
+    """Takes slices back. What was charged to them and is not recorded yet stays granted, unless the lease is closed.
 
     Called by routers. Statuses: OK, also for leases that are closed already; INVALID_ARGUMENT naming the field,
     UNAVAILABLE when the store cannot be written.
@@ -201,7 +212,8 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     WatchRecalls: _aio.UnaryStreamMultiCallable[_budget_pb2.WatchRecallsRequest, _budget_pb2.WatchRecallsResponse]  # type: ignore[assignment]
     """Tells a router which of its leases others are in need of.
 
-    Called by routers. Statuses: OK when the ledger drains.
+    Called by routers. Statuses: OK when the ledger drains, INVALID_ARGUMENT naming the field, UNAVAILABLE when the store
+    cannot be read.
     """
     WatchBudgets: _aio.UnaryStreamMultiCallable[_budget_pb2.WatchBudgetsRequest, _budget_pb2.WatchBudgetsResponse]  # type: ignore[assignment]
     """Sends every budget at once, and all of them again whenever one changes.
@@ -209,16 +221,22 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     Called by routers. Statuses: OK when the ledger drains, UNAVAILABLE when the store cannot be read.
     """
     CreateBudget: _aio.UnaryUnaryMultiCallable[_budget_pb2.CreateBudgetRequest, _budget_pb2.CreateBudgetResponse]  # type: ignore[assignment]
-    """Makes a budget.
+    """Makes a budget. What is booked from now on counts.
 
     Called by operators. Statuses: OK, INVALID_ARGUMENT naming the field, ALREADY_EXISTS for a scope and window that
-    have one.
+    have one, UNAVAILABLE when the store cannot be written.
     """
     UpdateBudget: _aio.UnaryUnaryMultiCallable[_budget_pb2.UpdateBudgetRequest, _budget_pb2.UpdateBudgetResponse]  # type: ignore[assignment]
     """Changes a budget's limit, thresholds, or whether it is hard. What was spent stays spent.
 
     Called by operators. Statuses: OK, INVALID_ARGUMENT naming the field, NOT_FOUND, FAILED_PRECONDITION for one that
-    stands in the configuration.
+    stands in the configuration, UNAVAILABLE when the store cannot be written.
+    """
+    DeleteBudget: _aio.UnaryUnaryMultiCallable[_budget_pb2.DeleteBudgetRequest, _budget_pb2.DeleteBudgetResponse]  # type: ignore[assignment]
+    """Ends a budget: it refuses nobody any more. What was spent of it is kept, and counts where it is made again.
+
+    Called by operators. Statuses: OK, NOT_FOUND, FAILED_PRECONDITION for one that stands in the configuration,
+    UNAVAILABLE when the store cannot be written.
     """
     GetBudget: _aio.UnaryUnaryMultiCallable[_budget_pb2.GetBudgetRequest, _budget_pb2.GetBudgetResponse]  # type: ignore[assignment]
     """Tells how a budget stands.
@@ -339,7 +357,9 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _budget_pb2.LeaseBudgetRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_budget_pb2.LeaseBudgetResponse, _abc.Awaitable[_budget_pb2.LeaseBudgetResponse]]:
-        """Grants slices of budgets. What was settled and what is granted never come to more than a budget's limit.
+        """Grants slices of budgets. What was settled and what is granted never come to more than a budget's limit. A slice is
+        smaller than was wanted where not much is left, or others have slices, too; where less is left than the least, others
+        are asked to return what they do not need.
 
         Called by routers. Statuses: OK with an answer per wish, INVALID_ARGUMENT naming the field, UNAVAILABLE when the
         store cannot be written.
@@ -351,7 +371,7 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _budget_pb2.ReturnLeaseRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_budget_pb2.ReturnLeaseResponse, _abc.Awaitable[_budget_pb2.ReturnLeaseResponse]]:
-        """Takes slices back. What was charged to them and is not recorded yet stays granted.
+        """Takes slices back. What was charged to them and is not recorded yet stays granted, unless the lease is closed.
 
         Called by routers. Statuses: OK, also for leases that are closed already; INVALID_ARGUMENT naming the field,
         UNAVAILABLE when the store cannot be written.
@@ -365,7 +385,8 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_budget_pb2.WatchRecallsResponse], _abc.AsyncIterator[_budget_pb2.WatchRecallsResponse]]:
         """Tells a router which of its leases others are in need of.
 
-        Called by routers. Statuses: OK when the ledger drains.
+        Called by routers. Statuses: OK when the ledger drains, INVALID_ARGUMENT naming the field, UNAVAILABLE when the store
+        cannot be read.
         """
 
     @_abc_1.abstractmethod
@@ -385,10 +406,10 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _budget_pb2.CreateBudgetRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_budget_pb2.CreateBudgetResponse, _abc.Awaitable[_budget_pb2.CreateBudgetResponse]]:
-        """Makes a budget.
+        """Makes a budget. What is booked from now on counts.
 
         Called by operators. Statuses: OK, INVALID_ARGUMENT naming the field, ALREADY_EXISTS for a scope and window that
-        have one.
+        have one, UNAVAILABLE when the store cannot be written.
         """
 
     @_abc_1.abstractmethod
@@ -400,7 +421,19 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         """Changes a budget's limit, thresholds, or whether it is hard. What was spent stays spent.
 
         Called by operators. Statuses: OK, INVALID_ARGUMENT naming the field, NOT_FOUND, FAILED_PRECONDITION for one that
-        stands in the configuration.
+        stands in the configuration, UNAVAILABLE when the store cannot be written.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteBudget(
+        self,
+        request: _budget_pb2.DeleteBudgetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_budget_pb2.DeleteBudgetResponse, _abc.Awaitable[_budget_pb2.DeleteBudgetResponse]]:
+        """Ends a budget: it refuses nobody any more. What was spent of it is kept, and counts where it is made again.
+
+        Called by operators. Statuses: OK, NOT_FOUND, FAILED_PRECONDITION for one that stands in the configuration,
+        UNAVAILABLE when the store cannot be written.
         """
 
     @_abc_1.abstractmethod
