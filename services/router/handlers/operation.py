@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from types import TracebackType
 
@@ -14,14 +14,13 @@ from mesh.metrics import with_label
 from mesh.tracing import AttributeValue, Kind
 from services.router.domain import genai
 from services.router.domain.answer import Answer
+from services.router.domain.assembled import Assembled
 from services.router.domain.assured import Assured
 from services.router.domain.continuation import Broken, Way, prefilled, way_on
 from services.router.domain.fleet import Pass
 from services.router.domain.hedging import patience
-from services.router.domain.principal import Principal
 from services.router.domain.resumed import Prefilled, Spliced
 from services.router.domain.routes import Candidate
-from services.router.domain.rules import Outcome
 from services.router.domain.schedule import GiveUp, NextCandidate, RetryAfter, Tried, remaining
 from services.router.domain.splice import Diverged
 from services.router.domain.verdict import LeftAlone, Showed, broken_off, verdict
@@ -46,10 +45,13 @@ class Operation:
     """The one that is being made."""
 
     def __init__(self, desk: Desk, question: Question, *, streamed: bool) -> None:
-        selected = select(desk.selection, desk.clock, question, streamed=streamed)
+        budgeting = desk.budgeting
+        self._account = budgeting.account(question, question.chat, question.tags) if budgeting is not None else None
+        self._assembles = not streamed and self._account is not None and self._account.hears(question.chat)
+        selected = select(desk.selection, desk.clock, question, streamed=streamed or self._assembles)
         if selected.chat is not question.chat:
             question = replace(question, chat=selected.chat)  # as the rules want it asked
-        self._desk, self._question, self._streamed = desk, question, streamed
+        self._desk, self._question, self._streamed = desk, question, streamed or self._assembles
         self._plan = selected.plan
         self._began = desk.clock.monotonic()
         self._tried = Tried()
@@ -64,7 +66,7 @@ class Operation:
         self._ended = False
         self._span = desk.tracer.start(f"chat {question.chat.model}", Kind.CLIENT, question.parent)
         if self._span.recording and selected.outcomes:
-            self._span.set(_ruled(selected.outcomes))
+            self._span.set(genai.ruled_attributes(selected.outcomes))
         if selected.refusal is not None:
             self._span.fail(selected.refusal.reason)
             self._span.end()
@@ -72,7 +74,7 @@ class Operation:
         if self._span.recording:
             provider = self._candidate.deployment.model_provider
             self._span.set(genai.request_attributes(question.chat, provider, streamed=streamed))
-            self._span.set(_account(question.principal))
+            self._span.set(genai.account_attributes(question.principal))
         if (hedge := self._plan.route.hedge) is not None:
             desk.hedges.of(self._plan.route.name).note_question(hedge.budget)
 
@@ -98,7 +100,24 @@ class Operation:
             if passed is not None:
                 break
             await self._step_aside(left)
-        self.attempt = self._open(self._turn(passed))
+        self.attempt = self._open(await self._charged(self._turn(passed)))
+
+    async def _charged(self, turn: Turn) -> Turn:
+        """The attempt as hard budgets bear it."""
+        if self._account is None:
+            return turn
+        try:
+            charge = await self._account.reserve(turn.candidate, turn.chat, self._time_left())
+        except TollwayError as refusal:
+            self._give_back(turn)
+            raise self._told(refusal) from None
+        except asyncio.CancelledError:
+            self._give_back(turn)
+            raise
+        return replace(turn, chat=charge.chat, charge=charge)
+
+    def _give_back(self, turn: Turn) -> None:
+        self._desk.fleet.standing(turn.candidate.name).give_back(turn.passed)
 
     async def _step_aside(self, left: float | None) -> None:
         """Leaves the candidate alone whose breaker is open: moves on, or waits for the first that comes back."""
@@ -129,6 +148,8 @@ class Operation:
         if not self._streamed:
             return None
         preferences, choices = self._question.preferences, self._question.chat.choice_count or 1
+        if self._assembles:
+            return Assembled(choices)
         assured = preferences.assured if preferences.HasField("assured") else self._plan.route.assured
         return Assured(choices) if assured else Answer(choices)
 
@@ -247,6 +268,12 @@ class Operation:
             index, candidate, number, passed, self._question.chat, self._new_answer(), ATTEMPT_KIND_HEDGE, timed=True
         )
         try:
+            if self._account is not None:
+                charge = self._account.reserve_now(candidate, turn.chat)
+                if charge is None:
+                    self._give_back(turn)
+                    return None
+                turn = replace(turn, chat=charge.chat, charge=charge)
             self._hedge = self._open(turn)
         except TollwayError:
             return None  # it cannot be written down, so it is not made; the first attempt is under way all the same
@@ -383,18 +410,3 @@ class Operation:
         if self._span.recording:
             self._span.set({"tollway.outcome": outcome, "tollway.attempts": self._attempts})
         self._span.end()
-
-
-def _ruled(outcomes: Sequence[Outcome]) -> dict[str, AttributeValue]:
-    """Which rules matched, and which of those could not do what they say."""
-    matched = tuple(outcome.rule for outcome in outcomes if outcome.matched)
-    failed = tuple(outcome.rule for outcome in outcomes if outcome.error)
-    return {"tollway.rules.matched": matched, **({"tollway.rules.failed": failed} if failed else {})}
-
-
-def _account(principal: Principal) -> dict[str, AttributeValue]:
-    return {
-        "tollway.tenant": principal.tenant,
-        "tollway.project": principal.project,
-        "tollway.key": principal.key,
-    }

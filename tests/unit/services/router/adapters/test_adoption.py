@@ -24,7 +24,9 @@ class Sweeps:
     def __init__(self, directory: Path, ledger: FakeLedger) -> None:
         self.clock, self.ledger = VirtualClock(), ledger
         self.own = SqliteJournal.create(directory, self.clock, 1.0)
-        self.adoption = Adoption(self.own.file, Recorder(ledger, self.clock, SeeingTracer()), self.clock)
+        self.adoption = Adoption(
+            self.own.file, Recorder(ledger, self.clock, SeeingTracer()), ledger.give_back, self.clock
+        )
 
     async def close(self) -> None:
         await self.adoption.close()

@@ -1,0 +1,221 @@
+"""Reserving for calls: out of the leases that are here, or after a short wait.
+
+Who finds too little waits in line, while the ledger is asked and calls under way end. They wait for as long as what is
+missing is reserved and not spent, and no longer than they may; then they take what there is, if it is of any use. A
+call that is being answered and needs more goes before those that have not begun.
+
+The line is served whenever something comes in: a grant, or what an ended call did not need. Each time only its head is
+tried, so a long line costs no more than a short one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+
+from mesh.clock import Clock
+from services.router.domain.purse import Hold, Lease, Name, Purse, Short, Want
+from services.router.domain.reservation import Amounts
+
+
+class _Waiting:
+    """A call in line: a new one, or one under way (`hold`) that needs more."""
+
+    def __init__(self, names: Sequence[Name], amounts: Amounts, hold: Hold | None) -> None:
+        self.names, self.amounts, self.hold = names, amounts, hold
+        self.answer: asyncio.Future[Hold | Short] = asyncio.get_running_loop().create_future()
+
+    def draw(self, purse: Purse, now: float, *, least: bool) -> Hold | Short:
+        amount = self.amounts.least if least else self.amounts.usual
+        if self.hold is None:
+            return purse.draw(self.names, amount, now)
+        return purse.grow(self.hold, amount, now) or self.hold
+
+    def lease(self, purse: Purse, name: Name, now: float) -> Lease | None:
+        """Which lease of a budget's has to grow for it."""
+        if self.hold is None:
+            return purse.lease_for(name, now)
+        return next((lease for lease in self.hold.leases if lease.name == name), None)
+
+
+class Reservations:
+    """What calls reserve. `ask` is set where the ledger should be asked for something."""
+
+    def __init__(self, purse: Purse, clock: Clock) -> None:
+        self.purse = purse
+        self.ask = asyncio.Event()
+        self._clock = clock
+        self._lines: dict[Name, deque[_Waiting]] = {}
+        self._lost = False
+
+    @property
+    def lost(self) -> bool:
+        """Whether the ledger cannot be asked for leases at the moment."""
+        return self._lost
+
+    # -- for calls -------------------------------------------------------------------------------------------------
+
+    async def reserve(self, names: Sequence[Name], amounts: Amounts, patience: float) -> Hold | Short:
+        """Reserves for a call what its budgets can bear, within `patience` seconds; the budget that cannot."""
+        held = self.reserve_now(names, amounts)
+        if isinstance(held, Hold):
+            return held
+        return await self._wait(held.name, _Waiting(names, amounts, None), patience)
+
+    def reserve_now(self, names: Sequence[Name], amounts: Amounts) -> Hold | Short:
+        """The same for a call that is not worth waiting for."""
+        now = self._clock.monotonic()
+        if not amounts.at_ease:
+            return Hold(0, ())  # it costs nothing
+        self.purse.note(names, amounts.usual, now)
+        held: Hold | Short | None = None
+        if self._lines and (name := next((name for name in names if name in self._lines), None)) is not None:
+            return Short(name)
+        if all(self.purse.fund(name).has_plenty(amounts.at_ease) for name in names):
+            held = self.purse.draw(names, amounts.at_ease, now)
+        if not isinstance(held, Hold):
+            held = self.purse.draw(names, amounts.usual, now)
+        self._ask_ahead()
+        return held
+
+    def grow_now(self, hold: Hold, amount: int) -> Short | None:
+        """Reserves more for a call under way, if it is here."""
+        now = self._clock.monotonic()
+        self.purse.note((lease.name for lease in hold.leases), amount, now)
+        short = self.purse.grow(hold, amount, now)
+        self._ask_ahead()
+        return short
+
+    async def grow(self, hold: Hold, amounts: Amounts, patience: float) -> Short | None:
+        """The same, waiting for it; the budget that cannot bear it."""
+        short = self.purse.grow(hold, amounts.usual, self._clock.monotonic())
+        if short is None:
+            return None
+        held = await self._wait(short.name, _Waiting((), amounts, hold), patience)
+        return held if isinstance(held, Short) else None
+
+    def shrink(self, hold: Hold, amount: int) -> None:
+        self.purse.shrink(hold, amount)
+        self._serve_all(hold.leases)
+
+    def settle(self, hold: Hold, cost: int) -> None:
+        """The call has ended, and cost that much."""
+        leases = hold.leases
+        self.purse.settle(hold, cost, self._clock.monotonic())
+        self._serve_all(leases)
+
+    def _ask_ahead(self) -> None:
+        if self.purse.pressed:
+            self.ask.set()
+
+    # -- the line --------------------------------------------------------------------------------------------------
+
+    async def _wait(self, name: Name, waiting: _Waiting, patience: float) -> Hold | Short:
+        if self._lost:
+            held = waiting.draw(self.purse, self._clock.monotonic(), least=True)
+            return Short(held.name, lost=True) if isinstance(held, Short) else held
+        self._stand(name, waiting)
+        self.ask.set()
+        timer = self._clock.call_later(max(patience, 0.0), lambda: self._end(waiting, name))
+        try:
+            return await waiting.answer
+        except asyncio.CancelledError:
+            # It may have been given something in the same moment.
+            if waiting.answer.done() and not waiting.answer.cancelled() and waiting.hold is None:
+                held = waiting.answer.result()
+                if isinstance(held, Hold):
+                    self.settle(held, 0)
+            raise
+        finally:
+            timer.cancel()
+
+    def _stand(self, name: Name, waiting: _Waiting) -> None:
+        line = self._lines.setdefault(name, deque())
+        if waiting.hold is None:
+            line.append(waiting)
+        else:
+            line.appendleft(waiting)
+
+    def _serve_all(self, leases: Sequence[Lease]) -> None:
+        if self._lines:
+            for lease in leases:
+                if lease.name in self._lines:
+                    self._serve(lease.name)
+
+    def _serve(self, name: Name) -> None:
+        """Lets through those at the head of the line that there is enough for now."""
+        now = self._clock.monotonic()
+        line = self._lines[name]
+        while line:
+            waiting = line[0]
+            if not waiting.answer.done():
+                held = waiting.draw(self.purse, now, least=False)
+                if isinstance(held, Hold):
+                    waiting.answer.set_result(held)
+                elif held.name == name:
+                    return
+                else:
+                    self._stand(held.name, waiting)  # there is enough here, and too little there
+                    self.ask.set()
+            line.popleft()
+        del self._lines[name]
+
+    def _end(self, waiting: _Waiting, name: Name, *, lost: bool = False) -> None:
+        """Gives a call what there is, or nothing."""
+        if waiting.answer.done():
+            return
+        held = waiting.draw(self.purse, self._clock.monotonic(), least=True)
+        waiting.answer.set_result(Short(held.name, lost) if isinstance(held, Short) else held)
+
+    # -- for whom asks the ledger --------------------------------------------------------------------------------------
+
+    @property
+    def waiting(self) -> bool:
+        return bool(self._lines)
+
+    def wants(self) -> dict[Lease, Want]:
+        """What those in line need."""
+        now = self._clock.monotonic()
+        wants: dict[Lease, Want] = {}
+        for name, line in self._lines.items():
+            for waiting in line:
+                if waiting.answer.done() or (lease := waiting.lease(self.purse, name, now)) is None:
+                    continue
+                least, usual = waiting.amounts.least, waiting.amounts.usual
+                before = wants.get(lease)
+                wants[lease] = Want(least, usual) if before is None else Want(before.least, before.wanted + usual)
+        return wants
+
+    def answered(self) -> None:
+        """The ledger has said what it gives."""
+        self._lost = False
+        for name in tuple(self._lines):
+            if name in self._lines:
+                self._serve(name)
+        for name in tuple(self._lines):
+            self._refuse(name)
+
+    def _refuse(self, name: Name) -> None:
+        """Ends the wait of those for whom there will be nothing, however long they wait."""
+        fund = self.purse.fund(name)
+        if not fund.refused:
+            return
+        spent = not fund.reserved and not fund.held
+        for waiting in tuple(self._lines[name]):
+            if spent or fund.unspent < waiting.amounts.least:
+                self._end(waiting, name)
+        self._clear(name)
+
+    def lose(self) -> None:
+        """The ledger does not answer."""
+        self._lost = True
+        for name, line in self._lines.items():
+            for waiting in line:
+                self._end(waiting, name, lost=True)
+        self._lines.clear()
+
+    def _clear(self, name: Name) -> None:
+        line = self._lines.get(name)
+        if line is not None and all(waiting.answer.done() for waiting in line):
+            del self._lines[name]
