@@ -20,6 +20,7 @@ from mesh.config.names import (
 )
 from mesh.config.patterns import find, matches, overlap
 from mesh.config.problems import KeyPath
+from mesh.config.values import parse_budget_window
 from mesh.config.wording import nearest
 
 _PATTERNS_OF_RULES = {"when": ("model", "key", "project", "tenant", "tags"), "then": ("choose", "exclude")}
@@ -30,7 +31,7 @@ _NO_ACCOUNT = {
     "project": "no key is of a project {name}",
     "tenant": "no key is of a tenant {name}",
 }
-"""What is said of a limit, or a rule, that would hold for nobody."""
+"""What is said of a limit, a budget or a rule that would hold for nobody."""
 
 
 def check_relations(document: Document, providers: Collection[str], default_models: Collection[str]) -> None:
@@ -51,6 +52,7 @@ def check_relations(document: Document, providers: Collection[str], default_mode
     _check_rules(document, models, providers, default_models)
     _check_keys(document, models or default_models)
     _check_limits(document, models)
+    _check_budgets(document, models)
 
 
 def check_names(document: Document) -> None:
@@ -239,15 +241,46 @@ def _check_limits(document: Document, models: dict[str, Any]) -> None:
         first = seen.setdefault(scope.strip(), index)
         if first != index:
             document.blame(("limits", index, "scope"), f"is the scope of limits[{first}], too")
-        kind, _, name = scope.strip().partition(":")
-        if name in ("", "*"):
+        _check_scope(document, ("limits", index, "scope"), scope.strip(), models, accounts)
+
+
+def _check_budgets(document: Document, models: dict[str, Any]) -> None:
+    accounts = _accounts(document)
+    seen: dict[tuple[str, str, str], int] = {}
+    for index, entry in enumerate(_list(_mapping(document.data).get("budgets"))):
+        budget = _mapping(entry)
+        scope, window, zone = budget.get("scope"), budget.get("window") or "month", budget.get("time_zone") or "UTC"
+        if not isinstance(scope, str) or not isinstance(window, str) or not isinstance(zone, str):
             continue
-        if kind == "model" and models and find(models, name) is None:
-            document.blame(("limits", index, "scope"), f"no model is called {name}{_did_you_mean(name, models)}")
-        known = accounts.get(kind)
-        if known and name not in known:
-            message = _NO_ACCOUNT[kind].format(name=name)
-            document.blame(("limits", index, "scope"), f"{message}{_did_you_mean(name, known)}")
+        first = seen.setdefault((scope.strip(), _same_window(window), zone), index)
+        if first != index:
+            document.blame(("budgets", index), f"has the scope and window of budgets[{first}], too")
+        _check_scope(document, ("budgets", index, "scope"), scope.strip(), models, accounts)
+
+
+def _same_window(window: str) -> str:
+    """The window, the same however a duration is written."""
+    try:
+        return str(parse_budget_window(window))
+    except ValueError:  # the schema complains
+        return window
+
+
+def _check_scope(
+    document: Document,
+    path: KeyPath,
+    scope: str,
+    models: dict[str, Any],
+    accounts: dict[str, Collection[str]],
+) -> None:
+    kind, _, name = scope.partition(":")
+    if name in ("", "*"):
+        return
+    if kind == "model" and models and find(models, name) is None:
+        document.blame(path, f"no model is called {name}{_did_you_mean(name, models)}")
+    known = accounts.get(kind)
+    if known and name not in known:
+        document.blame(path, f"{_NO_ACCOUNT[kind].format(name=name)}{_did_you_mean(name, known)}")
 
 
 def _accounts(document: Document) -> dict[str, Collection[str]]:

@@ -25,6 +25,7 @@ from pydantic import (
 
 from mesh.config.values import (
     Address,
+    BudgetWindow,
     Days,
     Duration,
     HeaderValue,
@@ -35,11 +36,13 @@ from mesh.config.values import (
     Moment,
     NanoUsd,
     PositiveDuration,
+    PositiveNanoUsd,
     Retention,
     Scope,
     Share,
     Size,
     StateUrl,
+    Thresholds,
     TimeOfDay,
     Zone,
     format_duration,
@@ -398,6 +401,23 @@ class Limit(Section):
         return self
 
 
+class BudgetEntry(Section):
+    """What may be spent within a time."""
+
+    scope: Scope
+    limit: PositiveNanoUsd
+    window: BudgetWindow = "month"
+    time_zone: Zone = Field("UTC", description="Where days, weeks and months begin.")
+    soft: bool = Field(False, description="Whether to report only, and never to refuse.")
+    thresholds: Thresholds = Field((50, 80, 100), description="Per cent of the limit that are told when reached.")
+
+    @model_validator(mode="after")
+    def _check_zone(self) -> Self:
+        if "time_zone" in self.model_fields_set and self.window not in ("day", "week", "month"):
+            raise ValueError("has a time_zone, in which only days, weeks and months begin")
+        return self
+
+
 class State(Section):
     """Where that is kept which replicas share: limits, and answers that may be asked for again."""
 
@@ -498,6 +518,7 @@ class Config(Section):
     models: dict[str, Model] = Field(default_factory=dict)
     defaults: Defaults = Defaults()
     prices: tuple[PriceEntry, ...] = ()
+    budgets: tuple[BudgetEntry, ...] = ()
     limits: tuple[Limit, ...] = ()
     rules: tuple[Rule, ...] = ()
     keys: tuple[Key, ...] = ()

@@ -59,6 +59,15 @@ def _parse_money(text: object) -> int:
         raise ValueError("must be an amount such as $5.00, with at most nine decimal places") from None
 
 
+_MOST_NANOS = 10**18
+
+
+def _check_positive(nanos: int) -> int:
+    if not 0 < nanos <= _MOST_NANOS:
+        raise ValueError("must be more than $0, and at most $1000000000")
+    return nanos
+
+
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
@@ -145,6 +154,39 @@ def parse_rate(text: object) -> Rate:
 def format_rate(rate: Rate) -> str:
     """The rate as it is written."""
     return f"{rate.limit}/{next(unit for unit, period in _PERIODS.items() if period == rate.period)}"
+
+
+_WINDOWS = ("day", "week", "month", "total")
+_SHORTEST_WINDOW, _LONGEST_WINDOW = 60.0, 10 * 365 * 86_400.0
+
+
+def parse_budget_window(value: object) -> str | float:
+    """`day`, `week`, `month`, `total`, or the whole seconds of a duration such as `6h`. Raises ValueError."""
+    if value in _WINDOWS:
+        return str(value)
+    try:
+        seconds = parse_duration(value)
+    except ValueError:
+        raise ValueError(f"must be one of {', '.join(_WINDOWS)}, or a duration such as 6h") from None
+    if not _SHORTEST_WINDOW <= seconds <= _LONGEST_WINDOW or seconds % 1:
+        raise ValueError("must be a duration of whole seconds, from 1m to 3650d")
+    return seconds
+
+
+_HIGHEST_THRESHOLD, _MOST_THRESHOLDS = 1000, 16
+
+
+def parse_thresholds(value: object) -> tuple[int, ...]:
+    """Percentages, rising, of a list such as `[50, 80, 100]`. Raises ValueError for anything else."""
+    listed = value if isinstance(value, (list, tuple)) else [value]
+    written = [re.fullmatch(r"(\d{1,4})\s*%?", str(each).strip()) for each in listed]
+    percents = sorted({int(match[1]) for match in written if match})
+    whole = len(percents) == len(listed) <= _MOST_THRESHOLDS
+    if not whole or (percents and not 1 <= percents[0] <= percents[-1] <= _HIGHEST_THRESHOLD):
+        raise ValueError(
+            f"must be at most {_MOST_THRESHOLDS} different percentages from 1 to 1000, as in [50, 80, 100]"
+        )
+    return tuple(percents)
 
 
 SCOPES = ("tenant", "project", "key", "tag", "model")
@@ -258,6 +300,24 @@ Size = Annotated[int, Field(gt=0), BeforeValidator(parse_size)]
 
 NanoUsd = Annotated[int, BeforeValidator(_parse_money), PlainSerializer(lambda nanos: "$" + format_usd(nanos))]
 """Nano-USD."""
+
+PositiveNanoUsd = Annotated[
+    int,
+    BeforeValidator(_parse_money),
+    AfterValidator(_check_positive),
+    PlainSerializer(lambda nanos: "$" + format_usd(nanos)),
+]
+"""Nano-USD, where nothing at all would make no sense."""
+
+BudgetWindow = Annotated[
+    str | float,
+    BeforeValidator(parse_budget_window),
+    PlainSerializer(lambda window: window if isinstance(window, str) else format_duration(window)),
+]
+"""`day`, `week`, `month`, `total`, or seconds."""
+
+Thresholds = Annotated[tuple[int, ...], BeforeValidator(parse_thresholds)]
+"""Percentages, rising."""
 
 Days = Annotated[frozenset[int], BeforeValidator(parse_days), PlainSerializer(format_days)]
 """Days of the week; Monday is 0."""

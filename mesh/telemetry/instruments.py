@@ -59,6 +59,7 @@ _ALL = (
     Instrument("tollway.journal.pending", "gauge", "{attempt}", "Attempts that the ledger does not have yet."),
     Instrument("tollway.journal.dead_letters", "gauge", "{attempt}", "Attempts that the ledger refused."),
     Instrument("tollway.ledger.rows", "counter", "{row}", "Attempts that the ledger was sent, by what it did."),
+    Instrument("tollway.budget.thresholds", "counter", "{threshold}", "Thresholds of budgets that were reached."),
     Instrument("tollway.idempotency.repeats", "counter", "{question}", "Questions sent again, by what they got."),
     Instrument("tollway.cache.lookups", "counter", "{question}", "Questions the response cache was asked, by outcome."),
     Instrument("tollway.state.lost", "gauge", "1", "Whether the state that replicas share is out of reach."),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import grpc
 
@@ -18,16 +19,23 @@ from mesh.metrics import Metrics
 from mesh.tracing import Tracer
 from services.ledger import handlers
 from services.ledger.adapters.attempts import SqlAttempts
+from services.ledger.adapters.bell import Bell, look_for_changes
 from services.ledger.adapters.book import SqlAdjustments, SqlBook, SqlConflicts
 from services.ledger.adapters.books import SqlBooks
+from services.ledger.adapters.budgets import SqlBudgets
 from services.ledger.adapters.details import SqlDetails
+from services.ledger.adapters.leases import SqlLeases
 from services.ledger.adapters.migrate import migrate, version
-from services.ledger.adapters.prices import PriceBell, SqlPrices, look_for_changes
+from services.ledger.adapters.outbox import SqlOutbox, relay
+from services.ledger.adapters.prices import SqlPrices
 from services.ledger.adapters.schema import HEAD
+from services.ledger.adapters.spending import SqlSpending
 from services.ledger.adapters.store import Store, open_store
 from services.ledger.adapters.upkeep import keep_house
 from services.ledger.adapters.usage import SqlUsage
+from services.ledger.domain.events import BudgetThresholdReached
 from services.ledger.handlers.adjust_attempt import AdjustAttempt, adjust_attempt
+from services.ledger.handlers.adopt_budgets import AdoptBudgets, adopt_budgets
 from services.ledger.handlers.adopt_prices import AdoptPrices, adopt_prices
 from services.ledger.handlers.audit_ledger import AuditLedger, audit_ledger
 from services.ledger.handlers.behaviors import (
@@ -39,26 +47,57 @@ from services.ledger.handlers.behaviors import (
     is_checked,
     is_command,
 )
+from services.ledger.handlers.charging import Charging
+from services.ledger.handlers.create_budget import CreateBudget, create_budget
+from services.ledger.handlers.delete_budget import DeleteBudget, delete_budget
+from services.ledger.handlers.get_budget import GetBudget, get_budget
 from services.ledger.handlers.get_spend import GetSpend, get_spend
+from services.ledger.handlers.lease_budget import LeaseBudget, lease_budget
+from services.ledger.handlers.list_budgets import ListBudgets, list_budgets
 from services.ledger.handlers.list_prices import ListPrices, list_prices
 from services.ledger.handlers.list_usage import ListUsage, list_usage
 from services.ledger.handlers.make_room import MakeRoom, make_room
+from services.ledger.handlers.note_budget_threshold import note_when_budget_threshold_reached
 from services.ledger.handlers.record_attempts import RecordAttempts, record_attempts
+from services.ledger.handlers.return_lease import ReturnLease, return_lease
 from services.ledger.handlers.roll_details import RollDetails, roll_details
 from services.ledger.handlers.set_price import SetPrice, set_price
+from services.ledger.handlers.tidy_budgets import TidyBudgets, tidy_budgets
 from services.ledger.handlers.tidy_details import TidyDetails, tidy_details
+from services.ledger.handlers.update_budget import UpdateBudget, update_budget
+from services.ledger.handlers.watch_budgets import WatchBudgets, watch_budgets
 from services.ledger.handlers.watch_prices import WatchPrices, watch_prices
+from services.ledger.handlers.watch_recalls import WatchRecalls, watch_recalls
+from services.ledger.ports import Budgets, Spending
 from services.ledger.servicer import LedgerServicer
 from services.ledger.settings import LedgerSettings
 from tollway.ledger.v1.ledger_pb2_grpc import add_LedgerServiceServicer_to_server
 
 _LOOK_EVERY = 5.0
-"""Seconds after which a price that another process has set is known here at the latest."""
+"""Seconds after which a price or budget that another process has set is known here at the latest, and events that it left
+are published."""
+
+_LOOK_FOR_RECALLS_EVERY = 0.5
+"""Seconds; as long as somebody watches. A request waits for budget about four times as long."""
 
 _TIDY_EVERY = 3600.0
 """Seconds between two looks for details that are old enough to go, and for months that are to come."""
 
 R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Bells:
+    """What is rung when something has changed."""
+
+    prices: Bell = field(default_factory=Bell)
+    budgets: Bell = field(default_factory=Bell)
+    recalls: Bell = field(default_factory=Bell)
+    events: Bell = field(default_factory=Bell)
+
+    def close(self) -> None:
+        for bell in (self.prices, self.budgets, self.recalls, self.events):
+            bell.close()
 
 
 class LedgerRuntime:
@@ -72,12 +111,12 @@ class LedgerRuntime:
         self,
         mediator: Mediator,
         store: Store,
-        bell: PriceBell,
+        bells: Bells,
         condition: Condition,
         tasks: Sequence[asyncio.Task[None]],
     ) -> None:
         self._servicer = LedgerServicer(mediator)
-        self._store, self._bell, self._condition, self._tasks = store, bell, condition, tasks
+        self._store, self._bells, self._condition, self._tasks = store, bells, condition, tasks
 
     @property
     def serving(self) -> bool:
@@ -88,7 +127,7 @@ class LedgerRuntime:
         add_LedgerServiceServicer_to_server(self._servicer, server)
 
     async def close(self) -> None:
-        self._bell.close()
+        self._bells.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.wait(self._tasks)
@@ -96,10 +135,10 @@ class LedgerRuntime:
 
 
 async def start(settings: LedgerSettings, *, clock: Clock, tracer: Tracer, metrics: Metrics) -> LedgerRuntime:
-    """Opens the ledger's database, made and migrated where needed, with the configuration's prices brought in.
+    """Opens the ledger's database, made and migrated where needed, with the configuration's prices and budgets brought in.
 
     Raises TollwayError: SERVICE_UNAVAILABLE for a database that cannot be opened or is of a newer version,
-    INVALID_REQUEST for a price that cannot be.
+    INVALID_REQUEST for a price or a budget that cannot be.
     """
     if isinstance(settings.database, Path):
         try:
@@ -109,27 +148,44 @@ async def start(settings: LedgerSettings, *, clock: Clock, tracer: Tracer, metri
     store = open_store(settings.database, settings.busy_timeout)
     try:
         await migrate(store)
-        prices, bell, condition = SqlPrices(store), PriceBell(), Condition()
-        mediator = _compose(store, prices, bell, condition, clock, metrics)
+        bells, condition = Bells(), Condition()
+        prices, budgets, leases = SqlPrices(store), SqlBudgets(store), SqlLeases(store, bells.recalls)
+        outbox = SqlOutbox(store, [BudgetThresholdReached], bells.events)
+        charging = Charging(budgets, SqlSpending(store), leases, SqlAdjustments(store), outbox)
+        mediator = _compose(store, prices, charging, bells, condition, clock, metrics)
         await mediator.send(AdoptPrices(settings.prices))
+        await mediator.send(AdoptBudgets(settings.budgets))
         await mediator.send(MakeRoom())
-        seen = await prices.book()
+        seen, known, recalled = await prices.book(), await budgets.book(), await leases.last_recall()
         metrics.gauge("tollway.ledger.conflicts", await SqlConflicts(store).count(), {})
     except BaseException:
         await store.close()  # its threads would keep the process alive
         raise
     tasks = (
-        asyncio.create_task(look_for_changes(prices, seen, bell, clock, _LOOK_EVERY)),
+        asyncio.create_task(look_for_changes("prices", prices.book, seen, bells.prices, clock, _LOOK_EVERY)),
+        asyncio.create_task(look_for_changes("budgets", budgets.book, known, bells.budgets, clock, _LOOK_EVERY)),
+        asyncio.create_task(
+            look_for_changes("recalls", leases.last_recall, recalled, bells.recalls, clock, _LOOK_FOR_RECALLS_EVERY)
+        ),
+        asyncio.create_task(relay(outbox, mediator, bells.events, clock, _LOOK_EVERY)),
         asyncio.create_task(keep_house(mediator, clock, settings.retention, _TIDY_EVERY)),
     )
-    return LedgerRuntime(mediator, store, bell, condition, tasks)
+    return LedgerRuntime(mediator, store, bells, condition, tasks)
 
 
 def _compose(
-    store: Store, prices: SqlPrices, bell: PriceBell, condition: Condition, clock: Clock, metrics: Metrics
+    store: Store,
+    prices: SqlPrices,
+    charging: Charging,
+    bells: Bells,
+    condition: Condition,
+    clock: Clock,
+    metrics: Metrics,
 ) -> Mediator:
     attempts, book, usage, details = SqlAttempts(store), SqlBook(store), SqlUsage(store), SqlDetails(store)
-    adjustments = SqlAdjustments(store)
+    adjustments, budgets, spending, leases = (
+        charging.adjustments, charging.budgets, charging.spending, charging.leases,
+    )  # fmt: skip
     record = partial(
         record_attempts,
         attempts=attempts,
@@ -137,10 +193,13 @@ def _compose(
         conflicts=SqlConflicts(store),
         details=details,
         prices=prices,
+        charging=charging,
         clock=clock,
         metrics=metrics,
     )
-    adjust = partial(adjust_attempt, attempts=attempts, book=book, adjustments=adjustments, clock=clock)
+    adjust = partial(
+        adjust_attempt, attempts=attempts, book=book, adjustments=adjustments, charging=charging, clock=clock
+    )
     return Mediator(
         [
             (RecordAttempts, record),
@@ -154,17 +213,40 @@ def _compose(
             (SetPrice, partial(set_price, prices=prices, clock=clock)),
             (AdoptPrices, partial(adopt_prices, prices=prices, clock=clock)),
             (ListPrices, partial(list_prices, prices=prices)),
-            (WatchPrices, partial(watch_prices, prices=prices, changes=bell)),
+            (WatchPrices, partial(watch_prices, prices=prices, changes=bells.prices)),
+            (LeaseBudget, partial(lease_budget, budgets=budgets, spending=spending, leases=leases, clock=clock)),
+            (ReturnLease, partial(return_lease, leases=leases)),
+            (WatchRecalls, partial(watch_recalls, leases=leases, changes=bells.recalls)),
+            (AdoptBudgets, partial(adopt_budgets, budgets=budgets, clock=clock)),
+            (WatchBudgets, partial(watch_budgets, budgets=budgets, changes=bells.budgets)),
+            (TidyBudgets, partial(tidy_budgets, spending=spending, clock=clock)),
+            *_budgets(budgets, spending, clock),
         ],
+        reactions=[(BudgetThresholdReached, partial(note_when_budget_threshold_reached, metrics=metrics))],
         behaviors=[
             Logging(),
             when(is_checked, Validation()),
             when(lambda message: isinstance(message, RecordAttempts), condition),
-            when(lambda message: isinstance(message, SetPrice), Announcement(bell)),
+            when(lambda message: isinstance(message, SetPrice), Announcement(bells.prices)),
+            when(
+                lambda message: isinstance(message, (CreateBudget, UpdateBudget, DeleteBudget)),
+                Announcement(bells.budgets),
+            ),
             when(is_command, Transaction(store)),
         ],
         expected=messages_in(handlers),
     )
+
+
+def _budgets(budgets: Budgets, spending: Spending, clock: Clock) -> list[tuple[type, Callable[[Any], Any]]]:
+    """What operators do with budgets."""
+    return [
+        (CreateBudget, partial(create_budget, budgets=budgets, clock=clock)),
+        (UpdateBudget, partial(update_budget, budgets=budgets, clock=clock)),
+        (DeleteBudget, partial(delete_budget, budgets=budgets, clock=clock)),
+        (GetBudget, partial(get_budget, budgets=budgets, spending=spending, clock=clock)),
+        (ListBudgets, partial(list_budgets, budgets=budgets, spending=spending, clock=clock)),
+    ]
 
 
 class LedgerReader:
@@ -173,7 +255,13 @@ class LedgerReader:
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         usage, prices, attempts, book = SqlUsage(store), SqlPrices(store), SqlAttempts(store), SqlBook(store)
-        adjust = partial(adjust_attempt, attempts=attempts, book=book, adjustments=SqlAdjustments(store), clock=clock)
+        budgets, spending, adjustments = SqlBudgets(store), SqlSpending(store), SqlAdjustments(store)
+        # Whoever serves the ledger publishes what is left in the outbox.
+        outbox = SqlOutbox(store, [BudgetThresholdReached], Bell())
+        charging = Charging(budgets, spending, SqlLeases(store, Bell()), adjustments, outbox)
+        adjust = partial(
+            adjust_attempt, attempts=attempts, book=book, adjustments=adjustments, charging=charging, clock=clock
+        )
         self._mediator = Mediator(
             [
                 (ListUsage, partial(list_usage, usage=usage)),
@@ -181,12 +269,14 @@ class LedgerReader:
                 (ListPrices, partial(list_prices, prices=prices)),
                 (AuditLedger, partial(audit_ledger, books=SqlBooks(store), prices=prices)),
                 (AdjustAttempt, adjust),
+                *_budgets(budgets, spending, clock),
             ],
             behaviors=[when(is_checked, Validation()), when(is_command, Transaction(store))],
         )
 
     def send(self, message: Query[R] | Command[R]) -> Awaitable[R]:
-        """The answer to ListUsage, GetSpend, ListPrices or, where it was opened for writing, AdjustAttempt."""
+        """The answer to ListUsage, GetSpend, ListPrices, GetBudget, ListBudgets or, where it was opened for writing,
+        AdjustAttempt, CreateBudget, UpdateBudget, DeleteBudget."""
         return self._mediator.send(message)
 
     def stream(self, query: StreamQuery[R]) -> AsyncGenerator[R]:

@@ -3,17 +3,23 @@ store cannot be reached, read or written."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from mesh.budgets import BudgetBook
+from mesh.mediator import Event
 from mesh.prices import PriceBook
 from services.ledger.domain.booking import Conflict
+from services.ledger.domain.charging import Charges
+from services.ledger.domain.leasing import Account as BudgetAccount
+from services.ledger.domain.leasing import Balance, Lease
 from services.ledger.domain.posting import Change, Posting
 from services.ledger.domain.totals import Key, Totals
+from tollway.ledger.v1.budget_pb2 import Budget
 from tollway.ledger.v1.ledger_pb2 import Attempt, GetSpendResponse, Price, SpendDimension, UsageFilter
 
 
@@ -90,6 +96,77 @@ class Details(Protocol):
         """Gets ready for attempts of those Unix times."""
 
 
+class Budgets(Protocol):
+    """Budgets that hold. Inside a transaction it sees what that has changed."""
+
+    async def book(self) -> BudgetBook:
+        """All of them; the same book as long as none is changed."""
+
+    async def put(self, budget: Budget, time: float) -> Budget:
+        """Makes it, or changes the one of its id, at that Unix time; the budget as it is now."""
+
+    async def end(self, budget_id: str, time: float) -> None:
+        """It holds no longer."""
+
+
+class Spending(Protocol):
+    """What was spent and granted of budgets. To be used inside a transaction, but for what reads.
+
+    An account that nothing was spent or granted of is none, and its balance zeros.
+    """
+
+    async def balances(self, accounts: Collection[BudgetAccount]) -> Mapping[BudgetAccount, Balance]:
+        """Those of them that there are."""
+
+    async def spenders(self, budget_id: str, starts: Sequence[int], most: int) -> Sequence[tuple[str, Balance]]:
+        """Subjects of a budget that spent most in the windows that start then, all of these together."""
+
+    async def charged(self, attempt_ids: Sequence[str]) -> Mapping[str, Sequence[BudgetAccount]]:
+        """The accounts that each of those counts to that counts to any."""
+
+    async def charge(self, charges: Charges, leases: Mapping[str, Lease]) -> None:
+        """Adds attempts to accounts, and moves what they cost from their leases to what was spent."""
+
+    async def tell(self, told: Mapping[BudgetAccount, int]) -> None:
+        """Remembers the highest threshold that was told of an account."""
+
+    async def tidy(self, before: int) -> None:
+        """Takes away leases that expired before that time in microseconds and are closed or of a window that is over,
+        and accounts of windows that were over by then, of whose attempts there are no rows."""
+
+
+class Leases(Protocol):
+    """Slices that routers hold. To be used inside a transaction, but for what reads."""
+
+    async def find(self, lease_ids: Collection[str]) -> Mapping[str, Lease]:
+        """Those of them that there are."""
+
+    async def open_of(self, journal_id: str) -> Sequence[Lease]:
+        """Those of a journal that are not closed."""
+
+    async def put(self, before: Lease | None, after: Lease) -> None:
+        """Adds it, or changes the one that is there; what is left of it is granted of its account."""
+
+    async def holders(self, accounts: Collection[BudgetAccount], now: int) -> Collection[str]:
+        """Journals with a lease of these accounts that has not expired."""
+
+    async def recall(self, accounts: Collection[BudgetAccount], but: str, now: int) -> None:
+        """Wants back what is idle of leases of these accounts, of all journals but one."""
+
+    async def answered(self, lease_ids: Collection[str]) -> None:
+        """They are not recalled any more."""
+
+    async def recalled(self, journal_id: str) -> Mapping[str, int]:
+        """Of that journal's leases those that are recalled, and when each was, in microseconds."""
+
+
+class Outbox(Protocol):
+    """Events that have happened if, and only if, the transaction they are put in is committed."""
+
+    async def put(self, events: Sequence[Event], time: float) -> None:
+        """Each will be published at least once, here or by another ledger on the same database."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stretch:
     """Some of the book, in the order of attempts' ids: rows, and postings and adjustments by attempt."""
@@ -115,6 +192,17 @@ class Day:
     day: str
     kept: Mapping[Key, Sequence[int]]
     counted: Mapping[Key, Sequence[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """An account of a budget as it is kept, and as its rows and leases come to, in nano-USD."""
+
+    account: BudgetAccount
+    spent_nanos: int
+    granted_nanos: int
+    charged_nanos: int
+    left_nanos: int
 
 
 class Books(Protocol):
@@ -147,6 +235,9 @@ class OpenBooks(Protocol):
 
     def days(self) -> AsyncGenerator[Day]:
         """All that have a total or a row."""
+
+    def spent(self) -> AsyncGenerator[Spent]:
+        """All accounts of budgets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,8 +273,8 @@ class Prices(Protocol):
     async def add(self, price: Price) -> None: ...
 
 
-class PriceChanges(Protocol):
-    """Says when prices may have changed."""
+class Changes(Protocol):
+    """Says when something that is watched may have changed."""
 
     def follow(self) -> AsyncGenerator[None]:
         """Yields at once, and again after every change, until the ledger drains."""

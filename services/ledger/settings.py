@@ -5,9 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mesh.config.schema import Config, PriceEntry
+from google.protobuf.duration_pb2 import Duration
+
+from mesh.config.schema import BudgetEntry, Config, PriceEntry
 from mesh.errors import invalid
+from tollway.ledger.v1.budget_pb2 import (
+    BUDGET_WINDOW_DAY,
+    BUDGET_WINDOW_MONTH,
+    BUDGET_WINDOW_ROLLING,
+    BUDGET_WINDOW_TOTAL,
+    BUDGET_WINDOW_WEEK,
+    Budget,
+)
 from tollway.ledger.v1.ledger_pb2 import Price
+
+_WINDOWS = {
+    "day": BUDGET_WINDOW_DAY,
+    "week": BUDGET_WINDOW_WEEK,
+    "month": BUDGET_WINDOW_MONTH,
+    "total": BUDGET_WINDOW_TOTAL,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +36,7 @@ class DatabaseUrl:
 
 @dataclass(frozen=True, slots=True)
 class LedgerSettings:
-    """Where attempts are booked, and the prices of the configuration (without version or effective time)."""
+    """Where attempts are booked, and the prices and budgets of the configuration (without versions, ids and times)."""
 
     database: Path | DatabaseUrl
     prices: tuple[Price, ...] = ()
@@ -29,17 +46,33 @@ class LedgerSettings:
     retention: float | None = None
     """Seconds for which details are kept; older ones are rolled into daily totals. None: for ever."""
 
+    budgets: tuple[Budget, ...] = ()
+
     @classmethod
     def from_config(cls, config: Config, data_dir: Path) -> LedgerSettings:
         """Raises TollwayError INVALID_REQUEST for a `ledger.url` that names no file."""
         prices, retention = tuple(_price(entry) for entry in config.prices), config.ledger.retention
+        budgets = tuple(_budget(entry) for entry in config.budgets)
         if not config.ledger.url.startswith("sqlite:"):
-            return cls(DatabaseUrl(config.ledger.url), prices, retention=retention)
+            return cls(DatabaseUrl(config.ledger.url), prices, retention=retention, budgets=budgets)
         # Cut by hand rather than parsed: a data directory may hold characters that mean something in a URL.
         file = config.ledger.url.removeprefix("sqlite:///").replace("{data_dir}", str(data_dir))
         if file == ":memory:":
             raise invalid("ledger.url", "must name a file: a ledger that forgets is none")
-        return cls(Path(file), prices, retention=retention)
+        return cls(Path(file), prices, retention=retention, budgets=budgets)
+
+
+def _budget(entry: BudgetEntry) -> Budget:
+    rolling = None if isinstance(entry.window, str) else Duration(seconds=int(entry.window))
+    return Budget(
+        scope=entry.scope,
+        limit_nanos=entry.limit,
+        window=_WINDOWS[entry.window] if isinstance(entry.window, str) else BUDGET_WINDOW_ROLLING,
+        rolling=rolling,
+        time_zone="" if entry.time_zone == "UTC" else entry.time_zone,
+        soft=entry.soft,
+        thresholds=entry.thresholds,
+    )
 
 
 def _price(entry: PriceEntry) -> Price:

@@ -12,22 +12,27 @@ from typing import Any
 from sqlalchemy import BigInteger, Select, cast, func, null, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.ledger.adapters import accounts
+from services.ledger.adapters.accounts import IDENTITY, account_of
 from services.ledger.adapters.rows import attempt_of
 from services.ledger.adapters.schema import (
     adjustments,
     attempt_conflicts,
     balances,
+    budget_accounts,
+    budget_charges,
+    budget_leases,
     daily_totals,
     postings,
     request_logs,
     utc_day,
 )
 from services.ledger.adapters.store import Store
-from services.ledger.adapters.sums import EPOCH, from_rows, from_totals, key_of_row, started_in
+from services.ledger.adapters.sums import EPOCH, from_charges, from_rows, from_totals, key_of_row, started_in
 from services.ledger.domain.posting import Posting
 from services.ledger.domain.spans import Span
 from services.ledger.domain.totals import Key, Sums
-from services.ledger.ports import Account, Day, Stretch
+from services.ledger.ports import Account, Day, Spent, Stretch
 from tollway.ledger.v1.ledger_pb2 import Attempt
 
 _ROWS_AT_ONCE = 1000
@@ -109,6 +114,44 @@ class OpenSqlBooks:
             names = [rows.c[name] for name in Key._fields]
             counted = select(*names, *(func.sum(rows.c[name]) for name in Sums._fields)).group_by(*names)
             yield Day(day, await self._by_key(live), await self._by_key(counted))
+
+    async def spent(self) -> AsyncGenerator[Spent]:
+        rows, nanos = from_charges()
+        charges, leases = budget_charges.c, budget_leases.c
+        charged = (
+            select(charges.account, func.sum(nanos).label("nanos"))
+            .select_from(rows)
+            .group_by(charges.account)
+            .subquery()
+        )
+        left = (
+            select(
+                leases.account,
+                func.sum(leases.granted_nanos - leases.returned_nanos - leases.settled_nanos).label("nanos"),
+            )
+            .where(leases.closed.is_(False))
+            .group_by(leases.account)
+            .subquery()
+        )
+        kept = accounts.columns
+        query = (
+            select(
+                *IDENTITY,
+                kept.spent_nanos,
+                kept.granted_nanos,
+                kept.rolled_nanos + func.coalesce(charged.c.nanos, 0),
+                func.coalesce(left.c.nanos, 0),
+            )
+            .select_from(
+                budget_accounts.outerjoin(charged, charged.c.account == kept.account).outerjoin(
+                    left, left.c.account == kept.account
+                )
+            )
+            .order_by(kept.budget_id, kept.subject, kept.start_time)
+        )
+        async with self._connection.stream(query) as found:
+            async for row in found:
+                yield Spent(account_of(row), *(int(number) for number in row[4:]))
 
     async def _by_key(self, query: Select[*tuple[Any, ...]]) -> dict[Key, Sequence[int]]:
         keys = len(Key._fields)

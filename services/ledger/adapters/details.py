@@ -8,11 +8,15 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import delete, func, insert, select, update
 
 from mesh.ids import uuid7
+from services.ledger.adapters import accounts
+from services.ledger.adapters.accounts import IDENTITY, AccountWriter, Sums, account_of
 from services.ledger.adapters.rows import attempt_of
 from services.ledger.adapters.schema import (
     adjustments,
     attempt_conflicts,
     balances,
+    budget_accounts,
+    budget_charges,
     daily_totals,
     postings,
     request_logs,
@@ -20,13 +24,14 @@ from services.ledger.adapters.schema import (
 )
 from services.ledger.adapters.statements import add_to
 from services.ledger.adapters.store import Store
+from services.ledger.adapters.sums import from_charges
 from services.ledger.domain.totals import day_of
 from tollway.ledger.v1.ledger_pb2 import Attempt
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _ONLY = 1
-_HANGS_ON = (adjustments, attempt_conflicts, postings, request_logs)
+_HANGS_ON = (budget_charges, adjustments, attempt_conflicts, postings, request_logs)
 
 
 class SqlDetails:
@@ -35,6 +40,7 @@ class SqlDetails:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._balance = add_to(balances, ("balance_nanos", "rolled_nanos"), store.dialect)
+        self._accounts = AccountWriter(store)
 
     async def rolled_before(self) -> int:
         async with self._store.connection() as connection:
@@ -67,7 +73,18 @@ class SqlDetails:
             .group_by(postings.c.account)
             .order_by(postings.c.account)
         )
+        rows, nanos = from_charges()
+        charged = (
+            select(*IDENTITY, func.sum(nanos), func.count())
+            .select_from(rows.join(budget_accounts, budget_charges.c.account == accounts.columns.account))
+            .where(budget_charges.c.attempt_id.in_(attempt_ids))
+            .group_by(*IDENTITY)
+        )
         async with self._store.connection() as connection:
+            spent = [(account_of(row), row[4:]) for row in await connection.execute(charged)]
+            await self._accounts.add(
+                {account: Sums(rolled_nanos=int(nanos), attempts=-count) for account, (nanos, count) in spent}
+            )
             rolled = [(account, 0, int(nanos)) for account, nanos in await connection.execute(sums)]
             for table in _HANGS_ON:
                 await connection.execute(delete(table).where(table.c.attempt_id.in_(attempt_ids)))

@@ -1,23 +1,16 @@
-"""Prices as rows of `model_pricing`, and the word that goes round when there are new ones."""
+"""Prices as rows of `model_pricing`."""
 
 from __future__ import annotations
-
-import asyncio
-import logging
-from collections.abc import AsyncGenerator
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy import func, insert, select
 
-from mesh.clock import Clock
-from mesh.errors import TollwayError
 from mesh.prices import PriceBook
 from services.ledger.adapters.rows import moment, price_of, row_of_price
 from services.ledger.adapters.schema import model_pricing
 from services.ledger.adapters.store import Store
 from tollway.ledger.v1.ledger_pb2 import Price
 
-_log = logging.getLogger(__name__)
 _count = select(func.count()).select_from(model_pricing)
 
 
@@ -53,52 +46,3 @@ class SqlPrices:
     async def add(self, price: Price) -> None:
         async with self._store.connection() as connection:
             await connection.execute(insert(model_pricing), row_of_price(price))
-
-
-class PriceBell:
-    """Implements `ports.PriceChanges`: rung by who sets a price here, and by a slow look at what others have set."""
-
-    def __init__(self) -> None:
-        self._rung = asyncio.Event()
-        self._changes = 0
-        self._closed = False
-
-    async def follow(self) -> AsyncGenerator[None]:
-        heard = -1
-        while not self._closed:
-            if heard == self._changes:
-                await self._rung.wait()
-            else:
-                heard = self._changes
-                yield
-
-    def announce(self) -> None:
-        self._changes += 1
-        self._wake()
-
-    def close(self) -> None:
-        """Ends all that follow."""
-        self._closed = True
-        self._wake()
-
-    def _wake(self) -> None:
-        # Everyone who waits now is woken, whoever comes later waits for the next time.
-        self._rung.set()
-        self._rung = asyncio.Event()
-
-
-async def look_for_changes(prices: SqlPrices, seen: PriceBook, bell: PriceBell, clock: Clock, every: float) -> None:
-    """Rings the bell when another process has added prices to those seen before.
-
-    Looks every so many seconds, until it is cancelled.
-    """
-    while True:
-        await clock.sleep(every)
-        try:
-            book = await prices.book()
-        except TollwayError as error:
-            _log.warning("could not look for new prices, trying again in %g s: %s", every, error.message)
-        else:
-            if book is not seen:
-                bell.announce()
-            seen = book

@@ -32,7 +32,7 @@ from sqlalchemy.types import TypeDecorator
 
 from services.ledger.domain.totals import Sums
 
-HEAD = "0003"
+HEAD = "0005"
 metadata = MetaData()
 
 
@@ -224,6 +224,96 @@ model_pricing = Table(
     _number("output_image_cost_per_1m_tokens"),
     Column("max_context_tokens", BigInteger, nullable=False),
     UniqueConstraint("model_name", "provider_name", "effective_time", name="uq_model_pricing_model_name"),
+)
+
+
+budgets = Table(
+    "budgets",
+    metadata,
+    # Scope and window, such as `project:demo/month`.
+    Column("budget_id", Text, primary_key=True),
+    _text("scope"),
+    Column("limit_nanos", BigInteger, nullable=False),
+    # `day`, `week`, `month`, `rolling` or `total`.
+    _text("time_window"),
+    Column("rolling_seconds", BigInteger, nullable=True),
+    _text("time_zone"),
+    Column("soft", Boolean, nullable=False),
+    # A JSON list of percentages.
+    _text("thresholds"),
+    Column("configured", Boolean, nullable=False),
+    Column("create_time", UtcDateTime, nullable=False),
+    Column("update_time", UtcDateTime, nullable=False),
+    # Since when it holds no longer.
+    Column("end_time", UtcDateTime, nullable=True),
+    # Higher with every change of any budget: the highest says whether one has changed.
+    Column("revision", BigInteger, nullable=False),
+    Index("ix_budgets_revision", "revision"),
+)
+
+budget_accounts = Table(
+    "budget_accounts",
+    metadata,
+    # Stands for budget, subject and start, which are too long together for an index.
+    Column("account", String(32), primary_key=True),
+    _text("budget_id"),
+    _text("subject"),
+    # When its window, of a rolling one its part, began (1970: it did not), and ends (NULL: it does not).
+    Column("start_time", UtcDateTime, nullable=False),
+    Column("end_time", UtcDateTime, nullable=True),
+    _sum("spent_nanos"),
+    _sum("granted_nanos"),
+    # Of what was spent: without a lease, or beyond what was left of one.
+    _sum("unleased_nanos"),
+    # Of what was spent: by attempts that were rolled into daily totals.
+    _sum("rolled_nanos"),
+    # That count to it and have a row.
+    _sum("attempts"),
+    # The highest threshold that was told of it, in per cent.
+    Column("told", Integer, nullable=False),
+    *_whole("spent_nanos", "granted_nanos", "unleased_nanos", "rolled_nanos"),
+    Index("ix_budget_accounts_budget_id", "budget_id", "start_time"),
+)
+
+# Without a row id of its own in SQLite, as postings.
+budget_charges = Table(
+    "budget_charges",
+    metadata,
+    Column("attempt_id", _Uuid, primary_key=True),
+    # An account that the attempt counts to, with its cost and all adjustments.
+    Column("account", String(32), primary_key=True),
+    sqlite_with_rowid=False,
+)
+
+budget_leases = Table(
+    "budget_leases",
+    metadata,
+    Column("lease_id", _Uuid, primary_key=True),
+    _text("journal_id"),
+    Column("account", String(32), nullable=False),
+    _sum("granted_nanos"),
+    _sum("returned_nanos"),
+    _sum("settled_nanos"),
+    Column("expire_time", UtcDateTime, nullable=False),
+    Column("closed", Boolean, nullable=False),
+    # Since when others are in need of it. NULL: nobody is.
+    Column("recall_time", UtcDateTime, nullable=True),
+    *_whole("granted_nanos", "returned_nanos", "settled_nanos"),
+    Index("ix_budget_leases_account", "account"),
+    Index("ix_budget_leases_journal_id", "journal_id"),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    # A UUIDv7: events are published in about the order they happened in.
+    Column("event_id", _Uuid, primary_key=True),
+    Column("time", UtcDateTime, nullable=False),
+    _text("kind"),
+    # Its fields, as JSON.
+    _text("content"),
+    # Until when somebody is at publishing it. NULL: nobody is.
+    Column("claimed_until", UtcDateTime, nullable=True),
 )
 
 

@@ -6,7 +6,7 @@ commit and wait for nobody. What differs between databases is in `databases`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -41,6 +41,7 @@ class Store:
         self._reader = database.reader()
         self._writer = None if read_only else database.writer()
         self._transaction: ContextVar[AsyncConnection | None] = ContextVar("ledger_transaction", default=None)
+        self._afterwards: list[Callable[[], None]] = []
 
     @property
     def name(self) -> str:
@@ -58,10 +59,19 @@ class Store:
         with self._failures("nothing was written"):
             async with self._writer.begin() as connection:
                 token = self._transaction.set(connection)
+                self._afterwards.clear()
                 try:
                     yield
                 finally:
                     self._transaction.reset(token)
+                afterwards = self._afterwards.copy()
+        for callback in afterwards:
+            callback()
+
+    def after_commit(self, callback: Callable[[], None]) -> None:
+        """Is called once others can see what the transaction did, unless it is undone. Inside a transaction."""
+        if callback not in self._afterwards:
+            self._afterwards.append(callback)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection]:

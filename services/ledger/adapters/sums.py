@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, Select, Text, case, cast, func, literal, select
+from sqlalchemy import ColumnElement, FromClause, Integer, Select, Text, case, cast, func, literal, select
 
-from services.ledger.adapters.schema import adjustments, daily_totals, request_logs, utc_day
+from services.ledger.adapters.schema import adjustments, budget_charges, daily_totals, request_logs, utc_day
 from services.ledger.domain.spans import Span
 from services.ledger.domain.totals import Key, Sums
 
@@ -28,14 +28,27 @@ def from_totals(*conditions: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
     return select(_totals.day, *names, *(_totals[name] for name in Sums._fields)).where(*conditions)
 
 
-def from_rows(*conditions: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
-    """Day, names and sums, one attempt a row."""
+def rows_with_adjustments() -> tuple[FromClause, ColumnElement[int]]:
+    """Attempts, to be selected from, and what operators added to each."""
     adjusted = (
         select(adjustments.c.attempt_id, func.sum(adjustments.c.amount_nanos).label("nanos"))
         .group_by(adjustments.c.attempt_id)
         .subquery()
     )
-    nanos = func.coalesce(adjusted.c.nanos, 0)
+    joined = request_logs.outerjoin(adjusted, adjusted.c.attempt_id == _rows.attempt_id)
+    return joined, func.coalesce(adjusted.c.nanos, 0)
+
+
+def from_charges() -> tuple[FromClause, ColumnElement[int]]:
+    """What counts to accounts of budgets, one attempt and account a row, and what each of them costs."""
+    rows, nanos = rows_with_adjustments()
+    joined = rows.join(budget_charges, budget_charges.c.attempt_id == _rows.attempt_id)
+    return joined, func.coalesce(_rows.cost_nanos, 0) + nanos
+
+
+def from_rows(*conditions: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
+    """Day, names and sums, one attempt a row."""
+    rows, nanos = rows_with_adjustments()
     names = [(cast(_rows.tags, Text) if name == "tags" else _rows[name]).label(name) for name in NAMES]
     sums: dict[str, ColumnElement[Any]] = {
         "requests": _flag(_rows.attempt_number <= 1),
@@ -47,8 +60,7 @@ def from_rows(*conditions: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
         "cache_hits": _flag(_rows.kind == "cache_hit"),
     }
     columns = [(sums[name] if name in sums else func.coalesce(_rows[name], 0)).label(name) for name in Sums._fields]
-    joined = request_logs.outerjoin(adjusted, adjusted.c.attempt_id == _rows.attempt_id)
-    return select(utc_day(_rows.timestamp).label("day"), *names, *columns).select_from(joined).where(*conditions)
+    return select(utc_day(_rows.timestamp).label("day"), *names, *columns).select_from(rows).where(*conditions)
 
 
 def started_in(span: Span) -> list[ColumnElement[bool]]:

@@ -10,6 +10,7 @@ from mesh.mediator import Mediator
 from services.ledger.domain.spans import day_before
 from services.ledger.handlers.make_room import MakeRoom
 from services.ledger.handlers.roll_details import RollDetails
+from services.ledger.handlers.tidy_budgets import TidyBudgets
 from services.ledger.handlers.tidy_details import TidyDetails
 
 _PAUSE = 0.1
@@ -27,6 +28,7 @@ async def keep_house(mediator: Mediator, clock: Clock, retention: float | None, 
         try:
             if retention is not None:
                 await _roll(mediator, clock, retention)
+            await mediator.send(TidyBudgets())
             await clock.sleep(every)
             await mediator.send(MakeRoom())
         except TollwayError as error:

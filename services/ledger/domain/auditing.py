@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from itertools import groupby
 
 from mesh.money import cost_nanos, format_usd
+from services.ledger.domain.leasing import Account
 from services.ledger.domain.posting import Posting, payable_account, spend_account
 from services.ledger.domain.totals import Key, Sums
 from tollway.ledger.v1.ledger_pb2 import (
     ATTEMPT_KIND_CACHE_HIT,
     AUDIT_INVARIANT_BALANCES_EQUAL_SUMS,
+    AUDIT_INVARIANT_BUDGETS_EQUAL_ROWS,
     AUDIT_INVARIANT_POSTINGS_SUM_TO_ZERO,
     AUDIT_INVARIANT_ROWS_EQUAL_POSTINGS,
     AUDIT_INVARIANT_ROWS_EQUAL_PRICES,
@@ -101,6 +104,25 @@ def check_day(
             of = f"{key.tenant}/{key.project}/{key.api_key_id} {key.deployment}"
             message = f"the total of {of} has {', '.join(wrong)}"
             yield AuditFinding(invariant=AUDIT_INVARIANT_TOTALS_EQUAL_ROWS, subject=day, message=message)
+
+
+def check_spent(account: Account, spent: int, charged: int, granted: int, left: int) -> Iterator[AuditFinding]:
+    """What is wrong with a budget's account: `charged` is what its rows come to, those rolled into daily totals included,
+    and `left` what may still come of its leases."""
+    wrong = []
+    if spent != charged:
+        wrong.append(f"{_usd(spent)} spent, and its rows come to {_usd(charged)}")
+    if granted != left:
+        wrong.append(f"{_usd(granted)} granted, and its leases have {_usd(left)} left")
+    if wrong:
+        since = (
+            ""
+            if account.end is None
+            else f" from {datetime.fromtimestamp(account.start // 1_000_000, UTC):%Y-%m-%dT%H:%M:%SZ}"
+        )
+        subject = f"{account.budget_id} {account.subject}{since}"
+        message = f"has {', and '.join(wrong)}"
+        yield AuditFinding(invariant=AUDIT_INVARIANT_BUDGETS_EQUAL_ROWS, subject=subject, message=message)
 
 
 def _usd(nanos: int) -> str:

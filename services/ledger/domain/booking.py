@@ -100,7 +100,7 @@ def contradictions(row: Attempt, sent: Attempt) -> tuple[str, ...]:
     """
     if sent.state != row.state:
         return ()
-    left_to_us = set()
+    left_to_us = {"lease_ids"}  # rows do not keep them: what was charged to leases is
     if not sent.HasField("cost_nanos"):
         left_to_us |= {"cost_nanos", "price_version"}
     if sent.provenance == PROVENANCE_UNSPECIFIED:

@@ -10,6 +10,7 @@ from mesh.mediator import Command
 from services.ledger.domain.posting import adjustment
 from services.ledger.domain.totals import Totals, add, key_of, sums_of
 from services.ledger.domain.validation import LONGEST_TEXT, MOST_COST_NANOS, is_attempt_id
+from services.ledger.handlers.charging import Charging
 from services.ledger.ports import Adjustments, Attempts, Book
 from tollway.ledger.v1.ledger_pb2 import ATTEMPT_STATE_OPENED, AdjustAttemptResponse
 
@@ -32,7 +33,13 @@ class AdjustAttempt(Command[AdjustAttemptResponse]):
 
 
 async def adjust_attempt(
-    command: AdjustAttempt, *, attempts: Attempts, book: Book, adjustments: Adjustments, clock: Clock
+    command: AdjustAttempt,
+    *,
+    attempts: Attempts,
+    book: Book,
+    adjustments: Adjustments,
+    charging: Charging,
+    clock: Clock,
 ) -> AdjustAttemptResponse:
     """What was added. Raises TollwayError INVALID_REQUEST for an attempt that has no row, or has not ended."""
     identifier, now = command.attempt_id, clock.time()
@@ -50,4 +57,5 @@ async def adjust_attempt(
         add(totals, key_of(row), sums_of(row, amount))
         add(totals, key_of(row), sums_of(row), -1)
         await book.add_to_totals(totals)
+        await charging.adjust(row, amount, now)
     return AdjustAttemptResponse(amount_nanos=amount)

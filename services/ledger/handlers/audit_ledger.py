@@ -7,7 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from mesh.mediator import StreamQuery
-from services.ledger.domain.auditing import check_attempt, check_balance, check_day, rowless
+from services.ledger.domain.auditing import check_attempt, check_balance, check_day, check_spent, rowless
 from services.ledger.ports import Books, Prices, Stretch
 from tollway.ledger.v1.ledger_pb2 import AuditLedgerResponse, Price
 
@@ -40,6 +40,14 @@ async def audit_ledger(query: AuditLedger, *, books: Books, prices: Prices) -> A
                 told.findings.extend(check_day(day.day, day.kept, day.counted))
                 told.days += 1
                 yield told
+        told = _after(told)
+        async with aclosing(book.spent()) as spent:
+            async for each in spent:
+                told.findings.extend(
+                    check_spent(each.account, each.spent_nanos, each.charged_nanos, each.granted_nanos, each.left_nanos)
+                )
+                told.budget_accounts += 1
+        yield told
         told = _after(told)
         told.done = True
         yield told

@@ -9,7 +9,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 
 from mesh.errors import Reason, TollwayError
 from mesh.mediator import Behavior, Command, Next, NextStream
-from services.ledger.ports import PriceChanges, Transactions
+from services.ledger.ports import Changes, Transactions
 
 _log = logging.getLogger(__name__)
 
@@ -79,9 +79,9 @@ class Condition(Behavior):
 
 
 class Announcement(Behavior):
-    """Tells those who watch prices, once what was done is there for them to read."""
+    """Tells those who watch, once what was done is there for them to read."""
 
-    def __init__(self, changes: PriceChanges) -> None:
+    def __init__(self, changes: Changes) -> None:
         self._changes = changes
 
     async def handle(self, message: Any, next: Next) -> Any:

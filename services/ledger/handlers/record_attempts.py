@@ -17,6 +17,7 @@ from services.ledger.domain.booking import needs_price
 from services.ledger.domain.posting import may_have_postings, postings
 from services.ledger.domain.totals import changes_to_totals
 from services.ledger.domain.validation import why_not_bookable, why_too_late
+from services.ledger.handlers.charging import Charging
 from services.ledger.ports import Attempts, Book, Conflicts, Details, Prices
 from tollway.ledger.v1.ledger_pb2 import (
     RECORD_OUTCOME_DUPLICATE,
@@ -58,6 +59,7 @@ async def record_attempts(
     conflicts: Conflicts,
     details: Details,
     prices: Prices,
+    charging: Charging,
     clock: Clock,
     metrics: Metrics,
 ) -> RecordAttemptsResponse:
@@ -78,6 +80,7 @@ async def record_attempts(
     moved = [before.attempt_id for before, _ in changes if before and may_have_postings(before)]
     await book.post(postings(changes, await book.posted(moved) if moved else {}), now)
     await book.add_to_totals(changes_to_totals(changes))
+    await charging.book(changes, now)
     if differing:
         kept = await conflicts.keep(differing, command.journal_id, now)
         metrics.gauge("tollway.ledger.conflicts", kept, {})

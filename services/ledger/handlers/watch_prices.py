@@ -7,7 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from mesh.mediator import StreamQuery
-from services.ledger.ports import PriceChanges, Prices
+from services.ledger.ports import Changes, Prices
 from tollway.ledger.v1.ledger_pb2 import WatchPricesResponse
 
 
@@ -16,9 +16,7 @@ class WatchPrices(StreamQuery[WatchPricesResponse]):
     """Asks for every price, now and whenever one changes, until the ledger drains."""
 
 
-async def watch_prices(
-    query: WatchPrices, *, prices: Prices, changes: PriceChanges
-) -> AsyncIterator[WatchPricesResponse]:
+async def watch_prices(query: WatchPrices, *, prices: Prices, changes: Changes) -> AsyncIterator[WatchPricesResponse]:
     """Who reads slowly is spared the steps in between."""
     sent = None
     async with aclosing(changes.follow()) as followed:

@@ -8,7 +8,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from mesh.prices import PriceBook
-from services.ledger.adapters.prices import PriceBell
+from services.ledger.adapters.bell import Bell
 from services.ledger.handlers.watch_prices import WatchPrices, watch_prices
 from tests.unit.services.ledger.conftest import Ledger, StartLedger
 from tollway.ledger.v1.ledger_pb2 import Price, SetPriceRequest, WatchPricesRequest, WatchPricesResponse
@@ -68,7 +68,7 @@ class Shelf:
 
 
 async def test_who_reads_slowly_gets_the_latest_and_not_every_step() -> None:
-    shelf, bell = Shelf(), PriceBell()
+    shelf, bell = Shelf(), Bell()
     shelf.put("a")
     watch = watch_prices(WatchPrices(), prices=shelf, changes=bell)
     await anext(watch)
@@ -126,7 +126,7 @@ async def test_a_watch_ends_as_unavailable_when_the_store_cannot_be_read(
     call = ledger.stub.WatchPrices(WatchPricesRequest())
     await read(call)
     ledger.sql("DROP TABLE model_pricing")
-    ledger.runtime._bell.announce()
+    ledger.runtime._bells.prices.announce()
     with pytest.raises(grpc.aio.AioRpcError) as raised:
         await read(call)
     assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
