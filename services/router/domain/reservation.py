@@ -140,14 +140,14 @@ class Sizing:
     def amounts(self, seen: Seen | None, too_few: int = 0) -> Amounts:
         """What to reserve. `seen` is what answers took lately; `too_few`: so many tokens were not enough before."""
         average = _FIRST_GUESS if seen is None else round(seen.average)
-        twice_the_peak = 0 if seen is None else round(2 * seen.peak)
+        longest = 0 if seen is None else round(1.25 * seen.peak)
         if self.capped:
-            generous = self.cap if self.cap is not None else max(_GENEROUS, twice_the_peak)
-            tokens = (generous, max(_MODEST, twice_the_peak), average)
+            generous = self.cap if self.cap is not None else max(_GENEROUS, longest)
+            tokens = (generous, max(_MODEST, longest), 2 * average)
         else:
-            tokens = (average, max(average, twice_the_peak), average)
+            tokens = (average, max(average, longest), average)
         at_ease, usual, least = (self._amount(max(each, 2 * too_few, 1)) for each in tokens)
-        return Amounts(at_ease, min(usual, at_ease) if self.capped else usual, least)
+        return Amounts(at_ease, min(usual, at_ease) if self.capped else usual, min(least, usual))
 
     def _amount(self, tokens: int) -> int:
         return self.costs.of(self.choices * (tokens if self.cap is None else min(tokens, self.cap)))
