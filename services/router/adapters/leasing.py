@@ -81,6 +81,7 @@ class Leasing:
             async with self._clock.timeout(patience):
                 await self._seen.wait()
         except TimeoutError:
+            self._reservations.lose()
             log.info("The ledger has not sent its budgets yet; until it does, those that were known last hold.")
 
     async def drain(self) -> None:

@@ -87,7 +87,7 @@ class _Choice:
         if delta.extra_json:
             _accumulate(self._extra, orjson.loads(delta.extra_json))
         if delta.choice_extra_json:
-            _accumulate(self._beside, orjson.loads(delta.choice_extra_json))
+            self._beside.update(orjson.loads(delta.choice_extra_json))  # told of the choice, and no piece of it
 
     def whole(self) -> Choice:
         message = self._choice.message

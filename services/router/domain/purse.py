@@ -89,8 +89,10 @@ class Fund:
         return 0 if self.standing is None else self.standing.limit_nanos - self.standing.spent_nanos
 
     def has_plenty(self, amount: int) -> bool:
-        """Whether more than half of what is unspent would still be free once that much is reserved."""
+        """Whether half of what is unspent would still be free once that much is reserved."""
         standing = self.standing
+        if self.waived:
+            return True
         if standing is None or self.lease is None:
             return False
         free = self.unspent - standing.granted_nanos + self.lease.idle
@@ -153,6 +155,10 @@ class Purse:
         return bool(self._pressed)
 
     # -- calls -----------------------------------------------------------------------------------------------------
+
+    def has_plenty(self, names: Iterable[Name], amount: int) -> bool:
+        """Whether all of the budgets would still have plenty once that much is reserved."""
+        return all(self.fund(name).has_plenty(amount) for name in names)
 
     def note(self, names: Iterable[Name], amount: int, now: float) -> None:
         """A call would draw so much. What is asked for ahead of need goes by it."""
@@ -256,9 +262,10 @@ class Purse:
             if answer.not_needed:
                 self._waive(fund)
                 continue
-            fund.standing = answer.standing
-            if wish.wanted_nanos:
-                fund.refused, fund.reserved = not answer.HasField("lease"), answer.reserved
+            if fund.lease is None or fund.lease.id == wish.lease_id:  # else it is of a window that has ended
+                fund.standing = answer.standing
+                if wish.wanted_nanos:
+                    fund.refused, fund.reserved = not answer.HasField("lease"), answer.reserved
             if answer.HasField("lease"):
                 self._grant(fund, wish, answer, asked_at, unix)
 

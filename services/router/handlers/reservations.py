@@ -27,10 +27,14 @@ class _Waiting:
         self.answer: asyncio.Future[Hold | Short] = asyncio.get_running_loop().create_future()
 
     def draw(self, purse: Purse, now: float, *, least: bool) -> Hold | Short:
-        amount = self.amounts.least if least else self.amounts.usual
-        if self.hold is None:
-            return purse.draw(self.names, amount, now)
-        return purse.grow(self.hold, amount, now) or self.hold
+        amounts = self.amounts
+        if self.hold is not None:
+            return purse.grow(self.hold, amounts.least if least else amounts.usual, now) or self.hold
+        if not least and purse.has_plenty(self.names, amounts.at_ease):
+            held = purse.draw(self.names, amounts.at_ease, now)
+            if isinstance(held, Hold):
+                return held
+        return purse.draw(self.names, amounts.least if least else amounts.usual, now)
 
     def lease(self, purse: Purse, name: Name, now: float) -> Lease | None:
         """Which lease of a budget's has to grow for it."""
@@ -58,25 +62,31 @@ class Reservations:
 
     async def reserve(self, names: Sequence[Name], amounts: Amounts, patience: float) -> Hold | Short:
         """Reserves for a call what its budgets can bear, within `patience` seconds; the budget that cannot."""
-        held = self.reserve_now(names, amounts)
+        held = self._draw(names, amounts, content_with_less=False)
         if isinstance(held, Hold):
             return held
         return await self._wait(held.name, _Waiting(names, amounts, None), patience)
 
     def reserve_now(self, names: Sequence[Name], amounts: Amounts) -> Hold | Short:
         """The same for a call that is not worth waiting for."""
-        now = self._clock.monotonic()
+        return self._draw(names, amounts, content_with_less=True)
+
+    def _draw(self, names: Sequence[Name], amounts: Amounts, *, content_with_less: bool) -> Hold | Short:
+        """What is here. Where there is plenty, and only not here yet, one that is not content with less waits for it:
+        for as long as it takes to ask."""
         if not amounts.at_ease:
             return Hold(0, ())  # it costs nothing
-        self.purse.note(names, amounts.usual, now)
-        held: Hold | Short | None = None
         if self._lines and (name := next((name for name in names if name in self._lines), None)) is not None:
             return Short(name)
-        if all(self.purse.fund(name).has_plenty(amounts.at_ease) for name in names):
-            held = self.purse.draw(names, amounts.at_ease, now)
-        if not isinstance(held, Hold):
-            held = self.purse.draw(names, amounts.usual, now)
-        self._ask_ahead()
+        purse, now = self.purse, self._clock.monotonic()
+        at_ease = purse.has_plenty(names, amounts.at_ease)
+        amount = amounts.at_ease if at_ease else amounts.usual
+        purse.note(names, amount, now)
+        held = purse.draw(names, amount, now)
+        if at_ease and isinstance(held, Short) and content_with_less:
+            held = purse.draw(names, amounts.usual, now)
+        if purse.pressed:
+            self.ask.set()
         return held
 
     def grow_now(self, hold: Hold, amount: int) -> Short | None:
@@ -84,7 +94,8 @@ class Reservations:
         now = self._clock.monotonic()
         self.purse.note((lease.name for lease in hold.leases), amount, now)
         short = self.purse.grow(hold, amount, now)
-        self._ask_ahead()
+        if self.purse.pressed:
+            self.ask.set()
         return short
 
     async def grow(self, hold: Hold, amounts: Amounts, patience: float) -> Short | None:
@@ -104,10 +115,6 @@ class Reservations:
         leases = hold.leases
         self.purse.settle(hold, cost, self._clock.monotonic())
         self._serve_all(leases)
-
-    def _ask_ahead(self) -> None:
-        if self.purse.pressed:
-            self.ask.set()
 
     # -- the line --------------------------------------------------------------------------------------------------
 
@@ -182,9 +189,8 @@ class Reservations:
             for waiting in line:
                 if waiting.answer.done() or (lease := waiting.lease(self.purse, name, now)) is None:
                     continue
-                least, usual = waiting.amounts.least, waiting.amounts.usual
-                before = wants.get(lease)
-                wants[lease] = Want(least, usual) if before is None else Want(before.least, before.wanted + usual)
+                before = wants.get(lease) or Want(waiting.amounts.least, 0)
+                wants[lease] = Want(before.least, before.wanted + max(waiting.amounts.at_ease, waiting.amounts.usual))
         return wants
 
     def answered(self) -> None:
