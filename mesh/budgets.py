@@ -61,4 +61,4 @@ class BudgetBook:
         kind, _, name = subject.partition(":")
         # A name may be a `*` itself, where clients make names up: it is one of many then, and not all of them.
         named = self._by_scope.get(subject) if name != ANY else None
-        return named or self._by_scope.get(f"{kind}:{ANY}", ())
+        return named or self._by_scope.get(f"{kind}:{ANY}") or ()

@@ -74,8 +74,10 @@ from services.ledger.settings import LedgerSettings
 from tollway.ledger.v1.ledger_pb2_grpc import add_LedgerServiceServicer_to_server
 
 _LOOK_EVERY = 5.0
-"""Seconds after which a price or budget that another process has set is known here at the latest, and events that it left
-are published."""
+"""Seconds after which a price or budget that another process has set is known here at the latest."""
+
+_PUBLISH_EVERY = 30.0
+"""Seconds after which events are published that another process has left behind."""
 
 _LOOK_FOR_RECALLS_EVERY = 0.5
 """Seconds; as long as somebody watches. A request waits for budget about four times as long."""
@@ -135,7 +137,7 @@ class LedgerRuntime:
 
 
 async def start(settings: LedgerSettings, *, clock: Clock, tracer: Tracer, metrics: Metrics) -> LedgerRuntime:
-    """Opens the ledger's database, made and migrated where needed, with the configuration's prices and budgets brought in.
+    """Opens the ledger's database, makes and migrates it where needed, and brings configured prices and budgets in.
 
     Raises TollwayError: SERVICE_UNAVAILABLE for a database that cannot be opened or is of a newer version,
     INVALID_REQUEST for a price or a budget that cannot be.
@@ -167,7 +169,7 @@ async def start(settings: LedgerSettings, *, clock: Clock, tracer: Tracer, metri
         asyncio.create_task(
             look_for_changes("recalls", leases.last_recall, recalled, bells.recalls, clock, _LOOK_FOR_RECALLS_EVERY)
         ),
-        asyncio.create_task(relay(outbox, mediator, bells.events, clock, _LOOK_EVERY)),
+        asyncio.create_task(relay(outbox, mediator, bells.events, clock, _PUBLISH_EVERY)),
         asyncio.create_task(keep_house(mediator, clock, settings.retention, _TIDY_EVERY)),
     )
     return LedgerRuntime(mediator, store, bells, condition, tasks)

@@ -13,17 +13,19 @@ _log = logging.getLogger(__name__)
 
 
 class Bell:
-    """Implements `ports.Changes`: rung by who changes something here, and by a slow look at what others have changed."""
+    """Implements `ports.Changes`: rung by who changes something here, and by a slow look at what others changed."""
 
     def __init__(self) -> None:
         self._rung = asyncio.Event()
         self._changes = 0
         self._closed = False
-        self.followers = 0
+        self._followers = 0
+        self._followed = asyncio.Event()
 
     async def follow(self) -> AsyncGenerator[None]:
         heard = -1
-        self.followers += 1
+        self._followers += 1
+        self._followed.set()
         try:
             while not self._closed:
                 if heard == self._changes:
@@ -32,7 +34,13 @@ class Bell:
                     heard = self._changes
                     yield
         finally:
-            self.followers -= 1
+            self._followers -= 1
+            if not self._followers:
+                self._followed.clear()
+
+    async def followed(self) -> None:
+        """Waits until somebody follows."""
+        await self._followed.wait()
 
     def announce(self) -> None:
         self._changes += 1
@@ -57,9 +65,8 @@ async def look_for_changes(
     Looks every so many seconds, until it is cancelled. `look` returns what equals what was seen where nothing changed.
     """
     while True:
+        await bell.followed()
         await clock.sleep(every)
-        if not bell.followers:
-            continue
         try:
             there = await look()
         except TollwayError as error:

@@ -1,8 +1,8 @@
 """Events that wait to be published, and who publishes them.
 
 An event is put in by the transaction that makes it true, and so has happened if that is committed. Of the ledgers on a
-database, one at a time is at publishing an event; it is gone once all reactions to it have run. Where one of them fails, or
-the ledger dies over it, it is published again: at least once, and about in the order of what happened.
+database, one at a time is at publishing an event; it is gone once all reactions to it have run. Where one of them
+fails, or the ledger dies over it, it is published again: at least once, and about in the order of what happened.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What was spent of budgets, as rows of `budget_accounts` and `budget_charges`: one statement each, whatever a batch holds."""
+"""What was spent of budgets, as rows of `budget_accounts` and `budget_charges`: one statement each for a batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What is done now and then: room for the months to come, and details that are old enough rolled into daily totals."""
+"""What is done now and then: room for the months to come, details that are old enough rolled into daily totals, and
+what budgets have left behind taken away."""
 
 from __future__ import annotations
 
@@ -28,9 +29,9 @@ async def keep_house(mediator: Mediator, clock: Clock, retention: float | None, 
         try:
             if retention is not None:
                 await _roll(mediator, clock, retention)
-            await mediator.send(TidyBudgets())
             await clock.sleep(every)
             await mediator.send(MakeRoom())
+            await mediator.send(TidyBudgets())
         except TollwayError as error:
             _log.warning("could not keep the book in order, trying again in %g s: %s", every, error.message)
             await clock.sleep(every)

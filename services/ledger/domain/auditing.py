@@ -107,8 +107,8 @@ def check_day(
 
 
 def check_spent(account: Account, spent: int, charged: int, granted: int, left: int) -> Iterator[AuditFinding]:
-    """What is wrong with a budget's account: `charged` is what its rows come to, those rolled into daily totals included,
-    and `left` what may still come of its leases."""
+    """What is wrong with a budget's account: `charged` is what its rows come to, those rolled into daily totals
+    included, and `left` what may still come of its leases."""
     wrong = []
     if spent != charged:
         wrong.append(f"{_usd(spent)} spent, and its rows come to {_usd(charged)}")

@@ -121,7 +121,7 @@ def on_terms_of(budget: Budget, terms: Budget) -> Budget:
 
 
 def why_another(budget: Budget, told: Budget) -> str:
-    """Which of the fields that never change is told differently from how it is; empty where none is, or none is told."""
+    """Which of the fields that never change is told differently from how it is; empty where none is."""
     if told.scope and told.scope != budget.scope:
         return f"scope: is {budget.scope}, and cannot be changed"
     if told.window and (told.window != budget.window or told.rolling != budget.rolling):

@@ -1,8 +1,8 @@
 """Slices of budgets: how large they are, what is left of one, and how a budget stands.
 
 What was spent and what is held never come to more than the limit, as long as routers spend no more than they hold. A
-slice is at most half of a fair share of what is left, so that slices shrink as a budget runs out and whoever comes later
-finds something; only what a single call needs at least is granted whole.
+slice is at most half of a fair share of what is left, so that slices shrink as a budget runs out and whoever comes
+later finds something; only what a single call needs at least is granted whole.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ TERM = 60_000_000
 
 
 class Account(NamedTuple):
-    """What is summed up on its own: a budget, whose share of it, and a window, in microseconds as `windows` has them."""
+    """What is summed up on its own: a budget, whose share of it, and a window as `windows` has it."""
 
     budget_id: str
     subject: str

@@ -1,9 +1,9 @@
 """How long what was spent counts: windows of the calendar, where a budget is, and rolling ones, kept in parts.
 
-A window is named by the moment it begins. Days, weeks and months begin at midnight in the budget's time zone, however long
-that makes them when clocks are put forward or back. A rolling window is made of 24 parts, whole multiples of a 24th of it
-since the epoch: what was spent counts until the part it was spent in is as long ago as the window is long, so that a little
-more counts than has to, and never less.
+A window is named by the moment it begins. Days, weeks and months begin at midnight in the budget's time zone, however
+long that makes them when clocks are put forward or back. A rolling window is kept in parts, whole multiples of a 24th
+of it since the epoch: what was spent counts until the end of the part it was spent in is as long ago as the window is
+long, so that for a while a little more counts than has to, and never less.
 """
 
 from __future__ import annotations

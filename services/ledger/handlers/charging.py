@@ -18,7 +18,7 @@ from tollway.ledger.v1.ledger_pb2 import Attempt
 
 @dataclass(frozen=True, slots=True)
 class Charging:
-    """What a transaction that books or adjusts attempts does for budgets. Where there are none, it asks for that alone."""
+    """What a transaction that books or adjusts attempts does for budgets; without any, it asks for that alone."""
 
     budgets: Budgets
     spending: Spending

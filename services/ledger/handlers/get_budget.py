@@ -43,7 +43,7 @@ async def standings_of(
     budget: Budget, now: int, spending: Spending, most: int, subject: str = ""
 ) -> list[BudgetStanding]:
     """How a budget stands now: for a subject, or for the one it is of, or for those who spent most of it."""
-    kind, _, name = budget.scope.partition(":")
+    name = budget.scope.partition(":")[2]
     if subject or name != ANY:
         accounts = accounts_at(budget, subject or budget.scope, now)
         balances = await spending.balances(accounts)

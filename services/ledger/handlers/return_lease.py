@@ -36,7 +36,7 @@ class ReturnLease(Command[None]):
 
 
 async def return_lease(command: ReturnLease, *, leases: Leases) -> None:
-    """Leases that are not known, or closed, are let be. Raises TollwayError INVALID_REQUEST for one of another journal."""
+    """Leases that are not known, or closed, are let be. Raises TollwayError INVALID_REQUEST for another's."""
     there = dict(await leases.find({returned.lease_id for returned in command.leases}))
     for index, returned in enumerate(command.leases):
         lease = there.get(returned.lease_id)

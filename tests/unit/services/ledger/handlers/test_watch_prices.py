@@ -136,6 +136,8 @@ async def test_a_watch_ends_as_unavailable_when_the_store_cannot_be_read(
 async def test_looking_for_prices_goes_on_after_the_store_could_not_be_read(
     ledger: Ledger, caplog: pytest.LogCaptureFixture
 ) -> None:
+    watching = ledger.stub.WatchPrices(WatchPricesRequest())
+    await read(watching)
     ledger.sql("ALTER TABLE model_pricing RENAME TO hidden")
     while "could not look for new prices" not in caplog.text:
         await ledger.clock.advance(5)
@@ -144,3 +146,4 @@ async def test_looking_for_prices_goes_on_after_the_store_could_not_be_read(
     call = ledger.stub.WatchPrices(WatchPricesRequest())
     assert len((await read(call)).prices) == 4
     call.cancel()
+    watching.cancel()

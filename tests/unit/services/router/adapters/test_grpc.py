@@ -14,7 +14,7 @@ from mesh.tracing import TraceContext
 from services.router.adapters.ledger_grpc import GrpcLedger
 from services.router.adapters.providers_grpc import GrpcProviderCalls
 from tests.unit.services.router.twins import text
-from tollway.ledger.v1 import ledger_pb2, ledger_pb2_grpc
+from tollway.ledger.v1 import budget_pb2, ledger_pb2, ledger_pb2_grpc
 from tollway.providers.v1 import providers_pb2, providers_pb2_grpc
 
 TRACE = TraceContext("a" * 32, "b" * 16, True, state="vendor=1")
@@ -32,6 +32,7 @@ class Failing(providers_pb2_grpc.ProviderServiceServicer, ledger_pb2_grpc.Ledger
 
     CreateCompletion = ListProviderModels = RecordAttempts = CheckHealth = _fail
     AdjustAttempt = GetSpend = ListPrices = ListUsage = SetPrice = _fail
+    LeaseBudget = ReturnLease = CreateBudget = UpdateBudget = DeleteBudget = GetBudget = ListBudgets = _fail
 
     async def StreamCompletion(self, request: Any, context: Any) -> Any:
         yield providers_pb2.StreamCompletionResponse(chunk=text("Hi"))
@@ -39,6 +40,14 @@ class Failing(providers_pb2_grpc.ProviderServiceServicer, ledger_pb2_grpc.Ledger
 
     async def AuditLedger(self, request: Any, context: Any) -> Any:
         yield ledger_pb2.AuditLedgerResponse()
+        await self._fail(request, context)
+
+    async def WatchBudgets(self, request: Any, context: Any) -> Any:
+        yield budget_pb2.WatchBudgetsResponse()
+        await self._fail(request, context)
+
+    async def WatchRecalls(self, request: Any, context: Any) -> Any:
+        yield budget_pb2.WatchRecallsResponse()
         await self._fail(request, context)
 
     async def WatchPrices(self, request: Any, context: Any) -> Any:
