@@ -306,11 +306,19 @@ class Purse:
     # -- giving back -----------------------------------------------------------------------------------------------
 
     def recall(self, lease_ids: Iterable[str]) -> list[ReturnedLease]:
-        """Gives back what is idle of the leases that others are in need of. Those not known here are closed."""
+        """Gives back what is idle of the leases that others are in need of, and asks for no more ahead of need.
+
+        Those not known here are closed.
+        """
         returned: list[ReturnedLease] = []
         for lease_id in lease_ids:
             lease = self._leases.get(lease_id)
-            returned.append(ReturnedLease(lease_id=lease_id, closed=True) if lease is None else self._give_back(lease))
+            if lease is None:
+                returned.append(ReturnedLease(lease_id=lease_id, closed=True))
+                continue
+            fund = self.fund(lease.name)
+            fund.refused = fund.reserved = True
+            returned.append(self._give_back(lease))
         return returned
 
     def _give_back(self, lease: Lease) -> ReturnedLease:

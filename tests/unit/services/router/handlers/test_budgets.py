@@ -323,7 +323,7 @@ async def test_a_call_that_took_more_than_was_reserved_takes_it_from_the_rest(be
 
 
 async def test_choices_that_have_ended_need_nothing_more(bench: Bench, tmp_path: Path) -> None:
-    script = [text("Hi"), finish(), Pause(5.0), text("Ho", 1), finish(1), usage()]
+    script: list[Item] = [text("Hi"), finish(), Pause(5.0), text("Ho", 1), finish(1), usage()]
     bench.deploy(HEARD, a=[script])
     question = capped_at(200)
     question.choice_count = 2
@@ -501,7 +501,7 @@ async def test_who_leaves_while_waiting_takes_nothing_along(bench: Bench, tmp_pa
 
 
 async def test_a_stream_that_needs_more_goes_before_those_that_have_not_begun(bench: Bench, tmp_path: Path) -> None:
-    quick = [role(), text("x" * 40), Pause(1.0), finish(), usage()]
+    quick: list[Item] = [role(), text("x" * 40), Pause(1.0), finish(), usage()]
     bench.deploy(HEARD, a=[quick, long_answer(25, 0.01), streamed()])
     async with spending(bench, tmp_path, budget("project:default", 1_500_000)):  # 750 tokens
         first, long = bench.stream(), bench.stream()
