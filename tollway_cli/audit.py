@@ -24,6 +24,7 @@ INVARIANTS = {
     ledger_pb2.AUDIT_INVARIANT_BALANCES_EQUAL_SUMS: "balances equal sums",
     ledger_pb2.AUDIT_INVARIANT_ROWS_EQUAL_PRICES: "rows cost what their usage costs",
     ledger_pb2.AUDIT_INVARIANT_TOTALS_EQUAL_ROWS: "daily totals equal rows",
+    ledger_pb2.AUDIT_INVARIANT_BUDGETS_EQUAL_ROWS: "budgets equal rows and leases",
 }
 
 
@@ -53,6 +54,7 @@ def verdict_table(tally: Tally) -> Table:
         ledger_pb2.AUDIT_INVARIANT_BALANCES_EQUAL_SUMS: f"{last.accounts:,} accounts",
         ledger_pb2.AUDIT_INVARIANT_ROWS_EQUAL_PRICES: f"{last.attempts:,} attempts",
         ledger_pb2.AUDIT_INVARIANT_TOTALS_EQUAL_ROWS: f"{last.days:,} days",
+        ledger_pb2.AUDIT_INVARIANT_BUDGETS_EQUAL_ROWS: f"{last.budget_accounts:,} windows",
     }
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for invariant, words in INVARIANTS.items():

@@ -213,7 +213,8 @@ def audit(
     """Prove that the books agree with themselves, or name what does not, with exit status 1.
 
     Every entry's postings sum to zero; every row equals its postings, and costs what its usage costs at the price it
-    names; every balance is the sum of its account's postings; every daily total is the sum of its rows.
+    names; every balance is the sum of its account's postings; every daily total is the sum of its rows; what was spent
+    of every budget is the sum of the rows that count to it, and what is granted what its leases have left.
     """
     from tollway_cli.audit import run_audit
 
@@ -234,6 +235,76 @@ def adjust(
     from tollway_cli.adjust import run_adjust
 
     run_adjust(attempt, cost, reason, connect, key, data_dir, config)
+
+
+budgets = typer.Typer(help="Show how budgets stand, set them and end them.")
+app.add_typer(budgets, name="budgets")
+
+WindowOption = Annotated[
+    str, typer.Option("--window", help="day, week, month, total, or how long what was spent counts, such as 6h.")
+]
+ZoneOption = Annotated[str, typer.Option("--time-zone", help="Where days, weeks and months begin.")]
+
+
+@budgets.callback(invoke_without_command=True)
+def list_budgets(
+    context: typer.Context,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object a line: budgets, then how they stand.")] = False,
+    connect: ConnectOption = "",
+    key: KeyOption = "",
+    data_dir: DataDirOption = DATA_DIR,
+    config: ConfigOption = None,
+) -> None:
+    """Show how budgets stand: what is spent, what routers hold to spend, and what is left.
+
+    Where a budget is everyone's own (`key:*`), those who spent most of it.
+    """
+    from tollway_cli.budgets import Source, run_list
+
+    source = Source(connect, key, data_dir, config)
+    if context.invoked_subcommand:
+        context.obj = source
+    else:
+        run_list(source, as_json=json)
+
+
+@budgets.command("set")
+def set_budget(
+    context: typer.Context,
+    scope: Annotated[str, typer.Argument(help="tenant:, project:, key:, tag: or model: and a name, or *.")],
+    limit: Annotated[str, typer.Argument(help="What may be spent, such as $100.")],
+    window: WindowOption = "month",
+    time_zone: ZoneOption = "UTC",
+    soft: Annotated[
+        bool | None, typer.Option("--soft/--hard", help="Report only, or refuse what is beyond it. [default: hard]")
+    ] = None,
+    thresholds: Annotated[
+        str | None, typer.Option(help="Per cent of the limit that are told when reached. [default: 50,80,100]")
+    ] = None,
+) -> None:
+    """Make a budget, or change the one of that scope and window; what was spent of it stays spent.
+
+    --connect, --key, --data-dir and --config come before `set`. Example: tollway budgets set project:demo '$100'
+    """
+    from tollway_cli.budgets import run_set
+
+    run_set(context.obj, scope, limit, window, time_zone, soft, thresholds)
+
+
+@budgets.command("end")
+def end_budget(
+    context: typer.Context,
+    scope: Annotated[str, typer.Argument(help="As `tollway budgets` has it, before the slash.")],
+    window: WindowOption = "month",
+    time_zone: ZoneOption = "UTC",
+) -> None:
+    """End a budget: it refuses nobody any more. What was spent of it is kept, and counts if it is made again.
+
+    --connect, --key, --data-dir and --config come before `end`.
+    """
+    from tollway_cli.budgets import run_end
+
+    run_end(context.obj, scope, window, time_zone)
 
 
 @app.command()

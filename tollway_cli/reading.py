@@ -10,7 +10,7 @@ from typing import Protocol
 import grpc
 
 from mesh.errors import TollwayError
-from tollway.ledger.v1 import ledger_pb2
+from tollway.ledger.v1 import budget_pb2, ledger_pb2
 from tollway_cli.asking import channel, metadata, sentence
 from tollway_cli.configuration import load_or_refuse
 from tollway_cli.refusal import refuse
@@ -27,8 +27,17 @@ class Reading(Protocol):
 
     def audit(self) -> AsyncIterator[ledger_pb2.AuditLedgerResponse]: ...
 
-    async def adjust(self, request: ledger_pb2.AdjustAttemptRequest) -> ledger_pb2.AdjustAttemptResponse:
-        """Where it was opened for that."""
+    async def list_budgets(self, request: budget_pb2.ListBudgetsRequest) -> budget_pb2.ListBudgetsResponse: ...
+
+    # What follows, where it was opened for writing.
+
+    async def adjust(self, request: ledger_pb2.AdjustAttemptRequest) -> ledger_pb2.AdjustAttemptResponse: ...
+
+    async def create_budget(self, request: budget_pb2.CreateBudgetRequest) -> budget_pb2.CreateBudgetResponse: ...
+
+    async def update_budget(self, request: budget_pb2.UpdateBudgetRequest) -> budget_pb2.UpdateBudgetResponse: ...
+
+    async def delete_budget(self, request: budget_pb2.DeleteBudgetRequest) -> budget_pb2.DeleteBudgetResponse: ...
 
 
 @asynccontextmanager
@@ -69,6 +78,18 @@ async def _asking(target: str, shown: tuple[tuple[str, str], ...], config: Path 
         async def adjust(self, request: ledger_pb2.AdjustAttemptRequest) -> ledger_pb2.AdjustAttemptResponse:
             return await self._ledger.AdjustAttempt(request, timeout=_TIMEOUT, metadata=shown)
 
+        async def list_budgets(self, request: budget_pb2.ListBudgetsRequest) -> budget_pb2.ListBudgetsResponse:
+            return await self._ledger.ListBudgets(request, timeout=_TIMEOUT, metadata=shown)
+
+        async def create_budget(self, request: budget_pb2.CreateBudgetRequest) -> budget_pb2.CreateBudgetResponse:
+            return await self._ledger.CreateBudget(request, timeout=_TIMEOUT, metadata=shown)
+
+        async def update_budget(self, request: budget_pb2.UpdateBudgetRequest) -> budget_pb2.UpdateBudgetResponse:
+            return await self._ledger.UpdateBudget(request, timeout=_TIMEOUT, metadata=shown)
+
+        async def delete_budget(self, request: budget_pb2.DeleteBudgetRequest) -> budget_pb2.DeleteBudgetResponse:
+            return await self._ledger.DeleteBudget(request, timeout=_TIMEOUT, metadata=shown)
+
     async with channel(target, config) as to_ledger:
         try:
             yield Asked(to_ledger)
@@ -81,8 +102,12 @@ async def _opened(data_dir: Path, config: Path | None, *, writable: bool) -> Asy
     from services.ledger.bootstrap import LedgerReader, open_reader
     from services.ledger.handlers.adjust_attempt import AdjustAttempt
     from services.ledger.handlers.audit_ledger import AuditLedger
+    from services.ledger.handlers.create_budget import CreateBudget
+    from services.ledger.handlers.delete_budget import DeleteBudget
     from services.ledger.handlers.get_spend import GetSpend
+    from services.ledger.handlers.list_budgets import ListBudgets
     from services.ledger.handlers.list_usage import ListUsage
+    from services.ledger.handlers.update_budget import UpdateBudget
     from services.ledger.settings import LedgerSettings
 
     class Read:
@@ -102,6 +127,19 @@ async def _opened(data_dir: Path, config: Path | None, *, writable: bool) -> Asy
 
         async def adjust(self, request: ledger_pb2.AdjustAttemptRequest) -> ledger_pb2.AdjustAttemptResponse:
             return await self._reader.send(AdjustAttempt(request.attempt_id, request.cost_nanos, request.reason))
+
+        async def list_budgets(self, request: budget_pb2.ListBudgetsRequest) -> budget_pb2.ListBudgetsResponse:
+            return await self._reader.send(ListBudgets(request.page_size, request.page_token))
+
+        async def create_budget(self, request: budget_pb2.CreateBudgetRequest) -> budget_pb2.CreateBudgetResponse:
+            return budget_pb2.CreateBudgetResponse(budget=await self._reader.send(CreateBudget(request.budget)))
+
+        async def update_budget(self, request: budget_pb2.UpdateBudgetRequest) -> budget_pb2.UpdateBudgetResponse:
+            return budget_pb2.UpdateBudgetResponse(budget=await self._reader.send(UpdateBudget(request.budget)))
+
+        async def delete_budget(self, request: budget_pb2.DeleteBudgetRequest) -> budget_pb2.DeleteBudgetResponse:
+            await self._reader.send(DeleteBudget(request.budget_id))
+            return budget_pb2.DeleteBudgetResponse()
 
     settings = LedgerSettings.from_config(load_or_refuse(config), data_dir)
     async with await open_reader(settings, writable=writable) as reader:

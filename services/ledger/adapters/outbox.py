@@ -46,14 +46,15 @@ class SqlOutbox:
         if not events:
             return
         moment = from_seconds(time)
+        names = sorted(uuid7(time) for _ in events)  # what happened together is told in its order
         rows = [
             {
-                "event_id": uuid7(time),
+                "event_id": name,
                 "time": moment,
                 "kind": self._kinds[type(event).__name__].__name__,
                 "content": json.dumps(asdict(event)),  # type: ignore[call-overload] # dataclasses, as said
             }
-            for event in events
+            for name, event in zip(names, events, strict=True)
         ]
         async with self._store.connection() as connection:
             await connection.execute(insert(outbox), rows)

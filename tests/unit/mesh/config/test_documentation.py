@@ -15,6 +15,7 @@ from mesh.config.defaults import WELL_KNOWN
 from mesh.config.load import load
 from mesh.config.outline import _is_section, _structure, fields_of
 from mesh.config.schema import (
+    BudgetEntry,
     CacheOptIn,
     Config,
     Defaults,
@@ -40,6 +41,7 @@ TABLES = [[cell.strip() for cell in line.strip("|").split("|")] for line in PAGE
 ROWS = {key.strip("`"): default for key, _, default, _ in (row for row in TABLES if len(row) == 4) if "`" in key}
 
 REQUIRED: dict[type[Section], dict[str, Any]] = {
+    BudgetEntry: {"scope": "key:*", "limit": "$1"},
     CacheOptIn: {"ttl": "1s"},
     Deployment: {"provider": "p"},
     Drain: {"drain": "1s"},
@@ -103,7 +105,9 @@ def test_the_default_on_the_page_is_the_default(path: str) -> None:
         assert field.is_required() or shown in (None, "")
         return
     required = REQUIRED.get(section, {})
-    text: Any = {"[]": [], "{}": {}, '["*"]': ["*"]}.get(written[1], written[1].strip('"'))
+    text: Any = {"[]": [], "{}": {}, '["*"]': ["*"], "[50, 80, 100]": [50, 80, 100]}.get(
+        written[1], written[1].strip('"')
+    )
     assert section.model_validate({**required, name: text}) == section.model_validate(required)
 
 

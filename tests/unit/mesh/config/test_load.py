@@ -21,8 +21,8 @@ Complaints = Callable[..., list[str]]
         ("htpp: {}", "htpp (tollway.yaml:1): unknown key; did you mean http?"),
         (
             "xyz: {}",
-            "xyz (tollway.yaml:1): unknown key; there are providers, models, defaults, prices, limits, rules, keys, "
-            "ledger, journal, state, idempotency, cache, telemetry, http, grpc",
+            "xyz (tollway.yaml:1): unknown key; there are providers, models, defaults, prices, budgets, limits, rules, "
+            "keys, ledger, journal, state, idempotency, cache, telemetry, http, grpc",
         ),
         ("providers:\n\n  a: {api_kee: x}", "providers.a.api_kee (tollway.yaml:3): unknown key; did you mean api_key?"),
         ("grpc: {tls: {key: k}}", "grpc.tls.cert (tollway.yaml:1): must be given"),
@@ -134,8 +134,8 @@ http: {drain: 5, listen: "${NOPE}"}
         "http.listen (tollway.yaml:9",
         "http.drain (tollway.yaml:9",
         "journal.fsync (TOLLWAY_JOURNAL__FSYNC): must be a duration such as 250ms, 10s or 5m, not later",
-        "nothing (TOLLWAY_NOTHING): unknown key; there are providers, models, defaults, prices, limits, rules, keys, "
-        "ledger, journal, state, idempotency, cache, telemetry, http, grpc",
+        "nothing (TOLLWAY_NOTHING): unknown key; there are providers, models, defaults, prices, budgets, limits, rules, "
+        "keys, ledger, journal, state, idempotency, cache, telemetry, http, grpc",
     ]
 
 

@@ -42,7 +42,7 @@ from services.ledger.handlers.return_lease import ReturnLease
 from services.ledger.handlers.roll_details import RollDetails
 from services.ledger.settings import LedgerSettings
 from tests.unit.services.ledger.budgeting import budget
-from tests.unit.services.ledger.samples import NOW, opened, priced, unsettled
+from tests.unit.services.ledger.samples import opened, priced, unsettled
 from tollway.ledger.v1.budget_pb2 import (
     BUDGET_WINDOW_DAY,
     BUDGET_WINDOW_ROLLING,

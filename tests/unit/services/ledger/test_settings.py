@@ -7,6 +7,13 @@ import pytest
 from mesh.config.schema import Config
 from mesh.errors import TollwayError
 from services.ledger.settings import DatabaseUrl, LedgerSettings
+from tollway.ledger.v1.budget_pb2 import (
+    BUDGET_WINDOW_DAY,
+    BUDGET_WINDOW_MONTH,
+    BUDGET_WINDOW_ROLLING,
+    BUDGET_WINDOW_TOTAL,
+    Budget,
+)
 from tollway.ledger.v1.ledger_pb2 import Price
 
 
@@ -54,4 +61,32 @@ def test_prices_are_read_with_only_the_tiers_they_name() -> None:
             cached_input_nanos_per_1m=0,
             max_context_tokens=8000,
         ),
+    )
+
+
+def test_budgets_are_read_as_they_are_kept() -> None:
+    written = [
+        {"scope": "project:demo", "limit": "$100", "window": "month", "time_zone": "Europe/Zurich"},
+        {"scope": "key:*", "limit": "5", "window": "6h", "soft": True, "thresholds": [120, "80%"]},
+        {"scope": "tag:a", "limit": "$0.000000001", "window": "total", "thresholds": []},
+        {"scope": "model:m", "limit": "$1", "window": "day", "time_zone": "UTC"},
+    ]
+    assert LedgerSettings.from_config(Config.model_validate({"budgets": written}), Path()).budgets == (
+        Budget(
+            scope="project:demo",
+            limit_nanos=100 * 10**9,
+            window=BUDGET_WINDOW_MONTH,
+            time_zone="Europe/Zurich",
+            thresholds=[50, 80, 100],
+        ),
+        Budget(
+            scope="key:*",
+            limit_nanos=5 * 10**9,
+            window=BUDGET_WINDOW_ROLLING,
+            rolling={"seconds": 21_600},
+            soft=True,
+            thresholds=[80, 120],
+        ),
+        Budget(scope="tag:a", limit_nanos=1, window=BUDGET_WINDOW_TOTAL),
+        Budget(scope="model:m", limit_nanos=10**9, window=BUDGET_WINDOW_DAY, thresholds=[50, 80, 100]),
     )

@@ -23,6 +23,7 @@ from services.ledger.adapters.schema import request_logs
 from services.ledger.adapters.store import open_store
 from services.ledger.bootstrap import start
 from services.ledger.settings import DatabaseUrl, LedgerSettings
+from tests.unit.services.ledger.budgeting import create, lease, spent
 from tests.unit.services.ledger.conftest import POSTGRESQL, SQLITE, Ledger, StartLedger, ask, on_sqlite
 from tests.unit.services.ledger.samples import NOW, attempt, priced, unsettled
 from tollway.ledger.v1.ledger_pb2 import ATTEMPT_KIND_CACHE_HIT, Attempt, GetSpendRequest, ListUsageRequest
@@ -204,3 +205,20 @@ async def test_the_way_back_to_the_beginning_leaves_an_empty_database(empty: Led
     await alembic(empty.database, command.upgrade, "head")
     await alembic(empty.database, command.downgrade, "base")
     assert tables(empty.database) == {"alembic_version"}
+
+
+async def test_budgets_go_with_their_migration_and_the_rows_stay(
+    empty: LedgerSettings, start_ledger: StartLedger
+) -> None:
+    ledger = await start_ledger(empty)
+    await create(ledger)
+    await lease(ledger)
+    await ledger.record(spent(0), priced())
+    await ledger.runtime._store.close()
+    await alembic(empty.database, command.downgrade, "0003")
+    assert not {name for name in tables(empty.database) if name.startswith("budget") or name == "outbox"}
+    assert ask(empty.database, "SELECT count(*) FROM request_logs") == [(2,)]
+    again = await start_ledger(empty)
+    await create(again)
+    await again.record(spent(5_000_000))
+    assert (await again.audit())[0] == []
