@@ -1,7 +1,7 @@
 """A provider whose answers are of every length: python -m tests.chaos.long_tail PORT
 
-Most are short and a few very long; two in a hundred think for 2,000 tokens first, and show nothing of it. A cap on
-tokens holds, thinking included. `GET /told` says what it told of calls that came to their end (tokens, thinking
+Most are short and a few very long; of the model `thinks`, two in a hundred think for 2,000 tokens first, and show nothing
+of it. A cap on tokens holds, thinking included. `GET /told` says what it told of calls that came to their end (tokens, thinking
 included), and how many tokens it had made for those that were cut.
 """
 
@@ -45,7 +45,7 @@ class Provider:
     async def _complete(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
         self._told["calls"] += 1
-        hidden = HIDDEN_TOKENS if self._random.random() < HIDDEN else 0
+        hidden = HIDDEN_TOKENS if body["model"] == "thinks" and self._random.random() < HIDDEN else 0
         tokens = min(max(round(self._random.lognormvariate(0, _SPREAD) * _MEDIAN), 1), _LONGEST)
         cap = body.get("max_completion_tokens", body.get("max_tokens", 10**9))
         finish = "length" if hidden + tokens > cap else "stop"
