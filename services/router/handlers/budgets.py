@@ -8,6 +8,7 @@ twice as much reserved, else it ends with `budget_exceeded`.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 from mesh.budgets import BudgetBook, Claim
@@ -32,6 +33,10 @@ from services.router.handlers.reservations import Reservations
 from services.router.ports import PriceSource
 from tollway.chat.v1.chat_pb2 import ChatChunk, ChatRequest, FinishReason
 from tollway.ledger.v1.ledger_pb2 import ATTEMPT_STATUS_OK, PROVENANCE_PROVIDER_REPORTED, Attempt, Price
+
+_GROWS_WITHIN = 0.1
+"""Seconds that a call which is being answered waits for more. Its provider goes on meanwhile, and bills it: what it may
+need is asked for while it speaks."""
 
 _REACHED = 0.95
 """Of a cap: an answer that ends for its length, and is as long as that, was ended by it."""
@@ -146,15 +151,19 @@ class Account:
 
     async def grow(self, held: Hold, amounts: Amounts) -> bool:
         """Whether a call under way is borne further. Raises TollwayError where it is not."""
-        short = await self._budgeting.reservations.grow(held, amounts, self._budgeting.wait)
+        patience = min(_GROWS_WITHIN, self._budgeting.wait)
+        short = await self._budgeting.reservations.grow(held, amounts, patience)
         if short is None:
             return True
         if short.lost and self._budgeting.allow:
             return False
         raise self.refusal(short)
 
-    def grow_now(self, held: Hold, amount: int) -> bool:
-        return self._budgeting.reservations.grow_now(held, amount) is None
+    def grow_meanwhile(self, held: Hold, amount: int) -> asyncio.Future[Hold | Short] | None:
+        """Reserves more for a call under way; where it is not here, what will be known of it."""
+        reservations = self._budgeting.reservations
+        short = reservations.grow_now(held, amount)
+        return None if short is None else reservations.grow_soon(held, amount, short.name)
 
     def shrink(self, held: Hold, amount: int) -> None:
         self._budgeting.reservations.shrink(held, amount)
@@ -187,6 +196,8 @@ class Charge:
         self.lease_ids = [lease.id for lease in held.leases]
         self._account, self._sizing, self._held, self._cap = account, sizing, held, cap
         self._bounded = bool(held.leases)
+        self._growing: asyncio.Future[Hold | Short] | None = None
+        """What was asked for while it speaks, and has not come yet."""
         self._spoken = 0
         self._open = sizing.choices
 
@@ -202,9 +213,9 @@ class Charge:
             self._open = max(self._open - ended, 0)
             self._release()
         missing = self._sizing.needed(self._spoken, self._open) - self._held.amount
-        if missing <= 0 or self._account.grow_now(self._held, missing):
-            return True
-        return self._sizing.costs.of(self._spoken) <= self._held.amount
+        if missing > 0 and (self._growing is None or self._growing.done()):
+            self._growing = self._account.grow_meanwhile(self._held, missing)
+        return missing <= 0 or self._sizing.costs.of(self._spoken) <= self._held.amount
 
     def _release(self) -> None:
         """Some answers have come to their end, and need nothing more."""
@@ -215,6 +226,7 @@ class Charge:
 
     async def cover(self) -> None:
         """Waits for what is missing. Raises TollwayError BUDGET_EXCEEDED where it does not come."""
+        self._ask_no_more()
         least = self._sizing.costs.of(self._spoken) - self._held.amount
         usual = self._sizing.needed(self._spoken, self._open) - self._held.amount
         self._bounded = await self._account.grow(self._held, Amounts(usual, usual, max(least, 1)))
@@ -231,6 +243,7 @@ class Charge:
 
     def settle(self, row: Attempt) -> None:
         """It cost what its row says."""
+        self._ask_no_more()
         self._account.settle(self._held, row.cost_nanos)
         if row.provenance == PROVENANCE_PROVIDER_REPORTED and row.status == ATTEMPT_STATUS_OK:
             self._account.note(row.usage.output_tokens / self._sizing.choices)
@@ -238,3 +251,7 @@ class Charge:
     def release(self) -> None:
         """It was never made."""
         self._account.settle(self._held, 0)
+
+    def _ask_no_more(self) -> None:
+        if self._growing is not None:
+            self._growing.cancel()

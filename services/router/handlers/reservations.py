@@ -98,8 +98,20 @@ class Reservations:
             self.ask.set()
         return short
 
+    def grow_soon(self, hold: Hold, amount: int, name: Name) -> asyncio.Future[Hold | Short]:
+        """Stands in the line of the budget that is short, while the call goes on; whoever is not interested any more
+        cancels the future."""
+        waiting = _Waiting((), Amounts(amount, amount, amount), hold)
+        if self._lost:
+            waiting.answer.set_result(Short(name, lost=True))
+        else:
+            self._stand(name, waiting)
+            self.ask.set()
+        return waiting.answer
+
     async def grow(self, hold: Hold, amounts: Amounts, patience: float) -> Short | None:
-        """The same, waiting for it; the budget that cannot bear it."""
+        """Reserves more for a call that cannot go on without it, within `patience` seconds; the budget that cannot bear
+        it."""
         short = self.purse.grow(hold, amounts.usual, self._clock.monotonic())
         if short is None:
             return None

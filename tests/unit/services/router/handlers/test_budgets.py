@@ -502,10 +502,10 @@ async def test_who_leaves_while_waiting_takes_nothing_along(bench: Bench, tmp_pa
 
 async def test_a_stream_that_needs_more_goes_before_those_that_have_not_begun(bench: Bench, tmp_path: Path) -> None:
     quick: list[Item] = [role(), text("x" * 40), Pause(1.0), finish(), usage()]
-    bench.deploy(HEARD, a=[quick, long_answer(25, 0.01), streamed()])
+    bench.deploy(HEARD, a=[quick, long_answer(25, 0.045), streamed()])
     async with spending(bench, tmp_path, budget("project:default", 1_500_000)):  # 750 tokens
         first, long = bench.stream(), bench.stream()
-        await bench.clock.advance(0.9)
+        await bench.clock.advance(0.95)
         late = bench.create()
         await bench.clock.advance(1.5)
         assert first.task.done()
@@ -597,3 +597,16 @@ async def test_many_at_once_never_spend_more_than_there_is(bench: Bench, tmp_pat
             for each in outcomes
         )
         assert 0.8 * limit <= sum(made.spent) <= limit
+
+
+async def test_a_stream_that_waits_for_more_is_cut_before_its_provider_says_much_more(
+    bench: Bench, tmp_path: Path
+) -> None:
+    bench.deploy(HEARD, a=[[text("Hello"), Hang()], long_answer(1_000, 0.02)])
+    async with spending(bench, tmp_path, budget("project:default", 2_000_000), wait=30.0):
+        first, second = bench.stream(), bench.stream()
+        failure = await bench.failure(second.task)
+        assert failure.reason is Reason.BUDGET_EXCEEDED
+        row = bench.journal.ends[1]
+        assert row.response_time_ms < 20 * bench.providers.calls[1].pulled + 200
+        first.task.cancel()
