@@ -30,6 +30,9 @@ _PREFIXES = {
 }
 _USAGE = tuple(name for name in chat_pb2.Usage.DESCRIPTOR.fields_by_name if name.endswith("_tokens"))
 
+# Which leases an attempt named is not kept in its row.
+_FIELDS = {name: field for name, field in ledger_pb2.Attempt.DESCRIPTOR.fields_by_name.items() if name != "lease_ids"}
+
 Row = Mapping[str, Any]
 Write = Callable[[Sequence[Row]], None]
 
@@ -37,7 +40,7 @@ Write = Callable[[Sequence[Row]], None]
 def columns() -> list[str]:
     """The names of an export's columns: an attempt's fields, with its usage's in the place of `usage`."""
     names: list[str] = []
-    for name in ledger_pb2.Attempt.DESCRIPTOR.fields_by_name:
+    for name in _FIELDS:
         names += _USAGE if name == "usage" else [name]
     return names
 
@@ -45,7 +48,7 @@ def columns() -> list[str]:
 def row_of(attempt: ledger_pb2.Attempt) -> dict[str, Any]:
     """An attempt as a row. What is not known is None, never 0; times are in UTC, enums lower-case names."""
     row: dict[str, Any] = {}
-    for name, field in ledger_pb2.Attempt.DESCRIPTOR.fields_by_name.items():
+    for name, field in _FIELDS.items():
         value = getattr(attempt, name)
         known = _is_known(attempt, field)
         if name == "usage":

@@ -28,7 +28,8 @@ def stands(spent: int, granted: int = 0, **changes: Any) -> BudgetStanding:
 
 
 def shown(*standings: BudgetStanding, **changes: Any) -> list[str]:
-    budget = Budget(**{"budget_id": "key:*/day", "scope": "key:*", "limit_nanos": DOLLAR} | changes)
+    fields: dict[str, Any] = {"budget_id": "key:*/day", "scope": "key:*", "limit_nanos": DOLLAR}
+    budget = Budget(**fields | changes)
     console = Console(width=200, file=(out := io.StringIO()))
     console.print(budgets_table([budget], standings))
     return [line.rstrip() for line in out.getvalue().splitlines()]

@@ -76,14 +76,14 @@ def test_whose_a_budget_is_must_have_a_key_and_a_model_must_be_one(complaints: C
 models: {gpt-4o: {deployments: [{provider: sim}]}}
 keys: [{name: ci, key: tw-0123456789abcdef, project: search}]
 budgets:
-  - {scope: "key:cj", limit: $1}
+  - {scope: "key:cii", limit: $1}
   - {scope: "project:search", limit: $1}
   - {scope: "tenant:acme", limit: $1}
   - {scope: "model:gpt-40", limit: $1}
   - {scope: "tag:anything", limit: $1}
 """
     assert complaints(text) == [
-        "budgets[0].scope (tollway.yaml:5): no key is called cj; did you mean ci?",
+        "budgets[0].scope (tollway.yaml:5): no key is called cii; did you mean ci?",
         "budgets[2].scope (tollway.yaml:7): no key is of a tenant acme; there are default",
         "budgets[3].scope (tollway.yaml:8): no model is called gpt-40; did you mean gpt-4o?",
     ]

@@ -105,9 +105,8 @@ def test_the_default_on_the_page_is_the_default(path: str) -> None:
         assert field.is_required() or shown in (None, "")
         return
     required = REQUIRED.get(section, {})
-    text: Any = {"[]": [], "{}": {}, '["*"]': ["*"], "[50, 80, 100]": [50, 80, 100]}.get(
-        written[1], written[1].strip('"')
-    )
+    lists = {"[]": [], "{}": {}, '["*"]': ["*"], "[50, 80, 100]": [50, 80, 100]}
+    text: Any = lists.get(written[1], written[1].strip('"'))
     assert section.model_validate({**required, name: text}) == section.model_validate(required)
 
 

@@ -134,8 +134,8 @@ http: {drain: 5, listen: "${NOPE}"}
         "http.listen (tollway.yaml:9",
         "http.drain (tollway.yaml:9",
         "journal.fsync (TOLLWAY_JOURNAL__FSYNC): must be a duration such as 250ms, 10s or 5m, not later",
-        "nothing (TOLLWAY_NOTHING): unknown key; there are providers, models, defaults, prices, budgets, limits, rules, "
-        "keys, ledger, journal, state, idempotency, cache, telemetry, http, grpc",
+        "nothing (TOLLWAY_NOTHING): unknown key; there are providers, models, defaults, prices, budgets, limits, "
+        "rules, keys, ledger, journal, state, idempotency, cache, telemetry, http, grpc",
     ]
 
 

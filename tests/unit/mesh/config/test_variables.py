@@ -105,8 +105,8 @@ def test_variables_that_are_not_keys_are_left_alone(name: str, value: str) -> No
          "http.listn (TOLLWAY_HTTP__LISTN): unknown key; did you mean TOLLWAY_HTTP__LISTEN?"),
         ("TOLLWAY_HTPP__X", "x", "htpp (TOLLWAY_HTPP__X): unknown key; did you mean http?"),
         ("TOLLWAY_PORT", "80",
-         "port (TOLLWAY_PORT): unknown key; there are providers, models, defaults, prices, limits, rules, keys, "
-         "ledger, journal, state, idempotency, cache, telemetry, http, grpc"),
+         "port (TOLLWAY_PORT): unknown key; there are providers, models, defaults, prices, budgets, limits, rules, "
+         "keys, ledger, journal, state, idempotency, cache, telemetry, http, grpc"),
         ("TOLLWAY_PROVIDERS__A__API_KEE", "k", "providers.a.api_kee (TOLLWAY_PROVIDERS__A__API_KEE): unknown key; "
          "did you mean api_key?"),
         ("TOLLWAY_HTTP__LISTEN", "80", "http.listen (TOLLWAY_HTTP__LISTEN): must be an address such as 127.0.0.1:8080, "

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,13 @@ LIMIT = 200 * MILLI
 BY_DAY, BY_PART = "project:demo/day", "key:*/1d"
 SUBJECTS = {BY_DAY: "project:demo", BY_PART: "key:local"}
 WIDTHS = {BY_DAY: DAY, BY_PART: HOUR}
+
+
+STAGES: dict[str, Callable[[Attempt], Attempt]] = {
+    "opened": opened,
+    "unsettled": unsettled,
+    "settled": lambda attempt: attempt,
+}
 
 
 @dataclass
@@ -199,10 +206,9 @@ class BudgetMachine(RuleBasedStateMachine):
     @rule(which=calls, states=st.lists(st.sampled_from(["opened", "unsettled", "settled"]), min_size=1, max_size=4))
     def tell(self, which: Call, states: list[str]) -> None:
         """The ledger is told how far a call has come, in any order and any number of times."""
-        stages = {"opened": opened, "unsettled": unsettled, "settled": lambda attempt: attempt}
-        self.send(RecordAttempts([stages[state](which.attempt) for state in states], "j1"))
+        self.send(RecordAttempts([STAGES[state](which.attempt) for state in states], "j1"))
         self.rows[which.attempt.attempt_id] = which
-        furthest = max(("opened", "unsettled", "settled").index(state) for state in states)
+        furthest = max(list(STAGES).index(state) for state in states)
         if furthest > 0 and not which.accounts:
             which.accounts = {each.budget_id: each.account for each in which.slices}
             for budget_id in SUBJECTS:

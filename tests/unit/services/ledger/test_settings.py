@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 
 from mesh.config.schema import Config
 from mesh.errors import TollwayError
@@ -83,7 +84,7 @@ def test_budgets_are_read_as_they_are_kept() -> None:
             scope="key:*",
             limit_nanos=5 * 10**9,
             window=BUDGET_WINDOW_ROLLING,
-            rolling={"seconds": 21_600},
+            rolling=Duration(seconds=21_600),
             soft=True,
             thresholds=[80, 120],
         ),

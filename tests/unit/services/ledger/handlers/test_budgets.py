@@ -131,13 +131,14 @@ async def test_a_changed_limit_takes_effect_and_what_was_spent_stays(ledger: Led
 )
 async def test_what_cannot_be_changed_is_refused_by_name(ledger: Ledger, changes: dict[str, Any], field: str) -> None:
     await create(ledger)
-    changed = Budget(**{"budget_id": MONTH, "limit_nanos": 5} | changes)
+    fields: dict[str, Any] = {"budget_id": MONTH, "limit_nanos": 5}
+    changed = Budget(**fields | changes)
     with pytest.raises(grpc.aio.AioRpcError, match=f"budget.{field}: "):
         await ledger.stub.UpdateBudget(UpdateBudgetRequest(budget=changed))
 
 
 async def test_a_budget_that_is_not_there_is_not_found(ledger: Ledger) -> None:
-    calls = [
+    calls: list[Any] = [
         ledger.stub.GetBudget(GetBudgetRequest(budget_id="x")),
         ledger.stub.DeleteBudget(DeleteBudgetRequest(budget_id="x")),
         ledger.stub.UpdateBudget(UpdateBudgetRequest(budget=Budget(budget_id="x", limit_nanos=1))),
