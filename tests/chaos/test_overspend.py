@@ -73,7 +73,9 @@ def mesh(folder: Path, limit: int) -> Iterator[Mesh]:
         f"prices: [{{provider: far, input: ${INPUT / 1e9}, output: ${OUTPUT / 1e9}}}]\n"
         f"budgets: [{{scope: 'project:default', limit: ${limit / 1e9}, window: total}}]\n"
     )
-    upstream = subprocess.Popen([sys.executable, "-m", "tests.chaos.long_tail", str(port)], cwd=ROOT)
+    with (folder / "provider.log").open("wb") as log:  # it complains of every call that is cut
+        command = [sys.executable, "-m", "tests.chaos.long_tail", str(port)]
+        upstream = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
     ledger = f"unix:{folder}/ledger.sock"
     options = ["--data-dir", str(folder / "data"), "--config", str(config)]
     made = Mesh([f"unix:{folder}/router-{number}.sock" for number in range(ROUTERS)], ledger, port)

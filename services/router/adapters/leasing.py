@@ -196,6 +196,7 @@ class Leasing:
     def _adopt(self, budgets: Sequence[Budget]) -> None:
         self._budgeting.adopt(BudgetBook(budgets))
         if self._budgeting.any and len(self._tasks) < 2:
+            self._reservations.ask.set()  # look at once whether there is a ledger to lease from
             self._tasks.append(background.start("Leasing budgets", self._run()))
             self._tasks.append(background.start("Watching for recalls", self._watch_recalls()))
 

@@ -23,6 +23,9 @@ Name = tuple[str, str]
 UNUSED_FOR = 10.0
 """Seconds without a draw after which a lease is given back whole."""
 
+_MOST_NANOS = 10**18
+"""What the ledger can be asked for at once: a billion dollars."""
+
 _MEMORY = 1.0
 """Seconds over which demand is summed up."""
 
@@ -374,6 +377,5 @@ class Purse:
 
 def _wish(lease: Lease, least: int, wanted: int) -> LeaseWish:
     budget_id, subject = lease.name
-    return LeaseWish(
-        budget_id=budget_id, subject=subject, least_nanos=least, wanted_nanos=max(wanted, least), lease_id=lease.id
-    )
+    least, wanted = min(least, _MOST_NANOS), min(max(wanted, least), _MOST_NANOS)
+    return LeaseWish(budget_id=budget_id, subject=subject, least_nanos=least, wanted_nanos=wanted, lease_id=lease.id)

@@ -32,6 +32,7 @@ _FIRST_GUESS = 256
 _GENEROUS, _MODEST = 16_384, 1_024
 """Caps on tokens, where the client set none: as a rule, and where not much is left."""
 _MILLION = 1_000_000
+_TEXT_FIELD = Delta.DESCRIPTOR.fields_by_name["text"]
 
 
 def prompt_tokens(chat: ChatRequest) -> int:
@@ -68,6 +69,10 @@ def spoken_tokens(deltas: Iterable[Delta]) -> int:
     """What these come to at most."""
     size = 0
     for delta in deltas:
+        fields = delta.ListFields()
+        if len(fields) == 1 and fields[0][0] is _TEXT_FIELD:  # nearly always
+            size += len(fields[0][1].encode())
+            continue
         size += len(delta.text.encode()) + len(delta.refusal.encode()) + len(delta.extra_json)
         if delta.HasField("reasoning"):
             size += len(delta.reasoning.text.encode()) + len(delta.reasoning.redacted)
@@ -163,7 +168,14 @@ class Sizing:
 
     def needed(self, spoken: int, still_open: int) -> int:
         """What a call that is heard as it speaks needs: for what was said, and for what may be said meanwhile."""
-        tokens = spoken + max(_AHEAD, spoken // 4)
+        return self._with(spoken, max(_AHEAD, spoken // 4), still_open)
+
+    def welcome(self, spoken: int, still_open: int) -> int:
+        """The same, and enough not to need more soon."""
+        return self._with(spoken, 3 * max(_AHEAD, spoken // 4), still_open)
+
+    def _with(self, spoken: int, ahead: int, still_open: int) -> int:
+        tokens = spoken + ahead
         if self.cap is not None:
             tokens = min(tokens, spoken + self.cap * still_open, self.cap * self.choices)
         return self.costs.of(tokens)

@@ -159,9 +159,12 @@ class Account:
             return False
         raise self.refusal(short)
 
-    def grow_meanwhile(self, held: Hold, amount: int) -> asyncio.Future[Hold | Short] | None:
-        """Reserves more for a call under way; where it is not here, what will be known of it."""
+    def grow_meanwhile(self, held: Hold, amount: int, welcome: int) -> asyncio.Future[Hold | Short] | None:
+        """Reserves more for a call under way, and rather as much as is `welcome`; where it is not here, what will be
+        known of it."""
         reservations = self._budgeting.reservations
+        if reservations.grow_now(held, welcome) is None:
+            return None
         short = reservations.grow_now(held, amount)
         return None if short is None else reservations.grow_soon(held, amount, short.name)
 
@@ -203,18 +206,19 @@ class Charge:
 
     # -- while it is answered --------------------------------------------------------------------------------------
 
-    def covers(self, chunk: ChatChunk) -> bool:
+    def covers(self, chunk: ChatChunk, answer: Answer) -> bool:
         """Whether what was said so far, with this, is within what is reserved; asks for more well before it is not."""
         if self._cap is not None or not self._bounded:
             return True
         self._spoken += spoken_tokens(chunk.deltas)
-        ended = sum(bool(delta.finish_reason) for delta in chunk.deltas)
-        if ended:
-            self._open = max(self._open - ended, 0)
+        still_open = max(self._sizing.choices - len(answer.finishes), 0)
+        if still_open < self._open:
+            self._open = still_open
             self._release()
-        missing = self._sizing.needed(self._spoken, self._open) - self._held.amount
+        missing = self._sizing.needed(self._spoken, still_open) - self._held.amount
         if missing > 0 and (self._growing is None or self._growing.done()):
-            self._growing = self._account.grow_meanwhile(self._held, missing)
+            welcome = self._sizing.welcome(self._spoken, still_open) - self._held.amount
+            self._growing = self._account.grow_meanwhile(self._held, missing, welcome)
         return missing <= 0 or self._sizing.costs.of(self._spoken) <= self._held.amount
 
     def _release(self) -> None:

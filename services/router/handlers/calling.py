@@ -72,7 +72,7 @@ async def stream(providers: ProviderCalls, attempt: AttemptRun) -> AsyncGenerato
             async for response in call:
                 chunk = answer.take(response.chunk)
                 attempt.hear_part(response.upstream, answer)
-                if charge is not None and not charge.covers(response.chunk) and not answer.complete:
+                if charge is not None and not charge.covers(response.chunk, answer) and not answer.complete:
                     await charge.cover()
                 if chunk is not None:
                     yield chunk
@@ -111,7 +111,7 @@ async def _rest_of_stream(call: CompletionStream, attempt: AttemptRun, answer: A
         async for response in call:
             answer.take(response.chunk)
             attempt.hear_part(response.upstream, answer)
-            if charge is not None and not charge.covers(response.chunk) and not answer.complete:
+            if charge is not None and not charge.covers(response.chunk, answer) and not answer.complete:
                 await charge.cover()
     finally:
         call.cancel()

@@ -25,6 +25,7 @@ from services.router.domain.schedule import GiveUp, NextCandidate, RetryAfter, T
 from services.router.domain.splice import Diverged
 from services.router.domain.verdict import LeftAlone, Showed, broken_off, verdict
 from services.router.handlers.attempt import CONTINUATIONS, AttemptRun, Turn
+from services.router.handlers.charging import charged, charged_now
 from services.router.handlers.desk import Desk, Question, select, told
 from tollway.chat.v1.chat_pb2 import ChatChunk, Usage
 from tollway.ledger.v1.ledger_pb2 import (
@@ -100,24 +101,11 @@ class Operation:
             if passed is not None:
                 break
             await self._step_aside(left)
-        self.attempt = self._open(await self._charged(self._turn(passed)))
-
-    async def _charged(self, turn: Turn) -> Turn:
-        """The attempt as hard budgets bear it."""
-        if self._account is None:
-            return turn
         try:
-            charge = await self._account.reserve(turn.candidate, turn.chat, self._time_left())
+            turn = await charged(self._desk, self._account, self._turn(passed), left)
         except TollwayError as refusal:
-            self._give_back(turn)
             raise self._told(refusal) from None
-        except asyncio.CancelledError:
-            self._give_back(turn)
-            raise
-        return replace(turn, chat=charge.chat, charge=charge)
-
-    def _give_back(self, turn: Turn) -> None:
-        self._desk.fleet.standing(turn.candidate.name).give_back(turn.passed)
+        self.attempt = self._open(turn)
 
     async def _step_aside(self, left: float | None) -> None:
         """Leaves the candidate alone whose breaker is open: moves on, or waits for the first that comes back."""
@@ -264,16 +252,12 @@ class Operation:
         if passed is None:
             return None
         number = self._attempts + 1
-        turn = Turn(
+        turn = charged_now(self._desk, self._account, Turn(
             index, candidate, number, passed, self._question.chat, self._new_answer(), ATTEMPT_KIND_HEDGE, timed=True
-        )
+        ))  # fmt: skip
+        if turn is None:
+            return None
         try:
-            if self._account is not None:
-                charge = self._account.reserve_now(candidate, turn.chat)
-                if charge is None:
-                    self._give_back(turn)
-                    return None
-                turn = replace(turn, chat=charge.chat, charge=charge)
             self._hedge = self._open(turn)
         except TollwayError:
             return None  # it cannot be written down, so it is not made; the first attempt is under way all the same

@@ -36,6 +36,12 @@ class _Waiting:
                 return held
         return purse.draw(self.names, amounts.least if least else amounts.usual, now)
 
+    def wanted(self, purse: Purse) -> int:
+        """What it would take, if it were there."""
+        unknown = any(purse.fund(name).standing is None for name in self.names)
+        at_ease = unknown or purse.has_plenty(self.names, self.amounts.at_ease)
+        return self.amounts.at_ease if at_ease else self.amounts.usual
+
     def lease(self, purse: Purse, name: Name, now: float) -> Lease | None:
         """Which lease of a budget's has to grow for it."""
         if self.hold is None:
@@ -202,7 +208,7 @@ class Reservations:
                 if waiting.answer.done() or (lease := waiting.lease(self.purse, name, now)) is None:
                     continue
                 before = wants.get(lease) or Want(waiting.amounts.least, 0)
-                wants[lease] = Want(before.least, before.wanted + max(waiting.amounts.at_ease, waiting.amounts.usual))
+                wants[lease] = Want(before.least, before.wanted + waiting.wanted(self.purse))
         return wants
 
     def answered(self) -> None:

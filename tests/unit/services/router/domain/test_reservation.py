@@ -149,6 +149,7 @@ def test_a_call_that_keeps_to_its_cap_keeps_to_its_reservation(
 def test_what_is_needed_is_what_was_said_and_a_little_more(spoken: int, still_open: int, cap: int | None) -> None:
     sizing = Sizing(A_NANO_EACH, 3, cap, capped=False)
     needed = sizing.needed(spoken, still_open)
+    assert needed <= sizing.welcome(spoken, still_open)
     assert needed <= spoken + max(64, spoken // 4)
     if cap is None:
         assert needed >= spoken + 64

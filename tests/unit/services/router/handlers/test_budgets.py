@@ -164,6 +164,13 @@ async def test_a_huge_cap_of_the_clients_blocks_nobody(bench: Bench, tmp_path: P
         assert made.spent == [100 * 20_000]
 
 
+async def test_an_absurd_cap_of_the_clients_is_no_trouble(bench: Bench, plenty: Spending) -> None:
+    bench.deploy(a=[streamed()])
+    response = await bench.create(request=capped_at(2**62))
+    assert response.chat == answer()
+    assert not plenty.reservations.lost
+
+
 async def test_an_answer_is_streamed_from_the_provider_whatever_the_client_asked_for(
     bench: Bench, plenty: Spending
 ) -> None:
