@@ -30,7 +30,8 @@ def explain(raised: Exception, trace_id: str) -> TollwayError:
 def error_body(error: TollwayError, trace_id: str) -> bytes:
     """`{"error": {message, type, param, code, trace_id}}`; `param` is the path of the first field at fault.
 
-    Where nobody could be asked, `candidates` says of each why not.
+    Where nobody could be asked, `candidates` says of each why not. Where a budget is used up, `budget` says which, how
+    much it is, what was spent of it and when it begins anew.
     """
     fields: dict[str, Any] = {
         "message": error.message,
@@ -43,6 +44,8 @@ def error_body(error: TollwayError, trace_id: str) -> bytes:
         numbers = range(1, len(error.metadata) + 1)
         names = (f"candidate_{number}" for number in numbers)
         fields["candidates"] = [error.metadata[name] for name in names if name in error.metadata]
+    if "budget" in error.metadata:
+        fields["budget"] = {name: error.metadata[name] for name in _OF_A_BUDGET if name in error.metadata}
     return encode_json({"error": fields})
 
 
@@ -69,7 +72,9 @@ def error_headers(error: TollwayError) -> dict[str, str]:
     return headers
 
 
+_OF_A_BUDGET = ("budget", "scope", "limit_usd", "spent_usd", "window_ends")
 _SHOWN_METADATA = {
+    "budget": "x-tollway-budget",
     "allow": "allow",
     "deployment": "x-tollway-deployment",
     "attempts": "x-tollway-attempts",

@@ -23,6 +23,9 @@ HOPS = (
 _STATE = "tollway.state"
 """What routers share. Without it they go on as the configuration says, so it is told and makes nobody unready."""
 
+_BUDGETS = "tollway.budgets"
+"""What hard budgets are leased from. Without it, too, routers go on as configured."""
+
 _ANSWER_WITHIN = 3.0
 _SERVING = "SERVING"
 _STATES = {_SERVING: "ok", "NOT_SERVING": "lost"}
@@ -36,18 +39,20 @@ async def healthz(exchange: Exchange) -> web.StreamResponse:
 
 
 class Readiness:
-    """Whether every hop behind the edge answers, and if not, which one does not; and whether shared state is lost."""
+    """Whether every hop behind the edge answers, and if not, which one does not; and whether shared state, or
+    budgets, are lost."""
 
     def __init__(self, router: grpc.aio.Channel) -> None:
         self._health = HealthStub(router)
 
     async def __call__(self, exchange: Exchange) -> web.StreamResponse:
-        state, *statuses = await asyncio.gather(*(self._check(name) for name in (_STATE, *HOPS)))
+        state, budgets, *statuses = await asyncio.gather(*(self._check(name) for name in (_STATE, _BUDGETS, *HOPS)))
         ready = all(status == _SERVING for status in statuses)
         body = {
             "status": "ready" if ready else "not ready",
             "services": dict(zip(HOPS, statuses, strict=True)),
             "state": _STATES.get(state, "unknown"),
+            "budgets": _STATES.get(budgets, "unknown"),
         }
         return web.Response(status=200 if ready else 503, body=encode_json(body), headers=_JSON)
 

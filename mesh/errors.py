@@ -34,6 +34,8 @@ class Reason(StrEnum):
     DENIED_BY_RULE = "DENIED_BY_RULE"
     RATE_LIMITED = "RATE_LIMITED"
     BUDGET_EXCEEDED = "BUDGET_EXCEEDED"
+    RESERVATION_EXCEEDED = "RESERVATION_EXCEEDED"
+    MODEL_UNPRICED = "MODEL_UNPRICED"
     IDEMPOTENCY_CONFLICT = "IDEMPOTENCY_CONFLICT"
     PRICE_CONFLICT = "PRICE_CONFLICT"
     BUDGET_CONFLICT = "BUDGET_CONFLICT"
@@ -97,6 +99,9 @@ TABLE: Mapping[Reason, Row] = {
                              "rate_limit_error", repeatable=True),
     Reason.BUDGET_EXCEEDED: Row("RESOURCE_EXHAUSTED", 429, "insufficient_quota", "budget_exceeded",
                                 "rate_limit_error"),
+    Reason.RESERVATION_EXCEEDED: Row("RESOURCE_EXHAUSTED", 429, "insufficient_quota", "budget_exceeded",
+                                     "rate_limit_error"),
+    Reason.MODEL_UNPRICED: Row("FAILED_PRECONDITION", 403, "permission_error", "model_unpriced", "permission_error"),
     Reason.IDEMPOTENCY_CONFLICT: Row("ABORTED", 409, _BAD, "idempotency_conflict", _BAD),
     Reason.PRICE_CONFLICT: Row("ALREADY_EXISTS", 409, _BAD, "price_conflict", _BAD),
     Reason.BUDGET_CONFLICT: Row("ALREADY_EXISTS", 409, _BAD, "budget_conflict", _BAD),

@@ -154,6 +154,7 @@ class Node:
         self._admit = routing.admit
         self._server.tell("tollway.state", lambda: not routing.state_is_lost)
         self._server.tell("tollway.journal", lambda: not routing.journal_is_failing)
+        self._server.tell("tollway.budgets", lambda: not routing.budgets_are_lost)
         return routing
 
     async def _listen(self) -> dict[str, str]:

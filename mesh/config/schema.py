@@ -430,6 +430,8 @@ class Ledger(Section):
     """Where attempts are booked."""
 
     url: LedgerUrl = Field("sqlite:///{data_dir}/ledger.db", repr=False)
+    when_lost: Literal["deny", "allow"] = Field("allow", description="For what hard budgets bear.")
+    budget_wait: Duration = Field(2.0, description="How long a request waits for what others have reserved.")
     retention: Retention | None = Field(
         None, description="How long details are kept before they are rolled into daily totals. Absent: for ever."
     )

@@ -63,6 +63,7 @@ _ALL = (
     Instrument("tollway.idempotency.repeats", "counter", "{question}", "Questions sent again, by what they got."),
     Instrument("tollway.cache.lookups", "counter", "{question}", "Questions the response cache was asked, by outcome."),
     Instrument("tollway.state.lost", "gauge", "1", "Whether the state that replicas share is out of reach."),
+    Instrument("tollway.budgets.lost", "gauge", "1", "Whether the ledger is out of reach for leases of budgets."),
     Instrument("tollway.ledger.conflicts", "gauge", "{attempt}", "Contents kept apart from the row under their id."),
     Instrument("tollway.telemetry.spans", "counter", "{span}", "Spans given to an exporter, by whether they arrived."),
 )

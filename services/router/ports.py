@@ -8,6 +8,7 @@ from typing import Protocol
 from mesh.tracing import TraceContext
 from services.router.domain.caching import Asked
 from services.router.domain.kept_answer import KeptAnswer
+from tollway.ledger.v1.budget_pb2 import Budget, LeaseAnswer, LeaseBudgetRequest, ReturnLeaseRequest
 from tollway.ledger.v1.ledger_pb2 import Attempt, Price, RecordAttemptsRequest, RecordedAttempt
 from tollway.providers.v1.providers_pb2 import (
     CreateCompletionRequest,
@@ -79,6 +80,22 @@ class LedgerClient(Protocol):
 
     def watch_prices(self) -> AsyncGenerator[Sequence[Price], None]:
         """All prices at once, and all again whenever one changes."""
+
+
+class BudgetKeeper(Protocol):
+    """Who grants slices of budgets: the ledger. Every method raises TollwayError."""
+
+    async def lease(self, request: LeaseBudgetRequest, timeout: float) -> Sequence[LeaseAnswer]:
+        """What became of each wish, in the order of the request."""
+
+    async def give_back(self, request: ReturnLeaseRequest, timeout: float) -> None:
+        """Gives slices back. Doing so again changes nothing."""
+
+    def watch_recalls(self, journal_id: str) -> AsyncGenerator[Sequence[str], None]:
+        """The leases of a journal whose idle part others are in need of, each time they are."""
+
+    def watch_budgets(self) -> AsyncGenerator[Sequence[Budget], None]:
+        """All budgets at once, and all again whenever one changes."""
 
 
 class AnswerCache(Protocol):

@@ -14,6 +14,7 @@ from mesh.config.schema import (
     Hedge,
     Idempotency,
     Key,
+    Ledger,
     Limit,
     Model,
     Provider,
@@ -119,6 +120,7 @@ class RouterSettings:
     ship_every: float
     idempotency: Idempotency
     cache: Cache
+    ledger: Ledger
 
     @classmethod
     def from_config(cls, config: Config, data_dir: Path) -> RouterSettings:
@@ -136,6 +138,7 @@ class RouterSettings:
             ship_every=config.journal.ship_every,
             idempotency=config.idempotency,
             cache=config.cache,
+            ledger=config.ledger,
         )
 
 

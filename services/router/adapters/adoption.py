@@ -1,8 +1,9 @@
 """Journals whose routers are no more: what is in them is brought to the ledger, and they are removed.
 
 A journal whose lock can be had has no living router. What had ended there is sent as it was written down; what had not
-becomes UNSETTLED: the call may have been made, and nobody knows how it ended. Routers that share a directory may sweep
-it at the same time: each journal has one lock.
+becomes UNSETTLED: the call may have been made, and nobody knows how it ended. With that the ledger knows of all that
+was spent, and the leases of budgets that the router held are closed; until they are, its journal stays. Routers that
+share a directory may sweep it at the same time: each journal has one lock.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from mesh.clock import Clock
@@ -28,9 +30,14 @@ from services.router.adapters.journal_file import (
 from services.router.adapters.journal_lock import JournalLock
 from services.router.adapters.recording import Recorder, parse
 from services.router.domain.settlement import unsettled
+from tollway.ledger.v1.budget_pb2 import ReturnLeaseRequest
 
 log = logging.getLogger(__name__)
 
+GiveBack = Callable[[ReturnLeaseRequest, float], Awaitable[None]]
+"""Gives leases back to the ledger, within that many seconds. Raises TollwayError."""
+
+_TIMEOUT = 10.0
 SWEEP_EVERY = 10.0
 """Seconds."""
 
@@ -38,8 +45,8 @@ SWEEP_EVERY = 10.0
 class Adoption:
     """Sweeps the directory of `own`, this router's journal, at once and then every SWEEP_EVERY seconds."""
 
-    def __init__(self, own: JournalFile, recorder: Recorder, clock: Clock) -> None:
-        self._own, self._recorder, self._clock = own, recorder, clock
+    def __init__(self, own: JournalFile, recorder: Recorder, give_back: GiveBack, clock: Clock) -> None:
+        self._own, self._recorder, self._give_back, self._clock = own, recorder, give_back, clock
         self._directory = own.path.parent
         self._complained: set[Path] = set()
         self._task = background.start("Adopting journals", self._run())
@@ -73,11 +80,12 @@ class Adoption:
     async def _adopt(self, path: Path) -> None:
         """Brings home what is in the journal, or sets it aside where it cannot be read."""
         try:
-            file = JournalFile.adopt(path)
+            file, at_home = JournalFile.adopt(path), False
             try:
                 await self._bring_home(file)
+                at_home = True
             finally:
-                file.close()
+                file.close(keep=not at_home)
         except sqlite3.Error as error:
             if not is_corrupt(error):
                 raise
@@ -100,6 +108,10 @@ class Adoption:
             await self._recorder.record_and_remove(file, batch)
             lost += len(batch)
             await copy_back()
+        if file.dead_letters():
+            log.error("The leases of journal %s stay charged: the ledger refused attempts of it.", file.id)
+        else:
+            await self._give_back(ReturnLeaseRequest(journal_id=file.id, journal_closed=True), _TIMEOUT)
         more = True
         while more:
             more = file.move_dead_letters(self._own)

@@ -164,13 +164,13 @@ class JournalFile:
         query = "SELECT EXISTS (SELECT 1 FROM entries) OR EXISTS (SELECT 1 FROM dead_letters)"
         return not self._execute(query).fetchone()[0]
 
-    def close(self) -> None:
-        """Closes the journal, and removes it if nothing is in it."""
+    def close(self, *, keep: bool = False) -> None:
+        """Closes the journal, and removes it if nothing is in it, unless it is to be kept for whoever adopts it."""
         try:
             empty = self.empty
         finally:
             self._database.close()
-        if empty:
+        if empty and not keep:
             for path in _files(self.path):
                 path.unlink(missing_ok=True)
 

@@ -60,6 +60,8 @@ class SqliteJournal:
         """When, on the clock's monotonic time, each attempt was opened that has not ended; oldest first."""
         self.many = asyncio.Event()
         """Set when so many are pending that they should not wait."""
+        self.kept = False
+        """Whether its file stays when it ends, even if all of it is shipped."""
         self._clock = clock
         self._numbers = itertools.count(1)
         self._loop = asyncio.get_running_loop()
@@ -205,15 +207,22 @@ class SqliteJournal:
         except sqlite3.Error:
             return  # as before
 
+    @property
+    def unwritten(self) -> bool:
+        """Whether there are ends that could not be written down yet."""
+        return bool(self._unwritten)
+
     async def close(self) -> None:
-        """Ends the journal, in which nothing opens any more; its file stays where something in it is not shipped."""
+        """Ends the journal, in which nothing opens any more; its file stays where something in it is not shipped, or it
+        is `kept`.
+        """
         await background.end(self._upkeep_task)
         await asyncio.to_thread(self._upkeep.close)
         self.write_what_was_kept()
         if self._unwritten:
             log.error("The ends of %d attempts could not be written; they will be unsettled.", len(self._unwritten))
         try:
-            self.file.close()
+            self.file.close(keep=self.kept)
         finally:
             self._lock.release(self.file.path)
 

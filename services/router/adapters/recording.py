@@ -35,6 +35,8 @@ class Recorder:
     def __init__(self, ledger: LedgerClient, clock: Clock, tracer: Tracer) -> None:
         self._ledger, self._clock, self._tracer = ledger, clock, tracer
         self._turn = asyncio.Lock()
+        self.unbooked: set[str] = set()
+        """Leases of attempts that the ledger refused: it does not know all that was spent of them."""
 
     async def record_ended(
         self,
@@ -83,9 +85,10 @@ class Recorder:
         sent = [(entry, attempt) for entry, attempt in batch if attempt is not None]
         recorded: list[Entry] = []
         results = await self.record(file.id, [attempt for _, attempt in sent])
-        for (entry, _), result in zip(sent, results, strict=True):
+        for (entry, attempt), result in zip(sent, results, strict=True):
             if result.outcome == RecordOutcome.RECORD_OUTCOME_REFUSED:
                 dead.append((entry, result.message))
+                self.unbooked.update(attempt.lease_ids)
             else:
                 recorded.append(entry)
         for entry, message in dead:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from itertools import takewhile
+from math import inf
 
 from mesh.clock import Clock
 from mesh.errors import TollwayError
@@ -34,6 +35,8 @@ class Shipper:
         self._journal, self._recorder, self._clock, self._metrics = journal, recorder, clock, metrics
         self._every = every
         self._announced: set[int] = set()
+        self.recorded_until = -inf
+        """The ledger has answered for every attempt that was settled before then (monotonic)."""
         self._task = background.start("Shipping attempts", self._run())
 
     async def close(self, within: float) -> None:
@@ -50,9 +53,12 @@ class Shipper:
     async def ship(self, *, all_of_it: bool = True) -> None:
         """Sends what there is to send: all of it, or what is worth a batch now. Raises TollwayError where it cannot."""
         self._journal.write_what_was_kept()
+        began, unwritten = self._clock.monotonic(), self._journal.unwritten
         await self._recorder.record_ended(
             self._journal.file, all_of_it=all_of_it, hurry=all_of_it, after_each=self._after_batch
         )
+        if not unwritten:
+            self.recorded_until = began
         self._journal.many.clear()
         await self._announce()
 

@@ -23,6 +23,7 @@ from services.router.adapters.adoption import Adoption
 from services.router.adapters.breaker_watch import BreakerWatch
 from services.router.adapters.exact_cache import ExactCache
 from services.router.adapters.journal_sqlite import SqliteJournal
+from services.router.adapters.leasing import Leasing
 from services.router.adapters.ledger_grpc import GrpcLedger
 from services.router.adapters.price_watch import PriceWatch
 from services.router.adapters.probes import Probes
@@ -36,24 +37,30 @@ from services.router.domain.breaker_sharing import Sharing
 from services.router.domain.fleet import Fleet
 from services.router.domain.keyring import Keyring
 from services.router.domain.principal import LOCAL
+from services.router.domain.purse import Purse
 from services.router.domain.schedule import Schedule
 from services.router.domain.selection import Selection
 from services.router.domain.settlement import set_time
 from services.router.handlers.admission import Admission
 from services.router.handlers.authentication import Authentication, Permission
 from services.router.handlers.behaviors import Validation, has_question
+from services.router.handlers.budgets import Budgeting
 from services.router.handlers.caching import Caching, by_rules
 from services.router.handlers.desk import Desk
 from services.router.handlers.drains import Drains
 from services.router.handlers.explain_route import ExplainRoute, explain_route
 from services.router.handlers.idempotency import Idempotency
 from services.router.handlers.list_models import ListModels, list_models
+from services.router.handlers.reservations import Reservations
 from services.router.servicer import RouterServicer
 from services.router.settings import RouterSettings
 from tollway.router.v1.router_pb2 import ExplainRouteRequest, ExplainRouteResponse, Model
 from tollway.router.v1.router_pb2_grpc import add_RouterServiceServicer_to_server
 
 _PATIENCE_FOR_PRICES = 1.0
+_PATIENCE_FOR_BUDGETS = 1.0
+_BUDGETS = "budgets.pb"
+"""The file in the data directory that budgets are kept in."""
 _SHIP_WITHIN = 5.0
 
 
@@ -69,6 +76,7 @@ class RouterRuntime:
         hops: Mapping[str, grpc.aio.Channel],
         journal: SqliteJournal,
         state: State,
+        budgeting: Budgeting,
         admit: Admit | None,
         closing: Sequence[Callable[[], Awaitable[None]]],
     ) -> None:
@@ -76,6 +84,7 @@ class RouterRuntime:
         self.admit = admit
         """Asks callers of other services for a key that opens them; None where there are no keys."""
         self._servicer, self._journal, self._state, self._closing = servicer, journal, state, closing
+        self._budgeting = budgeting
 
     @property
     def dead_letters(self) -> int:
@@ -91,6 +100,9 @@ class RouterRuntime:
     def journal_is_failing(self) -> bool:
         """Whether what is called cannot be written down at the moment."""
         return self._journal.failing
+    def budgets_are_lost(self) -> bool:
+        """Whether there are hard budgets, and the ledger that leases them is out of reach."""
+        return self._budgeting.any and self._budgeting.reservations.lost
 
     @property
     def state_is_lost(self) -> bool:
@@ -130,15 +142,32 @@ async def start(
     )
     recorder = Recorder(ledger_client, clock, tracer)
     shipper = Shipper(journal, recorder, clock, metrics, settings.ship_every)
-    adoption = Adoption(journal.file, recorder, clock)
+    adoption = Adoption(journal.file, recorder, ledger_client.give_back, clock)
     prices = PriceWatch(ledger_client, clock)
     await prices.start(_PATIENCE_FOR_PRICES)
+    reservations = Reservations(Purse(lambda: uuid7(clock.time())), clock)
+    budgeting = Budgeting(
+        reservations, prices, clock, wait=settings.ledger.budget_wait, allow=settings.ledger.when_lost == "allow"
+    )
+    leasing = Leasing(
+        ledger_client,
+        budgeting,
+        journal.file.id,
+        settings.journal_directory.parent / _BUDGETS,
+        clock,
+        metrics,
+        recorded_until=lambda: shipper.recorded_until,
+        unbooked=recorder.unbooked,
+    )
+    await leasing.start(_PATIENCE_FOR_BUDGETS)
     drains, calls, fleet = Drains(clock), GrpcProviderCalls(providers), Fleet()
     probes = Probes(fleet.outages, calls, clock)
     schedule = Schedule(settings.retry_after_wait, random.random)
     rules = from_settings.rules(settings)
     selection = Selection(routes, rules, fleet, random.Random(), prices.find)
-    desk = Desk(routes, schedule, calls, journal, prices, drains, fleet, clock, tracer, metrics, selection)
+    desk = Desk(
+        routes, schedule, calls, journal, prices, drains, fleet, clock, tracer, metrics, selection, budgeting=budgeting
+    )
     keeping = settings.idempotency
     idempotency = Idempotency(
         state.store,
@@ -160,7 +189,7 @@ async def start(
         max_entry=settings.cache.max_entry,
         ruled=by_rules(rules, clock),
     )
-    closing: list[Callable[[], Awaitable[None]]] = [idempotency.close, caching.close, drains.close]
+    closing: list[Callable[[], Awaitable[None]]] = [idempotency.close, caching.close, drains.close, leasing.drain]
     admission = None
     if settings.limits:
         admission = Admission(from_settings.limits(settings), state.store, clock)
@@ -176,6 +205,7 @@ async def start(
         probes.close,
         adoption.close,
         partial(shipper.close, _SHIP_WITHIN),
+        partial(_end_leases, leasing, journal),
         journal.close,
     )
     keyring = from_settings.keyring(settings)
@@ -189,7 +219,12 @@ async def start(
     hops = MappingProxyType(
         {"tollway.providers.v1.ProviderService": providers, "tollway.ledger.v1.LedgerService": ledger}
     )
-    return RouterRuntime(servicer, hops, journal, state, _admit(keyring, clock), closing)
+    return RouterRuntime(servicer, hops, journal, state, budgeting, _admit(keyring, clock), closing)
+
+
+async def _end_leases(leasing: Leasing, journal: SqliteJournal) -> None:
+    """Where they cannot be closed now, the journal stays for whoever adopts it, and can then."""
+    journal.kept = not await leasing.close(recorded=not journal.pending)
 
 
 async def offered(settings: RouterSettings, *, providers: grpc.aio.Channel, clock: Clock) -> list[Model]:

@@ -90,12 +90,12 @@ def way_on(
         return None
     others = [index for index, candidate in remaining(plan, tried) if not wait(candidate)]
     if may_prefill(chat, said):
-        again = midway is Midway.CONTINUE and tried.index not in tried.resumed
+        again = midway in (Midway.CONTINUE, Midway.PREFILL) and tried.index not in tried.resumed
         same = [tried.index] if again and not wait(plan.candidates[tried.index]) else []
         for index in (*same, *others):
             if "prefill" in (plan.candidates[index].deployment.can or ()):
                 return Way(index, CONTINUATION_PREFILL)
-    return Way(others[0], CONTINUATION_SPLICE) if others else None
+    return Way(others[0], CONTINUATION_SPLICE) if others and midway is not Midway.PREFILL else None
 
 
 def may_prefill(chat: ChatRequest, said: Said) -> bool:

@@ -14,8 +14,11 @@ _FIRST_GUESS = 256
 _WEIGHT = 0.2
 """Of the newest answer in the average."""
 
+_FADE = 0.02
+"""How much of the longest answer is forgotten with each that is shorter."""
+
 _MOST = 4096
-"""Averages kept. Pass-through names are as many as clients make up."""
+"""Names kept. Pass-through names are as many as clients make up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +29,20 @@ class Expected:
     likely: int
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Tokens of an answer, as a key and model took them lately: on average, and at most."""
+
+    average: float
+    peak: float
+
+
 class Expectation:
     """Goes by the cap that a question has, else by what answers to the same key and model took lately."""
 
     def __init__(self, most: int = _MOST) -> None:
         self._most = most
-        self._averages: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._seen: OrderedDict[tuple[str, str], Seen] = OrderedDict()
 
     def tokens(self, key: str, chat: ChatRequest) -> Expected:
         """Of the prompt and of all answers; at least 1."""
@@ -42,15 +53,25 @@ class Expectation:
         elif sampling.HasField("max_tokens"):
             cap = sampling.max_tokens
         else:
-            return Expected(prompt, prompt + round(self._averages.get((key, chat.model), _FIRST_GUESS)) * answers)
+            seen = self._seen.get((key, chat.model))
+            return Expected(prompt, prompt + round(_FIRST_GUESS if seen is None else seen.average) * answers)
         capped = prompt + max(cap, 0) * answers
         return Expected(capped, capped)
+
+    def seen(self, key: str, model: str) -> Seen | None:
+        """What answers took lately; None: there were none."""
+        return self._seen.get((key, model))
 
     def note(self, key: str, model: str, took: float) -> None:
         """An answer took so many tokens."""
         name = (key, model)
-        average = self._averages.get(name)
-        self._averages[name] = took if average is None else average + _WEIGHT * (took - average)
-        self._averages.move_to_end(name)
-        if len(self._averages) > self._most:
-            self._averages.popitem(last=False)
+        seen = self._seen.get(name)
+        if seen is None:
+            seen = Seen(took, took)
+        else:
+            average = seen.average + _WEIGHT * (took - seen.average)
+            seen = Seen(average, max(took, seen.peak * (1 - _FADE)))
+        self._seen[name] = seen
+        self._seen.move_to_end(name)
+        if len(self._seen) > self._most:
+            self._seen.popitem(last=False)

@@ -38,6 +38,8 @@ class Midway(Enum):
     """By the third law, and the same deployment counts, once."""
     CONTINUE_ELSEWHERE = "continue elsewhere"
     """By the third law, but the same deployment has had its chance."""
+    PREFILL = "prefill"
+    """By a deployment that is told what was said, the same included; to ask anew would cost it all again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ _SILENT = Meaning(False, Then.ANYBODY, Breaks.COUNTS, Midway.CONTINUE_ELSEWHERE)
 _NEXT = Meaning(False, Then.ANYBODY, Breaks.NOT, Midway.CONTINUE_ELSEWHERE)
 _CREDENTIAL = Meaning(False, Then.ANYBODY, Breaks.CREDENTIAL, Midway.CONTINUE_ELSEWHERE)
 _LARGER = Meaning(False, Then.LARGER_WINDOW, Breaks.NOT, Midway.CONTINUE_ELSEWHERE)
+_TOO_LITTLE = Meaning(True, Then.NOBODY, Breaks.NOT, Midway.PREFILL)
 _STOP = Meaning(False, Then.NOBODY, Breaks.NOT, Midway.TELL)
 
 TABLE: Mapping[Reason, Meaning] = {
@@ -100,6 +103,9 @@ TABLE: Mapping[Reason, Meaning] = {
     Reason.NO_DEPLOYMENT_READY: _STOP,
     Reason.RATE_LIMITED: _STOP,
     Reason.BUDGET_EXCEEDED: _STOP,
+    # We ended the answer, where what was reserved for it did. There may be more to reserve for another try.
+    Reason.RESERVATION_EXCEEDED: _TOO_LITTLE,
+    Reason.MODEL_UNPRICED: _STOP,
     Reason.IDEMPOTENCY_CONFLICT: _STOP,
     Reason.PRICE_CONFLICT: _STOP,
     Reason.BUDGET_CONFLICT: _STOP,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from mesh.tracing import AttributeValue
+from services.router.domain.principal import Principal
+from services.router.domain.rules import Outcome
 from tollway.chat.v1.chat_pb2 import ChatRequest, FinishReason, Usage
 
 _PROVIDERS = {
@@ -86,4 +88,20 @@ def usage_attributes(usage: Usage) -> Mapping[str, AttributeValue]:
         "gen_ai.usage.cache_read.input_tokens": usage.cached_input_tokens,
         "gen_ai.usage.cache_write.input_tokens": usage.cache_write_tokens,
         "gen_ai.usage.reasoning.output_tokens": usage.reasoning_tokens,
+    }
+
+
+def ruled_attributes(outcomes: Sequence[Outcome]) -> dict[str, AttributeValue]:
+    """Which rules matched, and which of those could not do what they say."""
+    matched = tuple(outcome.rule for outcome in outcomes if outcome.matched)
+    failed = tuple(outcome.rule for outcome in outcomes if outcome.error)
+    return {"tollway.rules.matched": matched, **({"tollway.rules.failed": failed} if failed else {})}
+
+
+def account_attributes(principal: Principal) -> dict[str, AttributeValue]:
+    """On whose account it is."""
+    return {
+        "tollway.tenant": principal.tenant,
+        "tollway.project": principal.project,
+        "tollway.key": principal.key,
     }

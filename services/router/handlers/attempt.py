@@ -28,6 +28,7 @@ from services.router.domain.routes import Candidate
 from services.router.domain.settlement import CANCELLED, OK, Ending
 from services.router.domain.splice import Diverged
 from services.router.domain.usage import Counted, count, message_size
+from services.router.handlers.budgets import Charge
 from services.router.handlers.desk import Desk, Question
 from tollway.chat.v1.chat_pb2 import ChatRequest, ChatResponse, FinishReason, Usage
 from tollway.ledger.v1.ledger_pb2 import (
@@ -63,7 +64,7 @@ class Turn:
 
     `index` is the candidate's place in the plan, `passed` what its breakers let the call through with. `answer` is None
     where a whole one is asked for. `how` says how a broken answer is gone on with, None where none is. `timed`: how
-    long it takes is of interest.
+    long it takes is of interest. `charge` is what hard budgets bear of it, None where there are none.
     """
 
     index: int
@@ -75,6 +76,7 @@ class Turn:
     kind: AttemptKind.ValueType = ATTEMPT_KIND_UNSPECIFIED
     how: Continuation.ValueType | None = None
     timed: bool = False
+    charge: Charge | None = None
 
 
 class AttemptRun:
@@ -106,6 +108,8 @@ class AttemptRun:
         try:
             self._entry = await self._desk.journal.opened(self.row)
         except (TollwayError, asyncio.CancelledError) as failure:
+            if self.turn.charge is not None:
+                self.turn.charge.release()
             self._standing.give_back(self._passed)
             if isinstance(failure, TollwayError):
                 self._span.fail(failure.reason)
@@ -133,6 +137,8 @@ class AttemptRun:
         row.attempt_number = turn.number
         row.streamed = turn.answer is not None
         row.kind = turn.kind
+        if turn.charge is not None:
+            row.lease_ids.extend(turn.charge.lease_ids)
         return row
 
     @property
@@ -279,6 +285,8 @@ class AttemptRun:
         if finishes := self._finishes():
             row.finish_reason = _FINISHES.get(finishes[0], "")
         self._desk.journal.settled(self._entry, row)
+        if self.turn.charge is not None:
+            self.turn.charge.settle(row)
         self._tell(ending)
 
     def _observe(self, ending: Ending) -> None:

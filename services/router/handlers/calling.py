@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 from mesh.errors import Reason, TollwayError
 from services.router.domain.answer import Answer
+from services.router.domain.assembled import assembled
 from services.router.handlers.attempt import AttemptRun
 from services.router.handlers.drains import Outliving
 from services.router.ports import CompletionStream, ProviderCalls
@@ -19,7 +21,9 @@ from tollway.providers.v1.providers_pb2 import (
 
 
 async def complete(providers: ProviderCalls, attempt: AttemptRun) -> ChatResponse:
-    """The provider's whole answer. Raises TollwayError."""
+    """The provider's whole answer, of which a call that has to be heard gives the pieces. Raises TollwayError."""
+    if attempt.answer is not None:
+        return await _assembled(providers, attempt, attempt.answer)
     row, deployment = attempt.row, attempt.candidate.deployment
     with attempt:
         request = CreateCompletionRequest(
@@ -49,12 +53,18 @@ async def _rest_of_whole(reading: asyncio.Future[CreateCompletionResponse], atte
     attempt.hear_whole(response.upstream, response.chat)
 
 
+async def _assembled(providers: ProviderCalls, attempt: AttemptRun, answer: Answer) -> ChatResponse:
+    async with aclosing(stream(providers, attempt)) as pieces:
+        chunks = [chunk async for chunk in pieces]
+    return assembled((*chunks, answer.ending()))
+
+
 async def stream(providers: ProviderCalls, attempt: AttemptRun) -> AsyncGenerator[ChatChunk, None]:
     """What may go out of the provider's answer, as it arrives; the attempt's keeps what may not. Raises TollwayError.
 
     It ends well only where the answer did: every choice finished, whatever became of the connection after that.
     """
-    answer = attempt.answer
+    answer, charge = attempt.answer, attempt.turn.charge
     assert answer is not None
     with attempt:
         call, handed_over = _start(providers, attempt), False
@@ -62,6 +72,8 @@ async def stream(providers: ProviderCalls, attempt: AttemptRun) -> AsyncGenerato
             async for response in call:
                 chunk = answer.take(response.chunk)
                 attempt.hear_part(response.upstream, answer)
+                if charge is not None and not charge.covers(response.chunk, answer) and not answer.complete:
+                    await charge.cover()
                 if chunk is not None:
                     yield chunk
         except TollwayError:
@@ -76,6 +88,8 @@ async def stream(providers: ProviderCalls, attempt: AttemptRun) -> AsyncGenerato
                 call.cancel()
         if not (answer.complete or answer.whole):
             raise TollwayError(Reason.UPSTREAM_CUT, f"{attempt.candidate.name} stopped before its answer was finished")
+        if charge is not None:
+            charge.check(answer)
 
 
 def _start(providers: ProviderCalls, attempt: AttemptRun) -> CompletionStream:
@@ -92,9 +106,12 @@ def _start(providers: ProviderCalls, attempt: AttemptRun) -> CompletionStream:
 
 
 async def _rest_of_stream(call: CompletionStream, attempt: AttemptRun, answer: Answer) -> None:
+    charge = attempt.turn.charge
     try:
         async for response in call:
             answer.take(response.chunk)
             attempt.hear_part(response.upstream, answer)
+            if charge is not None and not charge.covers(response.chunk, answer) and not answer.complete:
+                await charge.cover()
     finally:
         call.cancel()

@@ -14,6 +14,7 @@ from services.router.domain.hedging import HedgeBudgets
 from services.router.domain.routes import Routes
 from services.router.domain.schedule import Schedule
 from services.router.domain.selection import Inquiry, Selected, Selection
+from services.router.handlers.budgets import Budgeting
 from services.router.handlers.caller import FromCaller
 from services.router.handlers.drains import Drains
 from services.router.ports import Journal, PriceSource, ProviderCalls
@@ -48,7 +49,7 @@ class Question(FromCaller):
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """Everything an operation works with."""
+    """Everything an operation works with. `budgeting`: None where nobody keeps budgets."""
 
     routes: Routes
     schedule: Schedule
@@ -62,6 +63,7 @@ class Desk:
     metrics: Metrics
     selection: Selection
     hedges: HedgeBudgets = field(default_factory=HedgeBudgets)
+    budgeting: Budgeting | None = None
 
 
 def select(selection: Selection, clock: Clock, question: Question, *, streamed: bool) -> Selected:

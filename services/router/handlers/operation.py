@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from types import TracebackType
 
@@ -14,18 +14,18 @@ from mesh.metrics import with_label
 from mesh.tracing import AttributeValue, Kind
 from services.router.domain import genai
 from services.router.domain.answer import Answer
+from services.router.domain.assembled import Assembled
 from services.router.domain.assured import Assured
 from services.router.domain.continuation import Broken, Way, prefilled, way_on
 from services.router.domain.fleet import Pass
 from services.router.domain.hedging import patience
-from services.router.domain.principal import Principal
 from services.router.domain.resumed import Prefilled, Spliced
 from services.router.domain.routes import Candidate
-from services.router.domain.rules import Outcome
 from services.router.domain.schedule import GiveUp, NextCandidate, RetryAfter, Tried, remaining
 from services.router.domain.splice import Diverged
 from services.router.domain.verdict import LeftAlone, Showed, broken_off, verdict
 from services.router.handlers.attempt import CONTINUATIONS, AttemptRun, Turn
+from services.router.handlers.charging import charged, charged_now
 from services.router.handlers.desk import Desk, Question, select, told
 from tollway.chat.v1.chat_pb2 import ChatChunk, Usage
 from tollway.ledger.v1.ledger_pb2 import (
@@ -46,10 +46,13 @@ class Operation:
     """The one that is being made."""
 
     def __init__(self, desk: Desk, question: Question, *, streamed: bool) -> None:
-        selected = select(desk.selection, desk.clock, question, streamed=streamed)
+        budgeting = desk.budgeting
+        self._account = budgeting.account(question, question.chat, question.tags) if budgeting is not None else None
+        self._assembles = not streamed and self._account is not None and self._account.hears(question.chat)
+        selected = select(desk.selection, desk.clock, question, streamed=streamed or self._assembles)
         if selected.chat is not question.chat:
             question = replace(question, chat=selected.chat)  # as the rules want it asked
-        self._desk, self._question, self._streamed = desk, question, streamed
+        self._desk, self._question, self._streamed = desk, question, streamed or self._assembles
         self._plan = selected.plan
         self._began = desk.clock.monotonic()
         self._tried = Tried()
@@ -64,7 +67,7 @@ class Operation:
         self._ended = False
         self._span = desk.tracer.start(f"chat {question.chat.model}", Kind.CLIENT, question.parent)
         if self._span.recording and selected.outcomes:
-            self._span.set(_ruled(selected.outcomes))
+            self._span.set(genai.ruled_attributes(selected.outcomes))
         if selected.refusal is not None:
             self._span.fail(selected.refusal.reason)
             self._span.end()
@@ -72,7 +75,7 @@ class Operation:
         if self._span.recording:
             provider = self._candidate.deployment.model_provider
             self._span.set(genai.request_attributes(question.chat, provider, streamed=streamed))
-            self._span.set(_account(question.principal))
+            self._span.set(genai.account_attributes(question.principal))
         if (hedge := self._plan.route.hedge) is not None:
             desk.hedges.of(self._plan.route.name).note_question(hedge.budget)
 
@@ -98,7 +101,11 @@ class Operation:
             if passed is not None:
                 break
             await self._step_aside(left)
-        self.attempt = await self._open(self._turn(passed))
+        try:
+            turn = await charged(self._desk, self._account, self._turn(passed), left)
+        except TollwayError as refusal:
+            raise self._told(refusal) from None
+        self.attempt = await self._open(turn)
 
     async def _step_aside(self, left: float | None) -> None:
         """Leaves the candidate alone whose breaker is open: moves on, or waits for the first that comes back."""
@@ -129,6 +136,8 @@ class Operation:
         if not self._streamed:
             return None
         preferences, choices = self._question.preferences, self._question.chat.choice_count or 1
+        if self._assembles:
+            return Assembled(choices)
         assured = preferences.assured if preferences.HasField("assured") else self._plan.route.assured
         return Assured(choices) if assured else Answer(choices)
 
@@ -244,9 +253,11 @@ class Operation:
         if passed is None:
             return None
         number = self._attempts + 1
-        turn = Turn(
+        turn = charged_now(self._desk, self._account, Turn(
             index, candidate, number, passed, self._question.chat, self._new_answer(), ATTEMPT_KIND_HEDGE, timed=True
-        )
+        ))  # fmt: skip
+        if turn is None:
+            return None
         try:
             self._hedge = await self._open(turn)
         except TollwayError:
@@ -384,18 +395,3 @@ class Operation:
         if self._span.recording:
             self._span.set({"tollway.outcome": outcome, "tollway.attempts": self._attempts})
         self._span.end()
-
-
-def _ruled(outcomes: Sequence[Outcome]) -> dict[str, AttributeValue]:
-    """Which rules matched, and which of those could not do what they say."""
-    matched = tuple(outcome.rule for outcome in outcomes if outcome.matched)
-    failed = tuple(outcome.rule for outcome in outcomes if outcome.error)
-    return {"tollway.rules.matched": matched, **({"tollway.rules.failed": failed} if failed else {})}
-
-
-def _account(principal: Principal) -> dict[str, AttributeValue]:
-    return {
-        "tollway.tenant": principal.tenant,
-        "tollway.project": principal.project,
-        "tollway.key": principal.key,
-    }

@@ -23,7 +23,12 @@ async def test_an_edge_is_ready_when_every_hop_answers(edge: Edge) -> None:
     reply = await edge.ask("GET", "/readyz")
 
     assert reply.status == 200
-    assert reply.json == {"status": "ready", "services": dict.fromkeys(health.HOPS, "SERVING"), "state": "ok"}
+    assert reply.json == {
+        "status": "ready",
+        "services": dict.fromkeys(health.HOPS, "SERVING"),
+        "state": "ok",
+        "budgets": "ok",
+    }
 
 
 @pytest.mark.parametrize(
@@ -56,6 +61,7 @@ async def test_the_hop_that_does_not_answer_is_named(edge: Edge, status: int, sh
         "status": "not ready",
         "services": {ROUTER: "SERVING", PROVIDERS: "SERVING", LEDGER: shown},
         "state": "ok",
+        "budgets": "ok",
     }
 
 

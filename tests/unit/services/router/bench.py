@@ -18,6 +18,7 @@ from services.router.domain.routes import Deployment, Route, Routes
 from services.router.domain.rules import Rule
 from services.router.domain.schedule import Schedule
 from services.router.domain.selection import Selection
+from services.router.handlers.budgets import Budgeting
 from services.router.handlers.create_chat_completion import CreateChatCompletion, create_chat_completion
 from services.router.handlers.desk import Desk
 from services.router.handlers.drains import Drains
@@ -64,6 +65,7 @@ class Bench:
         self.routes = Routes([])
         self.rules: Sequence[Rule] = ()
         self.chance = Random(1)
+        self.budgeting: Budgeting | None = None
 
     def deploy(
         self,
@@ -88,7 +90,7 @@ class Bench:
         schedule = Schedule(retry_after_wait=5.0, jitter=lambda: 0.5)
         return Desk(
             self.routes, schedule, self.providers, self.journal, self.prices, self.drains, self.fleet, self.clock,
-            self.tracer, self.metrics, self.selection, self.hedges,
+            self.tracer, self.metrics, self.selection, self.hedges, self.budgeting,
         )  # fmt: skip
 
     @property

@@ -27,6 +27,7 @@ from services.router import bootstrap
 from services.router.bootstrap import RouterRuntime
 from services.router.domain.breaker_sharing import Opening
 from services.router.settings import RouterSettings
+from tests.unit.services.router.budget_keeper import FakeKeeper
 from tests.unit.services.router.twins import (
     STOP,
     UPSTREAM,
@@ -40,7 +41,7 @@ from tests.unit.services.router.twins import (
     usage,
 )
 from tollway.chat.v1.chat_pb2 import ChatRequest
-from tollway.ledger.v1 import ledger_pb2, ledger_pb2_grpc
+from tollway.ledger.v1 import budget_pb2, ledger_pb2, ledger_pb2_grpc
 from tollway.providers.v1 import providers_pb2, providers_pb2_grpc
 from tollway.router.v1 import router_pb2, router_pb2_grpc
 
@@ -105,11 +106,11 @@ class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
 
     # Not what a router calls.
     AdjustAttempt = AuditLedger = ReconcileInvoice = GetSpend = ListPrices = ListUsage = SetPrice = None  # type: ignore[assignment]
-    LeaseBudget = ReturnLease = WatchRecalls = WatchBudgets = None  # type: ignore[assignment]
     CreateBudget = UpdateBudget = DeleteBudget = GetBudget = ListBudgets = None  # type: ignore[assignment]
 
     def __init__(self) -> None:
         self.rows: dict[str, ledger_pb2.Attempt] = {}
+        self.keeper = FakeKeeper()
 
     async def RecordAttempts(self, request: ledger_pb2.RecordAttemptsRequest, context: Any) -> Any:
         response = ledger_pb2.RecordAttemptsResponse()
@@ -120,6 +121,21 @@ class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
             outcome = ledger_pb2.RECORD_OUTCOME_REFUSED if bad else ledger_pb2.RECORD_OUTCOME_RECORDED
             response.results.add(attempt_id=attempt.attempt_id, outcome=outcome)
         return response
+
+    async def LeaseBudget(self, request: budget_pb2.LeaseBudgetRequest, context: Any) -> Any:
+        return budget_pb2.LeaseBudgetResponse(answers=await self.keeper.lease(request, 1.0))
+
+    async def ReturnLease(self, request: budget_pb2.ReturnLeaseRequest, context: Any) -> Any:
+        await self.keeper.give_back(request, 1.0)
+        return budget_pb2.ReturnLeaseResponse()
+
+    async def WatchRecalls(self, request: budget_pb2.WatchRecallsRequest, context: Any) -> Any:
+        async for lease_ids in self.keeper.watch_recalls(request.journal_id):
+            yield budget_pb2.WatchRecallsResponse(lease_ids=lease_ids)
+
+    async def WatchBudgets(self, request: budget_pb2.WatchBudgetsRequest, context: Any) -> Any:
+        async for budgets in self.keeper.watch_budgets():
+            yield budget_pb2.WatchBudgetsResponse(budgets=budgets)
 
     async def WatchPrices(self, request: ledger_pb2.WatchPricesRequest, context: Any) -> Any:
         price = ledger_pb2.Price(version="v1", provider_name="sim", model_name="*", output_nanos_per_1m=2_000_000_000)

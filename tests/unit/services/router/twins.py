@@ -23,6 +23,7 @@ from tollway.chat.v1.chat_pb2 import (
     Role,
     Usage,
 )
+from tollway.ledger.v1.budget_pb2 import ReturnLeaseRequest
 from tollway.ledger.v1.ledger_pb2 import (
     Attempt,
     AttemptState,
@@ -364,6 +365,7 @@ class FakeLedger:
         self.requests: list[RecordAttemptsRequest] = []
         self.traces: list[TraceContext] = []
         self.prices: asyncio.Queue[Sequence[Price] | TollwayError | None] = asyncio.Queue()
+        self.given_back: list[ReturnLeaseRequest] = []
 
     async def record(
         self, request: RecordAttemptsRequest, timeout: float, trace: TraceContext
@@ -374,6 +376,11 @@ class FakeLedger:
         self.requests.append(request)
         self.traces.append(trace)
         return [RecordedAttempt(attempt_id=each.attempt_id, **self._book(each)) for each in request.attempts]
+
+    async def give_back(self, request: ReturnLeaseRequest, timeout: float) -> None:
+        if self.gone:
+            raise error(Reason.SERVICE_UNAVAILABLE, message="nobody listens")
+        self.given_back.append(request)
 
     def _book(self, attempt: Attempt) -> dict[str, Any]:
         if attempt.attempt_id in self.refused:

@@ -24,7 +24,9 @@ class Sweeps:
     def __init__(self, directory: Path, ledger: FakeLedger) -> None:
         self.clock, self.ledger = VirtualClock(), ledger
         self.own = SqliteJournal.create(directory, self.clock, 1.0)
-        self.adoption = Adoption(self.own.file, Recorder(ledger, self.clock, SeeingTracer()), self.clock)
+        self.adoption = Adoption(
+            self.own.file, Recorder(ledger, self.clock, SeeingTracer()), ledger.give_back, self.clock
+        )
 
     async def close(self) -> None:
         await self.adoption.close()
@@ -196,3 +198,35 @@ async def test_a_lock_that_cannot_be_had_at_all_does_not_end_the_sweeping(
 def _files_of(journal: SqliteJournal) -> list[str]:
     name = journal.file.path.name
     return [name, f"{name}-wal", f"{name}-shm", lock_path(journal.file.path).name]
+
+
+async def test_the_leases_of_a_lost_router_are_closed_once_its_journal_is_home(sweeps: Sweeps, tmp_path: Path) -> None:
+    left_behind(tmp_path / "old.db", opening(1))
+    await sweeps.clock.advance(SWEEP_EVERY)
+    assert len(sweeps.ledger.rows) == 1
+    assert [(each.journal_id, each.journal_closed) for each in sweeps.ledger.given_back] == [("old", True)]
+
+
+async def test_the_journal_stays_until_they_are(sweeps: Sweeps, tmp_path: Path) -> None:
+    """Even an empty one: its router may have held leases and written nothing."""
+    left_behind(tmp_path / "old.db")
+    sweeps.ledger.gone = True
+    await sweeps.clock.advance(SWEEP_EVERY)
+    assert (tmp_path / "old.db").exists()
+    sweeps.ledger.gone = False
+    await sweeps.clock.advance(SWEEP_EVERY)
+    assert not (tmp_path / "old.db").exists()
+    assert [each.journal_id for each in sweeps.ledger.given_back] == ["old"]
+
+
+async def test_they_stay_charged_where_the_ledger_refused_what_was_spent_of_them(
+    sweeps: Sweeps, tmp_path: Path
+) -> None:
+    bad = attempt(1)
+    sweeps.ledger.refused.add(bad.attempt_id)
+    left_behind(
+        tmp_path / "old.db", Entry(1, None, bad.SerializeToString()), Entry(2, 1, ended(bad).SerializeToString())
+    )
+    await sweeps.clock.advance(SWEEP_EVERY)
+    assert sweeps.own.file.dead_letters() == 1
+    assert not sweeps.ledger.given_back

@@ -77,7 +77,8 @@ def run_and_kill(directory: Path) -> None:
 async def adopt(directory: Path) -> None:
     clock = VirtualClock()
     journal = SqliteJournal.create(directory / "journal", clock, 1.0)
-    adoption = Adoption(journal.file, Recorder(FileLedger(directory / "ledger"), clock, NoTracer()), clock)
+    ledger = FileLedger(directory / "ledger")
+    adoption = Adoption(journal.file, Recorder(ledger, clock, NoTracer()), ledger.give_back, clock)
     for _ in range(3):
         await clock.advance(SWEEP_EVERY)
     await adoption.close()

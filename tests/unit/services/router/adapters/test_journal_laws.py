@@ -57,7 +57,7 @@ class World:
         self._journal = SqliteJournal.create(self._directory, self._clock, 1.0)
         recorder = Recorder(self.ledger, self._clock, NoTracer())
         self._shipper = Shipper(self._journal, recorder, self._clock, NoMetrics(), TICK)
-        self._adoption = Adoption(self._journal.file, recorder, self._clock)
+        self._adoption = Adoption(self._journal.file, recorder, self.ledger.give_back, self._clock)
 
     async def open(self) -> None:
         one = attempt(len(self.opened))

@@ -47,3 +47,15 @@ def test_only_so_many_are_remembered() -> None:
     for key in ("a", "b", "a", "c"):
         expectation.note(key, "gpt", 1)
     assert [expectation.tokens(key, chat()).likely for key in ("a", "b", "c")] == [11, 266, 11]
+
+
+def test_the_longest_answer_is_forgotten_slowly() -> None:
+    expectation = Expectation()
+    assert expectation.seen("ci", "gpt") is None
+    expectation.note("ci", "gpt", 1000)
+    for _ in range(10):
+        expectation.note("ci", "gpt", 10)
+    seen = expectation.seen("ci", "gpt")
+    assert seen is not None
+    assert 100 < seen.average < 120
+    assert 810 < seen.peak < 830

@@ -40,6 +40,8 @@ ROWS = {
     Reason.PROVIDER_NOT_CONFIGURED: Meaning(False, ANY, NOT, ELSEWHERE),
     Reason.UNSUPPORTED_FEATURE: Meaning(False, ANY, NOT, ELSEWHERE),
     Reason.INTERNAL: Meaning(False, ANY, NOT, ELSEWHERE),
+    # an answer that ended where its reservation did: the same again, with more reserved, or gone on with by prefill
+    Reason.RESERVATION_EXCEEDED: Meaning(True, NONE, NOT, Midway.PREFILL),
 }
 
 
