@@ -57,9 +57,9 @@ from services.ledger.handlers.list_budgets import ListBudgets, list_budgets
 from services.ledger.handlers.list_prices import ListPrices, list_prices
 from services.ledger.handlers.list_usage import ListUsage, list_usage
 from services.ledger.handlers.make_room import MakeRoom, make_room
+from services.ledger.handlers.note_budget_threshold import note_when_budget_threshold_reached
 from services.ledger.handlers.parting import Parting
 from services.ledger.handlers.reconcile_invoice import ReconcileInvoice, reconcile_invoice
-from services.ledger.handlers.note_budget_threshold import note_when_budget_threshold_reached
 from services.ledger.handlers.record_attempts import RecordAttempts, record_attempts
 from services.ledger.handlers.return_lease import ReturnLease, return_lease
 from services.ledger.handlers.roll_details import RollDetails, roll_details

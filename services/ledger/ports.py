@@ -10,8 +10,8 @@ from typing import Protocol
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from mesh.errors import TollwayError
 from mesh.budgets import BudgetBook
+from mesh.errors import TollwayError
 from mesh.mediator import Event
 from mesh.prices import PriceBook
 from services.ledger.domain.booking import Conflict

@@ -56,5 +56,5 @@ async def test_for_a_minute_whatever_is_killed_every_call_has_its_row_and_its_am
 ) -> None:
     done = await run(server, tmp_path, seconds=60, rate=RATE, seed=seed)
     with capsys.disabled():
-        print(f"\nseed {seed}\n{done.figures()}")  # noqa: T201 - what it is run for
+        print(f"\nseed {seed}\n{done.figures()}")
     check(done)

@@ -100,6 +100,8 @@ class RouterRuntime:
     def journal_is_failing(self) -> bool:
         """Whether what is called cannot be written down at the moment."""
         return self._journal.failing
+
+    @property
     def budgets_are_lost(self) -> bool:
         """Whether there are hard budgets, and the ledger that leases them is out of reach."""
         return self._budgeting.any and self._budgeting.reservations.lost

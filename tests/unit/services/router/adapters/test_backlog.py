@@ -23,7 +23,7 @@ from services.router.adapters.journal_file import BATCH, LARGE, JournalFile, loc
 from services.router.adapters.journal_sqlite import SqliteJournal
 from services.router.adapters.recording import LONGEST_REST, Recorder
 from services.router.adapters.shipper import ANNOUNCED_AFTER, Shipper
-from tests.unit.services.router.twins import SeeingMetrics, attempt, ended, error
+from tests.unit.services.router.twins import FakeLedger, SeeingMetrics, attempt, ended, error
 from tollway.ledger.v1.ledger_pb2 import (
     ATTEMPT_STATE_OPENED,
     RECORD_OUTCOME_RECORDED,
@@ -187,7 +187,7 @@ async def test_the_journal_of_a_router_that_is_no_more_takes_turns_with_the_own(
     recorder = Recorder(ledger, clock, NoTracer())  # type: ignore[arg-type] # the part that is used
     fill(journal.file, 20 * BATCH)
     shipper = Shipper(journal, recorder, clock, SeeingMetrics(), 0.05)
-    adoption = Adoption(journal.file, recorder, clock)
+    adoption = Adoption(journal.file, recorder, FakeLedger().give_back, clock)
     for _ in range(100):
         await clock.advance(0.1)
         await asyncio.sleep(0.005)  # for the thread that copies the log back
