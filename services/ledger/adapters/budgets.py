@@ -18,6 +18,7 @@ from tollway.ledger.v1.budget_pb2 import Budget, BudgetWindow
 
 _columns = budgets.c
 _revision = select(func.max(_columns.revision))
+_REVISION = "SELECT max(revision) FROM budgets"
 _PREFIX = "BUDGET_WINDOW_"
 
 
@@ -31,6 +32,8 @@ class SqlBudgets:
 
     async def book(self) -> BudgetBook:
         """All of them; the same book as long as none is changed."""
+        if self._store.in_transaction and await self._store.scalar(_REVISION) == self._known:  # of nearly every batch
+            return self._book
         async with self._store.connection() as connection:
             revision = (await connection.execute(_revision)).scalar_one()
             if revision == self._known:

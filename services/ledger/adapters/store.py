@@ -91,6 +91,10 @@ class Store:
         """
         await self.database.execute_many(await self._driver(), statement, rows)
 
+    async def scalar(self, query: str) -> Any:
+        """The only value that a query in the database's own words gives, in one turn. Inside a transaction."""
+        return await self.database.scalar(await self._driver(), query)
+
     async def insert(self, table: Table, rows: Sequence[Row]) -> None:
         """Adds rows that are not there, given as the driver's own parameters. Inside a transaction."""
         if rows:

@@ -47,6 +47,9 @@ class Database(Protocol):
     async def execute_many(self, driver: Any, statement: str, rows: Sequence[Row]) -> None:
         """Runs a statement for each row."""
 
+    async def scalar(self, driver: Any, query: str) -> Any:
+        """The only value that a query without parameters gives."""
+
     async def insert(self, driver: Any, table: Table, rows: Sequence[Row]) -> None:
         """Adds rows that are not there."""
 

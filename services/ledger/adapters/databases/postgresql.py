@@ -71,6 +71,9 @@ class PostgreSql:
     async def execute_many(self, driver: Any, statement: str, rows: Sequence[Row]) -> None:
         await driver.executemany(statement, rows)
 
+    async def scalar(self, driver: Any, query: str) -> Any:
+        return await driver.fetchval(query)
+
     async def insert(self, driver: Any, table: Table, rows: Sequence[Row]) -> None:
         await driver.copy_records_to_table(table.name, records=rows, columns=table.columns.keys())
 

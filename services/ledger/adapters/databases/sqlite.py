@@ -69,6 +69,10 @@ class Sqlite:
     async def execute_many(self, driver: Any, statement: str, rows: Sequence[Row]) -> None:
         await driver.executemany(statement, rows)
 
+    async def scalar(self, driver: Any, query: str) -> Any:
+        [[value]] = await driver.execute_fetchall(query)
+        return value
+
     async def insert(self, driver: Any, table: Table, rows: Sequence[Row]) -> None:
         at_once = max(1, _PARAMETERS_AT_ONCE // len(table.columns))
         together = len(rows) - len(rows) % at_once
