@@ -52,10 +52,11 @@ class ProviderCalls(Protocol):
 class Journal(Protocol):
     """The router's own record of calls, until the ledger has them."""
 
-    def opened(self, attempt: Attempt) -> int:
-        """Writes down that a call is about to leave; gives the entry's number.
+    async def opened(self, attempt: Attempt) -> int:
+        """Writes down that a call is about to leave; gives the entry's number once it is written.
 
-        Raises TollwayError SERVICE_UNAVAILABLE where it cannot be written: the call must not leave then.
+        Raises TollwayError SERVICE_UNAVAILABLE where it cannot be written: the call must not leave then. Cancelled
+        meanwhile, it leaves nothing behind.
         """
 
     def settled(self, opened: int, attempt: Attempt) -> None:

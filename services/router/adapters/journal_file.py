@@ -33,6 +33,8 @@ BATCH = 500
 """Entries that are shipped together."""
 TOGETHER = 64
 """Entries that are written together at most; SQLite bounds the values in a statement."""
+_APPEND = [f"INSERT INTO entries VALUES {', '.join(['(?, ?, ?)'] * count)}" for count in range(TOGETHER + 1)]
+"""By how many."""
 MOST_BYTES = 2**20
 """What is read at once at most, give or take an entry: gRPC bounds messages, and somebody has to hold it."""
 
@@ -93,8 +95,7 @@ class JournalFile:
     def append(self, *entries: Entry) -> None:
         """Writes entries, all or none; at most `TOGETHER`."""
         # One statement, whatever their number: a commit costs more than what is committed.
-        rows = ", ".join(["(?, ?, ?)"] * len(entries))
-        self._execute(f"INSERT INTO entries VALUES {rows}", [value for entry in entries for value in entry])
+        self._execute(_APPEND[len(entries)], [value for entry in entries for value in entry])
         self.writes += len(entries)
         self.pending += sum(entry.opening is not None for entry in entries)
 
@@ -163,9 +164,9 @@ class JournalFile:
         return entries
 
 
-def is_full(batch: Sequence[Entry]) -> bool:
-    """Whether a batch that was read may have left something behind."""
-    return len(batch) == BATCH or sum(len(entry.attempt) for entry in batch) > MOST_BYTES
+def is_full_of_bytes(batch: Sequence[Entry]) -> bool:
+    """Whether a batch that was read left something behind because of its size."""
+    return sum(len(entry.attempt) for entry in batch) > MOST_BYTES
 
 
 def lock_path(path: Path) -> Path:

@@ -1,11 +1,11 @@
 """The journal of this process: written inline, because that takes microseconds, synced and checkpointed in a thread.
 
 What opens has reached the kernel when `opened` returns, so a killed process loses no call; the disk has it `fsync`
-seconds later at most, or, where that is 0, when `opened` returns. What ends is written together with what opens next,
-and at the latest in the event loop's next turn, so that requests share commits when there are many: a process killed
-within that turn leaves the attempt unsettled, as if it had been killed a moment earlier. The write-ahead log is copied
-back into the file in a thread, on a connection of its own; only its last step, needed where writes never pause, makes a
-writer wait, for milliseconds.
+seconds later at most, or, where that is 0, when `opened` returns. What opens and ends within a few turns of the event
+loop is written in one commit, because a commit costs more than what is committed; where nothing else is going on, turns
+take microseconds. A process killed in between leaves what ended unsettled, as if it had been killed a moment earlier.
+The write-ahead log is copied back into the file in a thread, on a connection of its own; only its last step, needed
+where writes never pause, makes a writer wait, for milliseconds.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import itertools
 import logging
 import os
 import sqlite3
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -29,6 +30,8 @@ from tollway.ledger.v1.ledger_pb2 import Attempt
 log = logging.getLogger(__name__)
 
 _LONGEST_TICK = 1.0
+_GATHER = 3
+"""Turns of the event loop within which what opens and ends is written together."""
 _CHECKPOINT_AFTER = 2000
 """Writes; they make about 5 MB of write-ahead log."""
 _MOST_PAGES = 8 * 1024
@@ -50,8 +53,11 @@ class SqliteJournal:
         self._clock = clock
         self._numbers = itertools.count(1)
         self._loop = asyncio.get_running_loop()
+        self._opening: list[tuple[Entry, asyncio.Future[None]]] = []
         self._unwritten: list[Entry] = []
-        self._writing: asyncio.Handle | None = None
+        """The ends of attempts."""
+        self._turns = 0
+        """Of the event loop, until what is there is written; 0: nothing is."""
         self._failing = False
         self._upkeep = _Upkeep(file, fsync)
         tick = min(fsync or _LONGEST_TICK, _LONGEST_TICK)
@@ -74,31 +80,67 @@ class SqliteJournal:
                 raise OSError(f"There cannot be an attempt journal at {path}: {error}") from error
             return cls(file, lock, clock, fsync)
 
-    def opened(self, attempt: Attempt) -> int:
-        number = next(self._numbers)
-        ends = self._unwritten[: TOGETHER - 1]
+    async def opened(self, attempt: Attempt) -> int:
+        entry = Entry(next(self._numbers), None, attempt.SerializeToString())
+        written = self._loop.create_future()
+        self._opening.append((entry, written))
+        self._write_soon()
         try:
-            self.file.append(*ends, Entry(number, None, attempt.SerializeToString()))
-        except sqlite3.Error as error:
-            raise TollwayError(
-                Reason.SERVICE_UNAVAILABLE,
-                f"The attempt journal cannot be written ({error}), and no call leaves that is not written down.",
-            ) from error
-        del self._unwritten[: len(ends)]
-        self.in_flight[number] = self._clock.monotonic()
-        return number
+            await written
+        except asyncio.CancelledError:
+            if not written.cancelled():  # it had been written before this was cancelled
+                self._take_back(entry)
+            raise
+        return entry.number
 
     def settled(self, opened: int, attempt: Attempt) -> None:
         self._unwritten.append(Entry(next(self._numbers), opened, attempt.SerializeToString()))
         self.in_flight.pop(opened, None)
-        if self._writing is None:
-            self._writing = self._loop.call_soon(self._write_soon)
+        self._write_soon()
         if self.pending >= BATCH:
             self.many.set()
 
     def _write_soon(self) -> None:
-        self._writing = None
+        if not self._turns:
+            self._turns = _GATHER
+            self._loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        self._turns -= 1
+        if self._turns:
+            self._loop.call_soon(self._turn)
+        else:
+            self._write()
+
+    def _write(self) -> None:
+        while self._opening:
+            opening = [each for each in self._opening[:TOGETHER] if not each[1].done()]  # else nobody waits any more
+            del self._opening[:TOGETHER]
+            if opening:
+                self._open(opening)
         self.write_what_was_kept()
+
+    def _open(self, opening: Sequence[tuple[Entry, asyncio.Future[None]]]) -> None:
+        ends = self._unwritten[: TOGETHER - len(opening)]
+        try:
+            self.file.append(*ends, *(entry for entry, _ in opening))
+        except sqlite3.Error as error:
+            for _, written in opening:
+                written.set_exception(_unwritable(error))
+            return
+        del self._unwritten[: len(ends)]
+        now = self._clock.monotonic()
+        for entry, written in opening:
+            self.in_flight[entry.number] = now
+            written.set_result(None)
+
+    def _take_back(self, entry: Entry) -> None:
+        """Removes what was written of a call that does not leave after all."""
+        self.in_flight.pop(entry.number, None)
+        try:
+            self.file.remove([entry], (), self._clock.time())
+        except sqlite3.Error as error:
+            log.error("Attempt %d never left, and will be unsettled: %s", entry.number, error)
 
     @property
     def pending(self) -> int:
@@ -127,7 +169,8 @@ class SqliteJournal:
         return bool(self._unwritten)
 
     async def close(self) -> None:
-        """Ends the journal; its file stays where something in it is not shipped, or it is `kept`."""
+        """Ends the journal, in which nothing opens any more; its file stays if something in it is not shipped, or it is
+        `kept`."""
         await background.end(self._upkeep_task)
         await asyncio.to_thread(self._upkeep.close)
         self.write_what_was_kept()
@@ -143,6 +186,13 @@ class SqliteJournal:
             await self._clock.sleep(tick)
             self.write_what_was_kept()
             await self._upkeep.run(self._clock.monotonic())
+
+
+def _unwritable(error: sqlite3.Error) -> TollwayError:
+    return TollwayError(
+        Reason.SERVICE_UNAVAILABLE,
+        f"The attempt journal cannot be written ({error}), and no call leaves that is not written down.",
+    )
 
 
 def _sync(directory: Path) -> None:

@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 from mesh.clock import Clock
 from mesh.errors import Reason, TollwayError
 from mesh.tracing import Kind, TraceContext, Tracer
-from services.router.adapters.journal_file import Entry, JournalFile, is_full
+from services.router.adapters.journal_file import BATCH, Entry, JournalFile, is_full_of_bytes
 from services.router.ports import LedgerClient
 from tollway.ledger.v1.ledger_pb2 import Attempt, RecordAttemptsRequest, RecordedAttempt, RecordOutcome
 
@@ -33,14 +33,14 @@ class Recorder:
     async def record_ended(self, file: JournalFile, *, all_of_it: bool = True) -> int:
         """Sends what has ended until nothing of it is left in the file; how many attempts that were.
 
-        Without `all_of_it` it stops after a batch that was not full: under load the file is never empty, and many
-        small batches cost the ledger more than one that waits to be full.
+        Without `all_of_it` it stops where what is left would not fill a batch: under load the file is never empty, and
+        many small batches cost the ledger more than one that waits to be full.
         """
         total = 0
         while entries := file.ended():
             await self.record_and_remove(file, [(entry, parse(entry)) for entry in entries])
             total += len(entries)
-            if not all_of_it and not is_full(entries):
+            if not all_of_it and file.pending < BATCH and not is_full_of_bytes(entries):
                 break
             await asyncio.sleep(0)  # whoever waits for an answer goes first
         return total

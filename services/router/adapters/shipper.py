@@ -53,11 +53,11 @@ class Shipper:
     async def ship(self, *, all_of_it: bool = True) -> None:
         """Sends what there is to send: all of it, or what is worth a batch now. Raises TollwayError where it cannot."""
         self._journal.write_what_was_kept()
-        self._journal.many.clear()
         began, unwritten = self._clock.monotonic(), self._journal.unwritten
         await self._recorder.record_ended(self._journal.file, all_of_it=all_of_it)
         if not unwritten:
             self.recorded_until = began
+        self._journal.many.clear()
         await self._announce()
 
     async def _announce(self) -> None:

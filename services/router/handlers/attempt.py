@@ -80,7 +80,7 @@ class Turn:
 
 
 class AttemptRun:
-    """An attempt under way. Making one writes `opened`; raises TollwayError where that cannot be written."""
+    """An attempt under way, once it is opened."""
 
     def __init__(self, desk: Desk, question: Question, turn: Turn, parent: TraceContext) -> None:
         self.turn, self.candidate, self.question = turn, turn.candidate, question
@@ -102,13 +102,17 @@ class AttemptRun:
         """In the trace."""
         self.row = self._opened_row(turn)
         """What the ledger is told; complete once the attempt is settled."""
+
+    async def open(self) -> None:
+        """Writes down that the call is about to leave. Raises TollwayError where that cannot be written."""
         try:
-            self._entry = desk.journal.opened(self.row)
-        except TollwayError as failure:
-            if turn.charge is not None:
-                turn.charge.release()
+            self._entry = await self._desk.journal.opened(self.row)
+        except (TollwayError, asyncio.CancelledError) as failure:
+            if self.turn.charge is not None:
+                self.turn.charge.release()
             self._standing.give_back(self._passed)
-            self._span.fail(failure.reason)
+            if isinstance(failure, TollwayError):
+                self._span.fail(failure.reason)
             self._span.end()
             raise
         self._standing.in_flight += 1

@@ -95,7 +95,7 @@ class Caching(Behavior):
             return await next(message)
         asked, began = _asked(message, ruled, streamed=False), self._clock.monotonic()
         if use.look and (answer := await self._find(asked, ruled)) is not None:
-            return self._given(message, asked, answer, began)[0]
+            return (await self._given(message, asked, answer, began))[0]
         tape = Tape(self._max_entry)
         response = await next(message)
         response.receipt.cache = self._outcome(use)
@@ -118,7 +118,7 @@ class Caching(Behavior):
     async def _stream(self, question: Question, next: NextStream, use: Use, ruled: Ruled) -> AsyncGenerator[Any, None]:
         asked, began = _asked(question, ruled, streamed=True), self._clock.monotonic()
         if use.look and (answer := await self._find(asked, ruled)) is not None:
-            for response in self._given(question, asked, answer, began):
+            for response in await self._given(question, asked, answer, began):
                 yield response
             return
         tape, outcome = Tape(self._max_entry), self._outcome(use)
@@ -148,12 +148,12 @@ class Caching(Behavior):
         self._failing = False
         return answer if answer is not None and ruled.may_answer(answer.deployment) else None
 
-    def _given(self, question: Question, asked: Asked, answer: KeptAnswer, began: float) -> list[Response]:
+    async def _given(self, question: Question, asked: Asked, answer: KeptAnswer, began: float) -> list[Response]:
         """The answer, booked. Raises TollwayError where that cannot be written down."""
         span = self._tracer.start(f"chat {question.chat.model}", Kind.CLIENT, question.parent)
         try:
             row = self._opened_row(question, asked, answer, span)
-            entry = self._journal.opened(row)
+            entry = await self._journal.opened(row)
             now = self._clock.time()
             receipt = kept_answer.hit_receipt(answer, question.request_id, span.context.trace_id, now)
             given = kept_answer.with_receipt(answer.responses, receipt)

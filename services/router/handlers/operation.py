@@ -105,7 +105,7 @@ class Operation:
             turn = await charged(self._desk, self._account, self._turn(passed), left)
         except TollwayError as refusal:
             raise self._told(refusal) from None
-        self.attempt = self._open(turn)
+        self.attempt = await self._open(turn)
 
     async def _step_aside(self, left: float | None) -> None:
         """Leaves the candidate alone whose breaker is open: moves on, or waits for the first that comes back."""
@@ -141,9 +141,10 @@ class Operation:
         assured = preferences.assured if preferences.HasField("assured") else self._plan.route.assured
         return Assured(choices) if assured else Answer(choices)
 
-    def _open(self, turn: Turn) -> AttemptRun:
+    async def _open(self, turn: Turn) -> AttemptRun:
+        attempt = AttemptRun(self._desk, self._question, turn, self._span.context)
         try:
-            attempt = AttemptRun(self._desk, self._question, turn, self._span.context)
+            await attempt.open()
         except TollwayError as failure:
             raise self._told(failure) from failure
         self._attempts = turn.number
@@ -240,7 +241,7 @@ class Operation:
             if candidate.stands_for == name and not self._wait(candidate)
         ]
 
-    def open_hedge(self) -> AttemptRun | None:
+    async def open_hedge(self) -> AttemptRun | None:
         """A second call elsewhere, ready to leave; None where there is nobody, or no budget for it."""
         left, rivals = self._time_left(), self._rivals()
         if not rivals or (left is not None and left <= 0):
@@ -258,7 +259,7 @@ class Operation:
         if turn is None:
             return None
         try:
-            self._hedge = self._open(turn)
+            self._hedge = await self._open(turn)
         except TollwayError:
             return None  # it cannot be written down, so it is not made; the first attempt is under way all the same
         return self._hedge

@@ -61,7 +61,7 @@ async def _race(
     running = {asyncio.create_task(begin(operation.attempt)): operation.attempt}
     try:
         if await _is_slow(operation, after, running):
-            second = operation.open_hedge()
+            second = await operation.open_hedge()
             if second is not None:
                 running[asyncio.create_task(begin(second))] = second
         while True:

@@ -241,7 +241,7 @@ class MemoryJournal:
         self.opens: dict[int, Attempt] = {}
         self.ends: dict[int, Attempt] = {}
 
-    def opened(self, attempt: Attempt) -> int:
+    async def opened(self, attempt: Attempt) -> int:
         if self.full:
             raise error(Reason.SERVICE_UNAVAILABLE, message="The attempt journal cannot be written (disk is full)")
         number = len(self.opens)

@@ -72,7 +72,7 @@ async def test_what_had_ended_is_shipped_and_what_had_not_is_unsettled(sweeps: S
 
 async def test_a_journal_whose_router_lives_is_left_alone(sweeps: Sweeps, tmp_path: Path) -> None:
     other = Sweeps(tmp_path, sweeps.ledger)
-    other.own.opened(attempt(1))
+    await other.own.opened(attempt(1))
     await sweeps.clock.advance(3 * SWEEP_EVERY)
     assert sweeps.ledger.rows == {}
     other.own.settled(1, ended(attempt(1)))

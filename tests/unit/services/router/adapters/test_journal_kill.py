@@ -34,7 +34,7 @@ from mesh.ids import uuid7
 async def client(journal, calls):
     while True:
         one = attempt(attempt_id=uuid7(SystemClock().time()))
-        number = journal.opened(one)
+        number = await journal.opened(one)
         os.write(calls, one.attempt_id.encode() + b"\\n")
         await asyncio.sleep(random.random() / 100)
         journal.settled(number, ended(one))

@@ -20,6 +20,7 @@ from services.router.adapters.backoff import CAP
 from services.router.adapters.journal_sqlite import SqliteJournal
 from services.router.adapters.recording import Recorder
 from services.router.adapters.shipper import ANNOUNCED_AFTER, Shipper
+from tests.unit.services.router.adapters.test_journal_sqlite import turns
 from tests.unit.services.router.twins import FakeLedger, attempt, ended, error
 from tollway.ledger.v1.ledger_pb2 import Attempt, AttemptState, RecordAttemptsRequest, RecordedAttempt
 
@@ -58,10 +59,10 @@ class World:
         self._shipper = Shipper(self._journal, recorder, self._clock, NoMetrics(), TICK)
         self._adoption = Adoption(self._journal.file, recorder, self.ledger.give_back, self._clock)
 
-    def open(self) -> None:
+    async def open(self) -> None:
         one = attempt(len(self.opened))
         self.opened.append(one)
-        self._in_flight[self._journal.opened(one)] = one
+        self._in_flight[await self._journal.opened(one)] = one
 
     def settle(self) -> None:
         if self._in_flight:
@@ -73,8 +74,7 @@ class World:
         """The process is gone, and another takes its place."""
         for task in (self._shipper._task, self._adoption._task, self._journal._upkeep_task):
             task.cancel()
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        await turns()
         self._journal._upkeep.close()
         self._journal.file._database.close()
         os.close(self._journal._lock._descriptor)
@@ -99,7 +99,7 @@ async def live(directory: Path, steps: list[str]) -> World:
     for step in steps:
         match step:
             case "open":
-                world.open()
+                await world.open()
             case "settle":
                 world.settle()
             case "ship":

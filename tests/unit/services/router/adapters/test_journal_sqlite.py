@@ -11,7 +11,7 @@ import pytest
 from mesh.clock import VirtualClock
 from mesh.errors import Reason, TollwayError
 from services.router.adapters import journal_sqlite
-from services.router.adapters.journal_file import BATCH, JournalFile, lock_path
+from services.router.adapters.journal_file import BATCH, TOGETHER, Entry, JournalFile, lock_path
 from services.router.adapters.journal_lock import JournalLock
 from services.router.adapters.journal_sqlite import SqliteJournal
 from tests.unit.services.router.twins import attempt, ended
@@ -30,6 +30,12 @@ async def journal(tmp_path: Path, clock: VirtualClock) -> AsyncIterator[SqliteJo
     await made.close()
 
 
+async def turns() -> None:
+    """The few of the event loop within which everything is written."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
 def fill_the_disk(journal: SqliteJournal) -> None:
     database = journal.file._database
     pages = database.execute("PRAGMA page_count").fetchone()[0]
@@ -42,9 +48,9 @@ def free_the_disk(journal: SqliteJournal) -> None:
 
 async def test_what_is_written_is_there_when_the_process_is_gone(journal: SqliteJournal) -> None:
     one, two = attempt(1), attempt(2)
-    journal.opened(one)
-    journal.settled(journal.opened(two), ended(two))
-    await asyncio.sleep(0)  # the event loop's next turn
+    await journal.opened(one)
+    journal.settled(await journal.opened(two), ended(two))
+    await turns()
     other = JournalFile.adopt(journal.file.path)  # as after a kill: nothing was closed
     assert [Attempt.FromString(entry.attempt) for entry in other.opened()] == [one, two]
     assert [Attempt.FromString(entry.attempt) for entry in other.ended()] == [ended(two)]
@@ -62,7 +68,7 @@ async def test_each_process_has_a_journal_of_its_own_and_holds_it(tmp_path: Path
 
 async def test_a_journal_with_something_in_it_outlives_its_router(tmp_path: Path, clock: VirtualClock) -> None:
     journal = SqliteJournal.create(tmp_path, clock, 1.0)
-    journal.opened(attempt())
+    await journal.opened(attempt())
     await journal.close()
     assert journal.file.path.exists()
     lock = JournalLock.take(lock_path(journal.file.path))
@@ -71,9 +77,9 @@ async def test_a_journal_with_something_in_it_outlives_its_router(tmp_path: Path
 
 
 async def test_attempts_in_flight_are_known_with_their_age(journal: SqliteJournal, clock: VirtualClock) -> None:
-    first = journal.opened(attempt(1))
+    first = await journal.opened(attempt(1))
     await clock.advance(2)
-    second = journal.opened(attempt(2))
+    second = await journal.opened(attempt(2))
     assert journal.in_flight == {first: clock.monotonic() - 2, second: clock.monotonic()}
     journal.settled(first, ended(attempt(1)))
     assert list(journal.in_flight) == [second]
@@ -82,7 +88,7 @@ async def test_attempts_in_flight_are_known_with_their_age(journal: SqliteJourna
 async def test_a_full_batch_wakes_whoever_ships(journal: SqliteJournal) -> None:
     for number in range(BATCH):
         assert not journal.many.is_set()
-        journal.settled(journal.opened(attempt(number)), ended(attempt(number)))
+        journal.settled(await journal.opened(attempt(number)), ended(attempt(number)))
     assert journal.many.is_set()
     assert journal.pending == BATCH
 
@@ -91,21 +97,21 @@ async def test_a_call_that_cannot_be_written_down_must_not_leave(journal: Sqlite
     fill_the_disk(journal)
     with pytest.raises(TollwayError) as refused:  # noqa: PT012 - which of them is refused depends on SQLite's pages
         for number in range(100):
-            journal.opened(attempt(number))
+            await journal.opened(attempt(number))
     assert refused.value.reason is Reason.SERVICE_UNAVAILABLE
     assert "database or disk is full" in refused.value.message
     free_the_disk(journal)
-    journal.opened(attempt(101))
+    await journal.opened(attempt(101))
 
 
 async def test_an_end_that_cannot_be_written_down_is_kept_until_it_can(
     journal: SqliteJournal, clock: VirtualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    opened = [journal.opened(attempt(number)) for number in range(50)]
+    opened = [await journal.opened(attempt(number)) for number in range(50)]
     fill_the_disk(journal)
     for number, entry in enumerate(opened):
         journal.settled(entry, ended(attempt(number)))
-    await asyncio.sleep(0)
+    await turns()
     assert journal.pending == 50
     assert len(journal.file.ended()) < 50
     assert len(caplog.records) == 1
@@ -115,20 +121,59 @@ async def test_an_end_that_cannot_be_written_down_is_kept_until_it_can(
     assert journal.pending == 50
 
 
-async def test_what_ends_is_written_with_what_opens_next(journal: SqliteJournal) -> None:
-    opened = [journal.opened(attempt(number)) for number in range(3)]
+async def test_what_opens_and_ends_within_a_few_turns_is_written_in_one_commit(
+    journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commits: list[int] = []
+    append = journal.file.append
+
+    def counted(*entries: Entry) -> None:
+        commits.append(len(entries))
+        append(*entries)
+
+    monkeypatch.setattr(journal.file, "append", counted)
+    opened = await asyncio.gather(*(journal.opened(attempt(number)) for number in range(3)))
+    assert commits == [3]
     for number, entry in enumerate(opened):
         journal.settled(entry, ended(attempt(number)))
     assert journal.file.ended() == []
-    journal.opened(attempt(3))
+    await journal.opened(attempt(3))
+    assert commits == [3, 4]
     assert len(journal.file.ended()) == journal.pending == 3
+
+
+async def test_more_than_a_statement_holds_is_written_in_several(journal: SqliteJournal) -> None:
+    opened = await asyncio.gather(*(journal.opened(attempt(number)) for number in range(2 * TOGETHER + 5)))
+    for number, entry in enumerate(opened):
+        journal.settled(entry, ended(attempt(number)))
+    await journal.opened(attempt(1000))
+    assert len(journal.file.opened()) == len(opened) + 1
+    assert len(journal.file.ended()) == len(opened)
+
+
+@pytest.mark.parametrize("after", range(5))
+async def test_a_call_that_is_given_up_before_it_leaves_leaves_nothing_behind(
+    journal: SqliteJournal, after: int
+) -> None:
+    stays = attempt(2)
+    opening = asyncio.create_task(journal.opened(attempt(1)))
+    beside = asyncio.create_task(journal.opened(stays))
+    for _ in range(after):
+        await asyncio.sleep(0)
+    assert not opening.done()
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    number = await beside
+    assert list(journal.in_flight) == [number]
+    assert [Attempt.FromString(entry.attempt) for entry in journal.file.opened()] == [stays]
 
 
 async def test_ends_that_could_never_be_written_down_are_told_at_the_end(
     tmp_path: Path, clock: VirtualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     journal = SqliteJournal.create(tmp_path, clock, 1.0)
-    opened = [journal.opened(attempt(number)) for number in range(50)]
+    opened = [await journal.opened(attempt(number)) for number in range(50)]
     fill_the_disk(journal)
     for number, entry in enumerate(opened):
         journal.settled(entry, ended(attempt(number)))
@@ -152,10 +197,10 @@ async def test_the_log_is_synced_once_in_the_interval_and_only_if_something_was_
     upkeep = journal._upkeep
     await upkeep.run(100.0)
     assert synced == []
-    journal.opened(attempt(1))
+    await journal.opened(attempt(1))
     await upkeep.run(101.0)
     assert len(synced) == 1
-    journal.opened(attempt(2))
+    await journal.opened(attempt(2))
     await upkeep.run(101.5)
     assert len(synced) == 1
     await upkeep.run(102.0)
@@ -173,7 +218,7 @@ async def test_without_an_interval_every_write_waits_for_the_disk(tmp_path: Path
 async def test_the_log_is_copied_back_in_a_thread(journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal_sqlite, "_CHECKPOINT_AFTER", 100)
     for number in range(100):
-        journal.opened(attempt(number))
+        await journal.opened(attempt(number))
     empty = journal.file.path.stat().st_size
     await journal._upkeep.run(100.0)
     assert journal.file.path.stat().st_size > empty
@@ -188,7 +233,7 @@ async def test_a_log_that_never_rests_begins_anew_all_the_same(
     sizes = []
     for round_ in range(10):
         for number in range(100):
-            journal.opened(attempt(round_ * 100 + number))
+            await journal.opened(attempt(round_ * 100 + number))
         await journal._upkeep.run(100.0 + round_)
         sizes.append(wal.stat().st_size)
     assert max(sizes) < 3 * sizes[0]
@@ -201,7 +246,7 @@ async def test_trouble_with_the_disk_is_told_and_does_not_end_the_upkeep(
         raise OSError("input/output error")
 
     monkeypatch.setattr(os, "fsync", fail)
-    journal.opened(attempt(1))
+    await journal.opened(attempt(1))
     await journal._upkeep.run(100.0)
     assert "input/output error" in caplog.text
     monkeypatch.undo()

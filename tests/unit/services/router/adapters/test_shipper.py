@@ -34,10 +34,10 @@ class Ships:
         recorder = Recorder(self.ledger, self.clock, self.tracer)
         self.shipper = Shipper(self.journal, recorder, self.clock, self.metrics, EVERY)
 
-    def make(self, number: int) -> str:
+    async def make(self, number: int) -> str:
         """An attempt that has come and gone; its id."""
         one = attempt(number)
-        self.journal.settled(self.journal.opened(one), ended(one))
+        self.journal.settled(await self.journal.opened(one), ended(one))
         return one.attempt_id
 
     async def until_shipped(self) -> None:
@@ -63,7 +63,7 @@ async def ships(tmp_path: Path) -> AsyncIterator[Ships]:
 
 
 async def test_what_has_ended_is_shipped_at_the_next_tick_and_removed(ships: Ships) -> None:
-    identifier = ships.make(1)
+    identifier = await ships.make(1)
     await ships.clock.advance(0.6 * EVERY)
     assert ships.ledger.rows == {}
     await ships.clock.advance(0.6 * EVERY)
@@ -74,16 +74,25 @@ async def test_what_has_ended_is_shipped_at_the_next_tick_and_removed(ships: Shi
 
 async def test_a_full_batch_does_not_wait_for_the_tick(ships: Ships) -> None:
     for number in range(BATCH):
-        ships.make(number)
+        await ships.make(number)
     await ships.clock.advance(EVERY / 100)
     assert len(ships.ledger.rows) == BATCH
 
 
 async def test_batches_are_bounded(ships: Ships) -> None:
     for number in range(2 * BATCH + 7):
-        ships.make(number)
+        await ships.make(number)
     await ships.until_shipped()
     assert [len(request.attempts) for request in ships.ledger.requests] == [BATCH, BATCH, 7]
+
+
+async def test_what_does_not_fill_another_batch_waits_for_the_tick(ships: Ships) -> None:
+    for number in range(BATCH + 7):
+        await ships.make(number)
+    await ships.clock.advance(EVERY / 100)
+    assert [len(request.attempts) for request in ships.ledger.requests] == [BATCH]
+    await ships.until_shipped()
+    assert [len(request.attempts) for request in ships.ledger.requests] == [BATCH, 7]
 
 
 async def test_nothing_is_sent_where_there_is_nothing_to_send(ships: Ships) -> None:
@@ -95,7 +104,7 @@ async def test_nothing_is_sent_where_there_is_nothing_to_send(ships: Ships) -> N
 async def test_what_the_ledger_had_already_is_removed_too(ships: Ships) -> None:
     one = attempt(1)
     ships.ledger.rows[one.attempt_id] = ended(one)
-    ships.journal.settled(ships.journal.opened(one), ended(one))
+    ships.journal.settled(await ships.journal.opened(one), ended(one))
     await ships.until_shipped()
     assert ships.journal.file.empty
 
@@ -106,7 +115,7 @@ async def test_what_the_ledger_refuses_goes_to_the_dead_letters_and_holds_nobody
     bad, good = attempt(1), attempt(2)
     ships.ledger.refused.add(bad.attempt_id)
     for each in (bad, good):
-        ships.journal.settled(ships.journal.opened(each), ended(each))
+        ships.journal.settled(await ships.journal.opened(each), ended(each))
     await ships.until_shipped()
     assert list(ships.ledger.rows) == [good.attempt_id]
     assert ships.journal.file.dead_letters() == 1
@@ -119,7 +128,7 @@ async def test_what_the_ledger_refuses_goes_to_the_dead_letters_and_holds_nobody
 async def test_an_entry_that_cannot_be_read_is_a_dead_letter(ships: Ships) -> None:
     ships.journal.file.append(Entry(1000, None, b"\xff"))
     ships.journal.file.append(Entry(1001, 1000, b"\xff"))
-    good = ships.make(1)
+    good = await ships.make(1)
     await ships.until_shipped()
     assert list(ships.ledger.rows) == [good]
     assert ships.journal.file.dead_letters() == 1
@@ -132,7 +141,7 @@ async def test_while_the_ledger_is_gone_everything_stays_and_is_shipped_when_it_
     ships: Ships, caplog: pytest.LogCaptureFixture
 ) -> None:
     ships.ledger.gone = True
-    made = [ships.make(number) for number in range(3 * BATCH)]
+    made = [await ships.make(number) for number in range(3 * BATCH)]
     await ships.clock.advance(300)
     assert ships.journal.pending == 3 * BATCH
     assert ships.metrics.values("tollway.journal.pending")[-1] == 3 * BATCH
@@ -151,7 +160,7 @@ async def test_a_ledger_that_is_gone_is_asked_less_and_less_often(ships: Ships) 
         raise error(Reason.SERVICE_UNAVAILABLE)
 
     ships.ledger.record = record  # type: ignore[method-assign]  # the twin, made worse
-    ships.make(1)
+    await ships.make(1)
     await ships.clock.advance(120)
     waits = [later - earlier for earlier, later in pairwise(asked)]
     assert waits[0] <= FIRST
@@ -174,7 +183,7 @@ async def test_nothing_is_removed_for_an_answer_about_something_else(
         return results
 
     ships.ledger.record = record  # type: ignore[method-assign]  # the twin, made worse
-    ships.make(1)
+    await ships.make(1)
     await ships.clock.advance(5)
     assert ships.journal.pending == 1
     assert "INTERNAL" in {span.error for span in ships.tracer.spans}
@@ -188,7 +197,7 @@ async def test_an_outcome_without_a_name_removes_nothing(ships: Ships) -> None:
         return [RecordedAttempt(attempt_id=one.attempt_id)]
 
     ships.ledger.record = record  # type: ignore[method-assign]  # the twin, made worse
-    ships.journal.settled(ships.journal.opened(one), ended(one))
+    ships.journal.settled(await ships.journal.opened(one), ended(one))
     await ships.clock.advance(5)
     assert ships.journal.pending == 1
     del ships.ledger.record
@@ -199,7 +208,7 @@ async def test_an_outcome_without_a_name_removes_nothing(ships: Ships) -> None:
 
 async def test_a_call_under_way_for_long_is_announced_once_and_its_end_follows(ships: Ships) -> None:
     one = attempt(1)
-    opened = ships.journal.opened(one)
+    opened = await ships.journal.opened(one)
     await ships.clock.advance(ANNOUNCED_AFTER - EVERY)
     assert ships.ledger.moves == {}
     await ships.clock.advance(60)
@@ -212,14 +221,14 @@ async def test_a_call_under_way_for_long_is_announced_once_and_its_end_follows(s
 
 
 async def test_a_call_that_ended_in_time_is_not_announced(ships: Ships) -> None:
-    ships.make(1)
+    await ships.make(1)
     await ships.clock.advance(60)
     assert list(ships.ledger.moves.values()) == [[SETTLED]]
 
 
 async def test_more_long_calls_than_a_batch_holds_are_all_announced(ships: Ships) -> None:
     for number in range(BATCH + 1):
-        ships.journal.opened(attempt(number))
+        await ships.journal.opened(attempt(number))
     await ships.clock.advance(ANNOUNCED_AFTER + 3 * EVERY)
     assert len(ships.ledger.rows) == BATCH + 1
     assert max(len(request.attempts) for request in ships.ledger.requests) <= BATCH
@@ -227,7 +236,7 @@ async def test_more_long_calls_than_a_batch_holds_are_all_announced(ships: Ships
 
 async def test_calls_that_were_announced_while_the_ledger_was_gone_are_announced_later(ships: Ships) -> None:
     ships.ledger.gone = True
-    ships.journal.opened(attempt(1))
+    await ships.journal.opened(attempt(1))
     await ships.clock.advance(30)
     ships.ledger.gone = False
     await ships.clock.advance(CAP)
@@ -238,9 +247,9 @@ async def test_calls_that_were_announced_while_the_ledger_was_gone_are_announced
 
 
 async def test_recording_is_a_trace_of_its_own_linked_to_the_requests(ships: Ships) -> None:
-    ships.make(1)
+    await ships.make(1)
     unsampled = attempt(2, span_id="")
-    ships.journal.settled(ships.journal.opened(unsampled), ended(unsampled))
+    ships.journal.settled(await ships.journal.opened(unsampled), ended(unsampled))
     await ships.until_shipped()
     (span,) = ships.tracer.spans
     assert (span.name, span.kind, span.parent) == (
@@ -255,7 +264,7 @@ async def test_recording_is_a_trace_of_its_own_linked_to_the_requests(ships: Shi
 
 async def test_links_are_bounded(ships: Ships) -> None:
     for number in range(BATCH):
-        ships.make(number)
+        await ships.make(number)
     await ships.until_shipped()
     assert len(ships.tracer.spans[0].links) <= 128
 
@@ -265,7 +274,7 @@ async def test_links_are_bounded(ships: Ships) -> None:
 
 async def test_at_the_end_everything_is_shipped_and_the_journal_goes(tmp_path: Path) -> None:
     ships = Ships(tmp_path)
-    made = [ships.make(number) for number in range(BATCH + 1)]
+    made = [await ships.make(number) for number in range(BATCH + 1)]
     await ships.close()
     assert set(ships.ledger.rows) == set(made)
     assert not ships.path.exists()
@@ -275,7 +284,7 @@ async def test_at_the_end_nothing_waits_long_for_a_ledger_that_is_gone(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     ships = Ships(tmp_path)
-    ships.make(1)
+    await ships.make(1)
     ships.ledger.gone = True
     await ships.close()
     assert ships.path.exists()
@@ -284,7 +293,7 @@ async def test_at_the_end_nothing_waits_long_for_a_ledger_that_is_gone(
 
 async def test_at_the_end_nothing_waits_long_for_a_ledger_that_does_not_answer(tmp_path: Path) -> None:
     ships = Ships(tmp_path)
-    ships.make(1)
+    await ships.make(1)
 
     async def record(request: RecordAttemptsRequest, timeout: float, trace: TraceContext) -> Sequence[RecordedAttempt]:
         await asyncio.Event().wait()
@@ -304,7 +313,7 @@ async def test_a_shipper_that_dies_says_so(tmp_path: Path, caplog: pytest.LogCap
         raise AttributeError("a bug")
 
     ships.ledger.record = record  # type: ignore[method-assign]  # the twin, made worse
-    ships.make(1)
+    await ships.make(1)
     await ships.clock.advance(1)
     assert "Shipping attempts ended" in caplog.text
     del ships.ledger.record
@@ -320,11 +329,11 @@ async def test_what_ends_while_a_small_batch_is_on_its_way_waits_for_the_next(
     async def more_ends_meanwhile(
         request: RecordAttemptsRequest, timeout: float, trace: TraceContext
     ) -> Sequence[RecordedAttempt]:
-        ships.make(next(numbers))
+        await ships.make(next(numbers))
         return await record(request, timeout, trace)
 
     monkeypatch.setattr(ships.ledger, "record", more_ends_meanwhile)
-    ships.make(0)
+    await ships.make(0)
     await ships.clock.advance(EVERY)
     assert len(ships.ledger.requests) == 1
     assert ships.journal.pending == 1
