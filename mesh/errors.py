@@ -101,7 +101,7 @@ TABLE: Mapping[Reason, Row] = {
                                 "rate_limit_error"),
     Reason.RESERVATION_EXCEEDED: Row("RESOURCE_EXHAUSTED", 429, "insufficient_quota", "budget_exceeded",
                                      "rate_limit_error"),
-    Reason.MODEL_UNPRICED: Row("FAILED_PRECONDITION", 403, "permission_error", "model_unpriced", "permission_error"),
+    Reason.MODEL_UNPRICED: Row("PERMISSION_DENIED", 403, "permission_error", "model_unpriced", "permission_error"),
     Reason.IDEMPOTENCY_CONFLICT: Row("ABORTED", 409, _BAD, "idempotency_conflict", _BAD),
     Reason.PRICE_CONFLICT: Row("ALREADY_EXISTS", 409, _BAD, "price_conflict", _BAD),
     Reason.BUDGET_CONFLICT: Row("ALREADY_EXISTS", 409, _BAD, "budget_conflict", _BAD),

@@ -122,3 +122,15 @@ def test_what_can_never_pass_is_not_to_be_repeated() -> None:
     headers = error_headers(TollwayError(Reason.RATE_LIMITED, "too much", {"repeat": "never"}))
     assert headers["x-should-retry"] == "false"
     assert "retry-after" not in headers
+
+
+def test_a_budget_that_is_used_up_is_told_with_its_figures() -> None:
+    about = {"budget": "project:demo/month", "scope": "project:demo", "limit_usd": "5.00", "spent_usd": "4.99"}
+    error = TollwayError(Reason.BUDGET_EXCEEDED, "nothing is left", {**about, "attempts": "0"})
+
+    told = json.loads(error_body(error, TRACE))["error"]
+    assert (told["type"], told["code"]) == ("insufficient_quota", "budget_exceeded")
+    assert told["budget"] == about
+    headers = error_headers(error)
+    assert headers["x-tollway-budget"] == "project:demo/month"
+    assert headers["x-should-retry"] == "false"

@@ -78,10 +78,10 @@ class RouterServiceServicer:
         """Answers with the whole completion.
 
         Called by the HTTP edge and by any service. Statuses: INVALID_ARGUMENT (with BadRequest naming the field),
-        NOT_FOUND for an unknown model, PERMISSION_DENIED for what the key or a rule forbids, RESOURCE_EXHAUSTED for limits
-        (with RetryInfo where waiting helps) and budgets (metadata: `budget`, `scope`, `limit_usd`, `spent_usd`,
-        `window_ends`), FAILED_PRECONDITION for a model without a price under a hard budget, ABORTED for an idempotency key that was used for another question, UNAVAILABLE when
-        no deployment could answer (with RetryInfo where all are known to be down), DEADLINE_EXCEEDED.
+        NOT_FOUND for an unknown model, PERMISSION_DENIED for what the key or a rule forbids, or has no price under a hard
+        budget, RESOURCE_EXHAUSTED for limits (with RetryInfo where waiting helps) and budgets (metadata: `budget`, `scope`,
+        `limit_usd`, `spent_usd`, `window_ends`), ABORTED for an idempotency key that was used for another question,
+        UNAVAILABLE when no deployment could answer (with RetryInfo where all are known to be down), DEADLINE_EXCEEDED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

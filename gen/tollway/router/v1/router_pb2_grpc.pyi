@@ -42,10 +42,10 @@ class RouterServiceStub:
     """Answers with the whole completion.
 
     Called by the HTTP edge and by any service. Statuses: INVALID_ARGUMENT (with BadRequest naming the field),
-    NOT_FOUND for an unknown model, PERMISSION_DENIED for what the key or a rule forbids, RESOURCE_EXHAUSTED for limits
-    (with RetryInfo where waiting helps) and budgets (metadata: `budget`, `scope`, `limit_usd`, `spent_usd`,
-    `window_ends`), FAILED_PRECONDITION for a model without a price under a hard budget, ABORTED for an idempotency key that was used for another question, UNAVAILABLE when
-    no deployment could answer (with RetryInfo where all are known to be down), DEADLINE_EXCEEDED.
+    NOT_FOUND for an unknown model, PERMISSION_DENIED for what the key or a rule forbids, or has no price under a hard
+    budget, RESOURCE_EXHAUSTED for limits (with RetryInfo where waiting helps) and budgets (metadata: `budget`, `scope`,
+    `limit_usd`, `spent_usd`, `window_ends`), ABORTED for an idempotency key that was used for another question,
+    UNAVAILABLE when no deployment could answer (with RetryInfo where all are known to be down), DEADLINE_EXCEEDED.
     """
     StreamChatCompletion: _grpc.UnaryStreamMultiCallable[_router_pb2.StreamChatCompletionRequest, _router_pb2.StreamChatCompletionResponse]
     """Passes the completion on as it arrives.
@@ -85,10 +85,10 @@ class RouterServiceAsyncStub(RouterServiceStub):
     """Answers with the whole completion.
 
     Called by the HTTP edge and by any service. Statuses: INVALID_ARGUMENT (with BadRequest naming the field),
-    NOT_FOUND for an unknown model, PERMISSION_DENIED for what the key or a rule forbids, RESOURCE_EXHAUSTED for limits
-    (with RetryInfo where waiting helps) and budgets (metadata: `budget`, `scope`, `limit_usd`, `spent_usd`,
-    `window_ends`), FAILED_PRECONDITION for a model without a price under a hard budget, ABORTED for an idempotency key that was used for another question, UNAVAILABLE when
-    no deployment could answer (with RetryInfo where all are known to be down), DEADLINE_EXCEEDED.
+    NOT_FOUND for an unknown model, PERMISSION_DENIED for what the key or a rule forbids, or has no price under a hard
+    budget, RESOURCE_EXHAUSTED for limits (with RetryInfo where waiting helps) and budgets (metadata: `budget`, `scope`,
+    `limit_usd`, `spent_usd`, `window_ends`), ABORTED for an idempotency key that was used for another question,
+    UNAVAILABLE when no deployment could answer (with RetryInfo where all are known to be down), DEADLINE_EXCEEDED.
     """
     StreamChatCompletion: _aio.UnaryStreamMultiCallable[_router_pb2.StreamChatCompletionRequest, _router_pb2.StreamChatCompletionResponse]  # type: ignore[assignment]
     """Passes the completion on as it arrives.
@@ -131,10 +131,10 @@ class RouterServiceServicer(metaclass=_abc_1.ABCMeta):
         """Answers with the whole completion.
 
         Called by the HTTP edge and by any service. Statuses: INVALID_ARGUMENT (with BadRequest naming the field),
-        NOT_FOUND for an unknown model, PERMISSION_DENIED for what the key or a rule forbids, RESOURCE_EXHAUSTED for limits
-        (with RetryInfo where waiting helps) and budgets (metadata: `budget`, `scope`, `limit_usd`, `spent_usd`,
-        `window_ends`), FAILED_PRECONDITION for a model without a price under a hard budget, ABORTED for an idempotency key that was used for another question, UNAVAILABLE when
-        no deployment could answer (with RetryInfo where all are known to be down), DEADLINE_EXCEEDED.
+        NOT_FOUND for an unknown model, PERMISSION_DENIED for what the key or a rule forbids, or has no price under a hard
+        budget, RESOURCE_EXHAUSTED for limits (with RetryInfo where waiting helps) and budgets (metadata: `budget`, `scope`,
+        `limit_usd`, `spent_usd`, `window_ends`), ABORTED for an idempotency key that was used for another question,
+        UNAVAILABLE when no deployment could answer (with RetryInfo where all are known to be down), DEADLINE_EXCEEDED.
         """
 
     @_abc_1.abstractmethod

@@ -258,6 +258,27 @@ class BudgetMachine(RuleBasedStateMachine):
             attempt = priced(now, tokens=(tokens, 0), lease_ids=[lease_id], project=project, api_key_id=key)
             self.tell(Call(attempt, [made], {budget_id: made.account}), ["settled"])
 
+    @rule(target=slices, budget_id=st.sampled_from([BY_DAY, BY_PART]), more=st.integers(0, 1))
+    def lease_all(self, budget_id: str, more: int) -> Any:
+        """A router asks for exactly what is left, and gets it; or for a little more, and does not."""
+        wish = LeaseWish(budget_id=budget_id, subject=SUBJECTS[budget_id], least_nanos=10**15, wanted_nanos=10**15)
+        [answer] = self.send(LeaseBudget("j2", [wish])).answers
+        assert not answer.HasField("lease")
+        left = LIMIT - answer.standing.spent_nanos - answer.standing.granted_nanos
+        wish.least_nanos = wish.wanted_nanos = left + more
+        if left + more <= 0:
+            return multiple()
+        [answer] = self.send(LeaseBudget("j2", [wish])).answers
+        assert answer.HasField("lease") == (more == 0)
+        if more:
+            return multiple()
+        assert answer.lease.granted_nanos == left
+        expires = answer.lease.expire_time.ToMicroseconds() / 1e6
+        account = self.account_at(budget_id, self.clock.time())
+        made = Slice(answer.lease.lease_id, "j2", budget_id, account, left, expires)
+        self.held.append(made)
+        return multiple(made)
+
     @rule(which=slices, share=st.integers(0, 4), again=st.booleans())
     def give_back(self, which: Slice, share: int, again: bool) -> None:
         """What is free of a slice, or a part of it, comes back; at times it is said twice."""
@@ -308,7 +329,7 @@ class BudgetMachine(RuleBasedStateMachine):
         async with self.ledger._store.connection() as connection:
             return (await connection.execute(query)).first() is not None
 
-    @rule(seconds=st.sampled_from([1, 20, 70, 1800, 5 * HOUR, 22 * HOUR, 30 * HOUR]))
+    @rule(seconds=st.sampled_from([1, 20, 70, 1800, 5 * HOUR, 22 * HOUR, 23 * HOUR, 30 * HOUR]))
     def pass_time(self, seconds: int) -> None:
         """Slices expire, and windows end."""
         self.clock._now += seconds
