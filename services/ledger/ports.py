@@ -104,6 +104,9 @@ class Details(Protocol):
 class Budgets(Protocol):
     """Budgets that hold. Inside a transaction it sees what that has changed."""
 
+    async def ever(self) -> bool:
+        """Whether there ever was one. To be used inside a transaction."""
+
     async def book(self) -> BudgetBook:
         """All of them; the same book as long as none is changed."""
 

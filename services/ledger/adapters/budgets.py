@@ -30,6 +30,9 @@ class SqlBudgets:
         self._known: int | None = None
         self._book = BudgetBook()
 
+    async def ever(self) -> bool:
+        return self._known is not None or await self._store.scalar(_REVISION) is not None
+
     async def book(self) -> BudgetBook:
         """All of them; the same book as long as none is changed."""
         if self._store.in_transaction and await self._store.scalar(_REVISION) == self._known:  # of nearly every batch

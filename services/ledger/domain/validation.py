@@ -32,7 +32,6 @@ LONGEST_TEXT = 4096
 LONGEST_NAME = 200
 """Characters of what rows, accounts and totals are found by: an index holds no longer ones."""
 MOST_TAGS = 256
-MOST_LEASES = 1024
 _LAST_SECOND = 253_402_300_799  # of the year 9999
 EARLIEST = 1_577_836_800
 """2020-01-01, in Unix time. A clock that shows less was never set."""
@@ -71,7 +70,8 @@ _KINDS = AttemptKind.keys()
 _AMOUNTS = tuple(name for name in Price.DESCRIPTOR.fields_by_name if name.endswith("_nanos_per_1m"))
 
 
-def is_attempt_id(text: str) -> bool:
+def is_uuid7(text: str) -> bool:
+    """Whether a text is a UUID version 7, in lower case, as ids of attempts and of leases are."""
     return _uuid7(text) is not None
 
 
@@ -86,7 +86,6 @@ def why_not_bookable(attempt: Attempt, now: float) -> str:
         or _why_not_then(attempt, now)
         or _why_not_text(attempt)
         or _why_not_counts(attempt)
-        or _why_not_leased(attempt)
         or _why_not_ended(attempt)
     )
 
@@ -180,16 +179,6 @@ def _why_not_counts(attempt: Attempt) -> str:
     if usage.extra_json and (b"\0" in usage.extra_json or not _is_utf8(usage.extra_json)):
         return "usage.extra_json: is not JSON in UTF-8"
     return ""
-
-
-def _why_not_leased(attempt: Attempt) -> str:
-    leases = attempt.lease_ids
-    if not leases:
-        return ""
-    if len(leases) > MOST_LEASES:
-        return f"lease_ids: are {len(leases)}, more than {MOST_LEASES}"
-    wrong = (index for index, lease in enumerate(leases) if not _uuid7(lease))
-    return next((f"lease_ids[{index}]: is not a UUID version 7 in lower case" for index in wrong), "")
 
 
 def _why_not_ended(attempt: Attempt) -> str:

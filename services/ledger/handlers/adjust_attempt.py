@@ -9,7 +9,7 @@ from mesh.errors import invalid
 from mesh.mediator import Command
 from services.ledger.domain.posting import adjustment
 from services.ledger.domain.totals import Totals, add, key_of, sums_of
-from services.ledger.domain.validation import LONGEST_TEXT, MOST_COST_NANOS, is_attempt_id
+from services.ledger.domain.validation import LONGEST_TEXT, MOST_COST_NANOS, is_uuid7
 from services.ledger.handlers.charging import Charging
 from services.ledger.ports import Adjustments, Attempts, Book
 from tollway.ledger.v1.ledger_pb2 import ATTEMPT_STATE_OPENED, AdjustAttemptResponse
@@ -24,7 +24,7 @@ class AdjustAttempt(Command[AdjustAttemptResponse]):
     reason: str
 
     def check(self) -> None:
-        if not is_attempt_id(self.attempt_id):
+        if not is_uuid7(self.attempt_id):
             raise invalid("attempt_id", "is not a UUID version 7 in lower case")
         if not 0 <= self.cost_nanos <= MOST_COST_NANOS:
             raise invalid("cost_nanos", f"{self.cost_nanos} is not between 0 and {MOST_COST_NANOS}")

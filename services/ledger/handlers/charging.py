@@ -12,6 +12,7 @@ from services.ledger.domain.events import thresholds_reached
 from services.ledger.domain.leasing import Account, total
 from services.ledger.domain.posting import Change, may_have_postings
 from services.ledger.domain.standing import accounts_beside
+from services.ledger.domain.validation import is_uuid7
 from services.ledger.ports import Adjustments, Budgets, Leases, Outbox, Spending
 from tollway.ledger.v1.ledger_pb2 import Attempt
 
@@ -28,11 +29,12 @@ class Charging:
 
     async def book(self, changes: Sequence[Change], now: float) -> None:
         """Charges changed rows to their leases and budgets, and tells of thresholds that this reached."""
-        book = await self.budgets.book()
-        named = {lease_id for _, after in changes for lease_id in after.lease_ids}
-        moved = [before.attempt_id for before, _ in changes if before and may_have_postings(before)]
-        if not (book.budgets or named or moved):
+        if not await self.budgets.ever():
             return
+        book = await self.budgets.book()
+        # What is no lease's id is a lease that nobody knows: its attempt is booked all the same.
+        named = {lease_id for _, after in changes for lease_id in after.lease_ids if is_uuid7(lease_id)}
+        moved = [before.attempt_id for before, _ in changes if before and may_have_postings(before)]
         leases = await self.leases.find(named) if named else {}
         charged = await self.spending.charged(moved) if moved else {}
         adjusted = await self.adjustments.of(moved) if moved else {}

@@ -16,7 +16,7 @@ from mesh.mediator import Command
 from services.ledger.domain.leasing import Account, Balance, expiry, slice_of, total
 from services.ledger.domain.leasing import Lease as Held
 from services.ledger.domain.standing import accounts_at, accounts_beside, standing, timestamp
-from services.ledger.domain.validation import LONGEST_NAME, MOST_COST_NANOS, is_attempt_id
+from services.ledger.domain.validation import LONGEST_NAME, MOST_COST_NANOS, is_uuid7
 from services.ledger.ports import Budgets, Leases, Spending
 from tollway.ledger.v1.budget_pb2 import Budget, Lease, LeaseAnswer, LeaseBudgetResponse, LeaseWish
 
@@ -52,7 +52,7 @@ def _why_not(wish: LeaseWish) -> str:
         return "budget_id: must name a budget, as WatchBudgets tells them"
     if not re.match(r"[a-z]+:.", wish.subject) or "\0" in wish.subject or len(wish.subject) > LONGEST_SUBJECT:
         return "subject: must be whose slice it is, such as project:demo"
-    if wish.lease_id and not is_attempt_id(wish.lease_id):
+    if wish.lease_id and not is_uuid7(wish.lease_id):
         return "lease_id: is not a UUID version 7 in lower case"
     least = 0 if wish.lease_id and not wish.wanted_nanos else 1
     if not least <= wish.least_nanos <= MOST_COST_NANOS:

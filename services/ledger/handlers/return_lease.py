@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from mesh.errors import invalid
 from mesh.mediator import Command
 from services.ledger.domain.leasing import takes_back
-from services.ledger.domain.validation import MOST_COST_NANOS, is_attempt_id
+from services.ledger.domain.validation import MOST_COST_NANOS, is_uuid7
 from services.ledger.handlers.lease_budget import check_journal
 from services.ledger.ports import Leases
 from tollway.ledger.v1.budget_pb2 import ReturnedLease
@@ -29,7 +29,7 @@ class ReturnLease(Command[None]):
         if len(self.leases) > MOST_LEASES:
             raise invalid("leases", f"are {len(self.leases)}; a request holds at most {MOST_LEASES}")
         for index, lease in enumerate(self.leases):
-            if not is_attempt_id(lease.lease_id):
+            if not is_uuid7(lease.lease_id):
                 raise invalid(f"leases[{index}].lease_id", "is not a UUID version 7 in lower case")
             if not 0 <= lease.nanos <= MOST_COST_NANOS:
                 raise invalid(f"leases[{index}].nanos", f"{lease.nanos} is not between 0 and {MOST_COST_NANOS}")

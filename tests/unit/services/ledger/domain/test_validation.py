@@ -17,7 +17,7 @@ from services.ledger.domain.validation import (
     MOST_COST_NANOS,
     MOST_NANOS_PER_1M,
     check_filter,
-    is_attempt_id,
+    is_uuid7,
     why_no_price,
     why_not_bookable,
 )
@@ -133,8 +133,8 @@ def test_no_bytes_that_read_as_an_attempt_break_the_check(raw: bytes) -> None:
 
 
 def test_an_attempt_id_is_a_uuid_of_version_7() -> None:
-    assert is_attempt_id(uuid7(1.0))
-    assert not is_attempt_id("x")
+    assert is_uuid7(uuid7(1.0))
+    assert not is_uuid7("x")
 
 
 @settings(deadline=None)

@@ -14,7 +14,7 @@ from tollway.ledger.v1.budget_pb2 import BUDGET_WINDOW_DAY, DeleteBudgetRequest
 from tollway.ledger.v1.ledger_pb2 import (
     AUDIT_INVARIANT_BUDGETS_EQUAL_ROWS,
     RECORD_OUTCOME_DUPLICATE,
-    RECORD_OUTCOME_REFUSED,
+    RECORD_OUTCOME_RECORDED,
     AdjustAttemptRequest,
     AuditFinding,
 )
@@ -116,11 +116,13 @@ async def test_an_unpriced_attempt_counts_nothing_until_it_costs_something(ledge
     assert await sums(ledger) == (CENT, 0, 0)
 
 
-@pytest.mark.parametrize("leases", [["x"], [new_id(), "X"], [new_id()] * 1025])
-async def test_leases_that_cannot_be_are_refused_by_name(ledger: Ledger, leases: list[str]) -> None:
-    [result] = await ledger.record(spent(CENT, *leases))
-    assert result.outcome == RECORD_OUTCOME_REFUSED
-    assert result.message.startswith("lease_ids")
+@pytest.mark.parametrize("name", ["x", "", "a\0", new_id().upper()])
+async def test_what_is_no_lease_is_none_and_the_attempt_is_booked_all_the_same(ledger: Ledger, name: str) -> None:
+    await create(ledger)
+    held = (await lease(ledger)).lease.lease_id
+    [result] = await ledger.record(spent(CENT, name, held))
+    assert result.outcome == RECORD_OUTCOME_RECORDED
+    assert await sums(ledger) == (CENT, 9 * CENT, 0)
 
 
 async def test_details_that_are_rolled_change_nothing_about_what_was_spent(ledger: Ledger) -> None:
