@@ -340,7 +340,8 @@ class Attempt(_message.Message):
     @_builtins.property
     def lease_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The leases its cost is charged to, of each hard budget it falls under. Where a budget has several here, each is
-        charged with as much as is left of it, in this order; what it costs beyond them is spent all the same.
+        charged with as much as is left of it, in this order; what it costs beyond them is spent all the same. Rows do not
+        keep them: ListUsage tells none.
         """
 
     def __init__(
