@@ -25,5 +25,5 @@ async def watch_prices(
         async for _ in followed:
             book = await prices.book()
             if book is not sent:
-                yield WatchPricesResponse(prices=book.prices)
+                yield WatchPricesResponse(prices=book.prices, markups=book.markups)
                 sent = book

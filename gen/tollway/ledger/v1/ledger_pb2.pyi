@@ -914,6 +914,7 @@ class Price(_message.Message):
     CATALOGUE_ENTRY_FIELD_NUMBER: _builtins.int
     CATALOGUE_EDITION_FIELD_NUMBER: _builtins.int
     MARKUP_PPM_FIELD_NUMBER: _builtins.int
+    WITHDRAWN_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """Names this price on the rows it made: `provider/model@effective time`, with `#1` (the edition) behind it where it is
     from the catalogue, and `+10%` where a markup was added.
@@ -948,6 +949,8 @@ class Price(_message.Message):
     """Millionths that are added to what it comes to (negative: a discount). Only in a price as it is found for a call;
     markups stand beside prices otherwise.
     """
+    withdrawn: _builtins.bool
+    """Whether there is no such price from then on, and what stands behind it holds: that of a pattern, or the catalogue's."""
     @_builtins.property
     def effective_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -983,10 +986,11 @@ class Price(_message.Message):
         catalogue_entry: _builtins.str = ...,
         catalogue_edition: _builtins.int = ...,
         markup_ppm: _builtins.int = ...,
+        withdrawn: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_cache_write_1h_nanos_per_1m", b"_cache_write_1h_nanos_per_1m", "_cache_write_nanos_per_1m", b"_cache_write_nanos_per_1m", "_cached_input_nanos_per_1m", b"_cached_input_nanos_per_1m", "_input_audio_nanos_per_1m", b"_input_audio_nanos_per_1m", "_input_image_nanos_per_1m", b"_input_image_nanos_per_1m", "_output_audio_nanos_per_1m", b"_output_audio_nanos_per_1m", "_output_image_nanos_per_1m", b"_output_image_nanos_per_1m", "_reasoning_nanos_per_1m", b"_reasoning_nanos_per_1m", "cache_write_1h_nanos_per_1m", b"cache_write_1h_nanos_per_1m", "cache_write_nanos_per_1m", b"cache_write_nanos_per_1m", "cached_input_nanos_per_1m", b"cached_input_nanos_per_1m", "effective_time", b"effective_time", "input_audio_nanos_per_1m", b"input_audio_nanos_per_1m", "input_image_nanos_per_1m", b"input_image_nanos_per_1m", "output_audio_nanos_per_1m", b"output_audio_nanos_per_1m", "output_image_nanos_per_1m", b"output_image_nanos_per_1m", "reasoning_nanos_per_1m", b"reasoning_nanos_per_1m"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cache_write_1h_nanos_per_1m", b"_cache_write_1h_nanos_per_1m", "_cache_write_nanos_per_1m", b"_cache_write_nanos_per_1m", "_cached_input_nanos_per_1m", b"_cached_input_nanos_per_1m", "_input_audio_nanos_per_1m", b"_input_audio_nanos_per_1m", "_input_image_nanos_per_1m", b"_input_image_nanos_per_1m", "_output_audio_nanos_per_1m", b"_output_audio_nanos_per_1m", "_output_image_nanos_per_1m", b"_output_image_nanos_per_1m", "_reasoning_nanos_per_1m", b"_reasoning_nanos_per_1m", "cache_write_1h_nanos_per_1m", b"cache_write_1h_nanos_per_1m", "cache_write_nanos_per_1m", b"cache_write_nanos_per_1m", "cached_input_nanos_per_1m", b"cached_input_nanos_per_1m", "catalogue_edition", b"catalogue_edition", "catalogue_entry", b"catalogue_entry", "context_tiers", b"context_tiers", "effective_time", b"effective_time", "input_audio_nanos_per_1m", b"input_audio_nanos_per_1m", "input_image_nanos_per_1m", b"input_image_nanos_per_1m", "input_nanos_per_1m", b"input_nanos_per_1m", "markup_ppm", b"markup_ppm", "max_context_tokens", b"max_context_tokens", "model_name", b"model_name", "output_audio_nanos_per_1m", b"output_audio_nanos_per_1m", "output_image_nanos_per_1m", b"output_image_nanos_per_1m", "output_nanos_per_1m", b"output_nanos_per_1m", "provider_name", b"provider_name", "reasoning_nanos_per_1m", b"reasoning_nanos_per_1m", "request_nanos", b"request_nanos", "service_tiers", b"service_tiers", "source", b"source", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cache_write_1h_nanos_per_1m", b"_cache_write_1h_nanos_per_1m", "_cache_write_nanos_per_1m", b"_cache_write_nanos_per_1m", "_cached_input_nanos_per_1m", b"_cached_input_nanos_per_1m", "_input_audio_nanos_per_1m", b"_input_audio_nanos_per_1m", "_input_image_nanos_per_1m", b"_input_image_nanos_per_1m", "_output_audio_nanos_per_1m", b"_output_audio_nanos_per_1m", "_output_image_nanos_per_1m", b"_output_image_nanos_per_1m", "_reasoning_nanos_per_1m", b"_reasoning_nanos_per_1m", "cache_write_1h_nanos_per_1m", b"cache_write_1h_nanos_per_1m", "cache_write_nanos_per_1m", b"cache_write_nanos_per_1m", "cached_input_nanos_per_1m", b"cached_input_nanos_per_1m", "catalogue_edition", b"catalogue_edition", "catalogue_entry", b"catalogue_entry", "context_tiers", b"context_tiers", "effective_time", b"effective_time", "input_audio_nanos_per_1m", b"input_audio_nanos_per_1m", "input_image_nanos_per_1m", b"input_image_nanos_per_1m", "input_nanos_per_1m", b"input_nanos_per_1m", "markup_ppm", b"markup_ppm", "max_context_tokens", b"max_context_tokens", "model_name", b"model_name", "output_audio_nanos_per_1m", b"output_audio_nanos_per_1m", "output_image_nanos_per_1m", b"output_image_nanos_per_1m", "output_nanos_per_1m", b"output_nanos_per_1m", "provider_name", b"provider_name", "reasoning_nanos_per_1m", b"reasoning_nanos_per_1m", "request_nanos", b"request_nanos", "service_tiers", b"service_tiers", "source", b"source", "version", b"version", "withdrawn", b"withdrawn"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cache_write_1h_nanos_per_1m: _TypeAlias = _typing.Literal["cache_write_1h_nanos_per_1m"]  # noqa: Y015
     _WhichOneofArgType__cache_write_1h_nanos_per_1m: _TypeAlias = _typing.Literal["_cache_write_1h_nanos_per_1m", b"_cache_write_1h_nanos_per_1m"]  # noqa: Y015

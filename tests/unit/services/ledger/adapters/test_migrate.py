@@ -134,7 +134,7 @@ def tables(database: Path | DatabaseUrl) -> set[str]:
 def write_as_version_1(database: Path | DatabaseUrl, *attempts: Attempt) -> None:
     """Rows as the first release wrote them."""
     every = request_logs.columns.keys()
-    names = [name for name in every if name != "kind"]
+    names = [name for name in every if name not in ("kind", "service_tier")]
     for each in attempts:
         row = dict(zip(every, encoder(dialect_of(database))(each), strict=True))
         marks = ", ".join("?" * len(names))
