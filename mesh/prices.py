@@ -117,6 +117,11 @@ class PriceBook:
         """Every provider and model that somebody set a price for."""
         return self._own.keys()
 
+    @property
+    def catalogued(self) -> Set[tuple[str, str]]:
+        """Every provider and model that the catalogue has said something of."""
+        return self._catalogue.keys()
+
     def in_catalogue(self, provider: str, model: str) -> tuple[Price, ...]:
         """What the catalogue has said of a model, in the order in which it takes effect, as far as it still holds."""
         timeline = self._catalogue.get((provider, model))

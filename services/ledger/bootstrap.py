@@ -15,11 +15,13 @@ from mesh.clock import Clock, SystemClock
 from mesh.errors import Reason, TollwayError
 from mesh.mediator import Command, Mediator, Query, StreamQuery, messages_in, when
 from mesh.metrics import Metrics
+from mesh.prices import PriceBook
 from mesh.tracing import Tracer
 from services.ledger import handlers
 from services.ledger.adapters.attempts import SqlAttempts
 from services.ledger.adapters.book import SqlAdjustments, SqlBook, SqlConflicts
 from services.ledger.adapters.books import SqlBooks
+from services.ledger.adapters.catalogue import Catalogue
 from services.ledger.adapters.details import SqlDetails
 from services.ledger.adapters.migrate import migrate, version
 from services.ledger.adapters.prices import PriceBell, SqlPrices, look_for_changes
@@ -34,12 +36,15 @@ from services.ledger.handlers.behaviors import (
     Announcement,
     Condition,
     Logging,
+    Pricing,
     Transaction,
     Validation,
     is_checked,
     is_command,
 )
+from services.ledger.handlers.find_price import FindPrice, find_price
 from services.ledger.handlers.get_spend import GetSpend, get_spend
+from services.ledger.handlers.learning import Learning
 from services.ledger.handlers.list_prices import ListPrices, list_prices
 from services.ledger.handlers.list_usage import ListUsage, list_usage
 from services.ledger.handlers.make_room import MakeRoom, make_room
@@ -47,6 +52,7 @@ from services.ledger.handlers.record_attempts import RecordAttempts, record_atte
 from services.ledger.handlers.roll_details import RollDetails, roll_details
 from services.ledger.handlers.set_price import SetPrice, set_price
 from services.ledger.handlers.tidy_details import TidyDetails, tidy_details
+from services.ledger.handlers.unpriced import Unpriced
 from services.ledger.handlers.watch_prices import WatchPrices, watch_prices
 from services.ledger.servicer import LedgerServicer
 from services.ledger.settings import LedgerSettings
@@ -54,6 +60,9 @@ from tollway.ledger.v1.ledger_pb2_grpc import add_LedgerServiceServicer_to_serve
 
 _LOOK_EVERY = 5.0
 """Seconds after which a price that another process has set is known here at the latest."""
+
+_LEARN_AFTER = 2.0
+"""Seconds after the start in which nobody but callers is looked after."""
 
 _TIDY_EVERY = 3600.0
 """Seconds between two looks for details that are old enough to go, and for months that are to come."""
@@ -74,10 +83,12 @@ class LedgerRuntime:
         store: Store,
         bell: PriceBell,
         condition: Condition,
+        learning: Learning,
         tasks: Sequence[asyncio.Task[None]],
     ) -> None:
         self._servicer = LedgerServicer(mediator)
         self._store, self._bell, self._condition, self._tasks = store, bell, condition, tasks
+        self._learning = learning
 
     @property
     def serving(self) -> bool:
@@ -92,6 +103,7 @@ class LedgerRuntime:
         for task in self._tasks:
             task.cancel()
         await asyncio.wait(self._tasks)
+        await self._learning.close()
         await self._store.close()
 
 
@@ -109,9 +121,10 @@ async def start(settings: LedgerSettings, *, clock: Clock, tracer: Tracer, metri
     store = open_store(settings.database, settings.busy_timeout)
     try:
         await migrate(store)
-        prices, bell, condition = SqlPrices(store), PriceBell(), Condition()
-        mediator = _compose(store, prices, bell, condition, clock, metrics)
-        await mediator.send(AdoptPrices(settings.prices))
+        prices, bell, condition = SqlPrices(store, settings.markups), PriceBell(), Condition()
+        learning = Learning(Catalogue(settings.callees), prices, store, bell, clock)
+        mediator = _compose(store, prices, bell, condition, learning, clock, metrics)
+        await mediator.send(AdoptPrices(settings.prices, settings.uncatalogued))
         await mediator.send(MakeRoom())
         seen = await prices.book()
         metrics.gauge("tollway.ledger.conflicts", await SqlConflicts(store).count(), {})
@@ -121,12 +134,26 @@ async def start(settings: LedgerSettings, *, clock: Clock, tracer: Tracer, metri
     tasks = (
         asyncio.create_task(look_for_changes(prices, seen, bell, clock, _LOOK_EVERY)),
         asyncio.create_task(keep_house(mediator, clock, settings.retention, _TIDY_EVERY)),
+        asyncio.create_task(_learn_what_is_known(learning, settings, seen, clock)),
     )
-    return LedgerRuntime(mediator, store, bell, condition, tasks)
+    return LedgerRuntime(mediator, store, bell, condition, learning, tasks)
+
+
+async def _learn_what_is_known(learning: Learning, settings: LedgerSettings, book: PriceBook, clock: Clock) -> None:
+    """Has the catalogue asked about all models that are configured, or were ever found in it: it may be a newer one."""
+    await clock.sleep(_LEARN_AFTER)
+    unpriced = [model for model in settings.deployments if book.find(*model, clock.time()) is None]
+    await learning.learn([*unpriced, *book.catalogued])
 
 
 def _compose(
-    store: Store, prices: SqlPrices, bell: PriceBell, condition: Condition, clock: Clock, metrics: Metrics
+    store: Store,
+    prices: SqlPrices,
+    bell: PriceBell,
+    condition: Condition,
+    learning: Learning,
+    clock: Clock,
+    metrics: Metrics,
 ) -> Mediator:
     attempts, book, usage, details = SqlAttempts(store), SqlBook(store), SqlUsage(store), SqlDetails(store)
     adjustments = SqlAdjustments(store)
@@ -139,6 +166,7 @@ def _compose(
         prices=prices,
         clock=clock,
         metrics=metrics,
+        unpriced=Unpriced(metrics),
     )
     adjust = partial(adjust_attempt, attempts=attempts, book=book, adjustments=adjustments, clock=clock)
     return Mediator(
@@ -155,10 +183,12 @@ def _compose(
             (AdoptPrices, partial(adopt_prices, prices=prices, clock=clock)),
             (ListPrices, partial(list_prices, prices=prices)),
             (WatchPrices, partial(watch_prices, prices=prices, changes=bell)),
+            (FindPrice, partial(find_price, prices=prices, learning=learning, clock=clock)),
         ],
         behaviors=[
             Logging(),
             when(is_checked, Validation()),
+            when(lambda message: isinstance(message, RecordAttempts), Pricing(prices, learning)),
             when(lambda message: isinstance(message, RecordAttempts), condition),
             when(lambda message: isinstance(message, SetPrice), Announcement(bell)),
             when(is_command, Transaction(store)),

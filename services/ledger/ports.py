@@ -3,7 +3,7 @@ store cannot be reached, read or written."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Container, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -12,6 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from mesh.prices import PriceBook
 from services.ledger.domain.booking import Conflict
+from services.ledger.domain.catalogue import Found
 from services.ledger.domain.posting import Change, Posting
 from services.ledger.domain.totals import Key, Totals
 from tollway.ledger.v1.ledger_pb2 import Attempt, GetSpendResponse, Price, SpendDimension, UsageFilter
@@ -177,9 +178,20 @@ class Prices(Protocol):
         """All of them; the same book as long as none is added."""
 
     async def set_at(self, provider: str, model: str, effective: Timestamp) -> Price | None:
-        """The price set for exactly this provider, model and time."""
+        """The price of one's own that was set for exactly this provider, model and time."""
 
     async def add(self, price: Price) -> None: ...
+
+
+class Catalogue(Protocol):
+    """What somebody else says that models cost."""
+
+    @property
+    def providers(self) -> Container[str]:
+        """Those of ours whose prices it may have."""
+
+    async def look_up(self, models: Sequence[tuple[str, str]]) -> Found:
+        """What it says of these models, each a provider's name and the model's there."""
 
 
 class PriceChanges(Protocol):

@@ -11,6 +11,7 @@ import grpc
 from mesh.mediator import Mediator
 from services.ledger.handlers.adjust_attempt import AdjustAttempt
 from services.ledger.handlers.audit_ledger import AuditLedger
+from services.ledger.handlers.find_price import FindPrice
 from services.ledger.handlers.get_spend import GetSpend
 from services.ledger.handlers.list_prices import ListPrices
 from services.ledger.handlers.list_usage import ListUsage
@@ -53,6 +54,9 @@ class LedgerServicer(LedgerServiceServicer):
 
     async def ListPrices(self, request: pb.ListPricesRequest, context: Context) -> pb.ListPricesResponse:
         return await self._mediator.send(ListPrices(request.page_size, request.page_token))
+
+    async def FindPrice(self, request: pb.FindPriceRequest, context: Context) -> pb.FindPriceResponse:
+        return await self._mediator.send(FindPrice(request.provider_name, request.model_name))
 
     async def WatchPrices(
         self, request: pb.WatchPricesRequest, context: Context

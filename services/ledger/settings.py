@@ -12,6 +12,7 @@ from mesh.prices import ANY
 from tollway.ledger.v1.ledger_pb2 import ContextTier, Markup, Price, ServiceTier
 from tollway.ledger.v1.ledger_pb2 import Rates as RatesMessage
 
+_NOBODY = "none"
 _OPENAI = "https://api.openai.com/v1"
 """Where a provider is that speaks OpenAI's dialect and says nothing of an address."""
 
@@ -36,8 +37,8 @@ class Callee:
 class LedgerSettings:
     """Where attempts are booked, and what the configuration says of prices (without version or effective time).
 
-    `callees` are the providers whose prices the catalogue may have, `deployments` the providers' models that are known
-    beforehand.
+    `callees` are the providers whose prices the catalogue may have, `uncatalogued` those that are to have none of it
+    (None: all of them), `deployments` the providers' models that are known beforehand.
     """
 
     database: Path | DatabaseUrl
@@ -50,6 +51,7 @@ class LedgerSettings:
 
     markups: tuple[Markup, ...] = ()
     callees: tuple[Callee, ...] = ()
+    uncatalogued: frozenset[str] | None = frozenset()
     deployments: tuple[tuple[str, str], ...] = ()
 
     @classmethod
@@ -61,6 +63,7 @@ class LedgerSettings:
             retention=config.ledger.retention,
             markups=_markups(config),
             callees=_callees(config) if config.ledger.catalogue else (),
+            uncatalogued=_uncatalogued(config) if config.ledger.catalogue else None,
             deployments=tuple(deployed for deployed, _ in _deployments(config)),
         )
 
@@ -88,8 +91,12 @@ def _callees(config: Config) -> tuple[Callee, ...]:
     return tuple(
         Callee(name, provider.base_url or _OPENAI, provider.catalogue)
         for name, provider in config.providers.items()
-        if provider.dialect != "sim" and provider.catalogue != "none"
+        if provider.dialect != "sim" and provider.catalogue != _NOBODY
     )
+
+
+def _uncatalogued(config: Config) -> frozenset[str]:
+    return frozenset(name for name, provider in config.providers.items() if provider.catalogue == _NOBODY)
 
 
 def _markups(config: Config) -> tuple[Markup, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy import func, insert, select
@@ -15,7 +15,7 @@ from mesh.prices import PriceBook
 from services.ledger.adapters.rows import moment, price_of, row_of_price
 from services.ledger.adapters.schema import model_pricing
 from services.ledger.adapters.store import Store
-from tollway.ledger.v1.ledger_pb2 import Price
+from tollway.ledger.v1.ledger_pb2 import Markup, Price
 
 _log = logging.getLogger(__name__)
 _count = select(func.count()).select_from(model_pricing)
@@ -24,9 +24,9 @@ _count = select(func.count()).select_from(model_pricing)
 class SqlPrices:
     """Implements `ports.Prices`."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._book = PriceBook()
+    def __init__(self, store: Store, markups: Sequence[Markup] = ()) -> None:
+        self._store, self._markups = store, markups
+        self._book = PriceBook((), markups)
 
     async def book(self) -> PriceBook:
         """All of them; the same book as long as none is added."""
@@ -35,7 +35,7 @@ class SqlPrices:
             if (await connection.execute(_count)).scalar_one() == len(self._book.prices):
                 return self._book
             rows = (await connection.execute(select(model_pricing))).all()
-        book = PriceBook(price_of(row) for row in rows)
+        book = PriceBook((price_of(row) for row in rows), self._markups)
         if not self._store.in_transaction:  # which may yet be undone
             self._book = book
         return book
@@ -45,6 +45,7 @@ class SqlPrices:
             model_pricing.c.provider_name == provider,
             model_pricing.c.model_name == model,
             model_pricing.c.effective_time == moment(effective),
+            model_pricing.c.catalogue_edition == 0,
         )
         async with self._store.connection() as connection:
             row = (await connection.execute(query)).one_or_none()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -94,6 +94,17 @@ def new_edition(found: Sequence[Price], book: PriceBook, now: float) -> list[Pri
         return []
     edition = 1 + max((price.catalogue_edition for price in before), default=0)
     return [effective_from(_of_edition(price, edition), now) for price in news]
+
+
+def withdrawn_editions(book: PriceBook, refused: Callable[[str], bool], now: float) -> list[Price]:
+    """What takes the catalogue's prices away, from now on, of providers that are to have none of it any more."""
+    made = []
+    for provider, model in book.catalogued:
+        last = book.in_catalogue(provider, model)[-1]
+        if refused(provider) and not last.withdrawn:
+            gone = Price(provider_name=provider, model_name=model, withdrawn=True)
+            made.append(effective_from(_of_edition(gone, last.catalogue_edition + 1), now))
+    return made
 
 
 def _of_edition(price: Price, edition: int) -> Price:

@@ -50,14 +50,14 @@ _TEMPLATE = f"tollway_template_{os.getpid()}"
 
 
 class CountingMetrics(NoMetrics):
-    """Remembers what was counted, by name and outcome, and what gauges stand at."""
+    """Remembers what was counted, by name and outcome (or provider), and what gauges stand at."""
 
     def __init__(self) -> None:
         self.counts: dict[tuple[str, str], int] = {}
         self.gauges: dict[str, float] = {}
 
     def count(self, name: str, value: int, labels: Labels) -> None:
-        key = name, str(labels["outcome"])
+        key = name, str(labels["outcome" if "outcome" in labels else "tollway.provider"])
         self.counts[key] = self.counts.get(key, 0) + value
 
     def gauge(self, name: str, value: float, labels: Labels) -> None:

@@ -118,6 +118,9 @@ class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
             response.results.add(attempt_id=attempt.attempt_id, outcome=outcome)
         return response
 
+    async def FindPrice(self, request: ledger_pb2.FindPriceRequest, context: Any) -> Any:
+        return ledger_pb2.FindPriceResponse()
+
     async def WatchPrices(self, request: ledger_pb2.WatchPricesRequest, context: Any) -> Any:
         price = ledger_pb2.Price(version="v1", provider_name="sim", model_name="*", output_nanos_per_1m=2_000_000_000)
         yield ledger_pb2.WatchPricesResponse(prices=[price])

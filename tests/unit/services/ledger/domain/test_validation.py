@@ -171,7 +171,7 @@ def test_a_price_needs_a_model_and_sensible_amounts() -> None:
 
 
 def large(above: int, **rates: int) -> ContextTier:
-    return ContextTier(above_input_tokens=above, rates=Rates(**rates))  # type: ignore[arg-type]  # each is an amount
+    return ContextTier(above_input_tokens=above, rates=Rates(**rates))
 
 
 @pytest.mark.parametrize(
