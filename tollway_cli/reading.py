@@ -27,7 +27,12 @@ class Reading(Protocol):
 
     def audit(self) -> AsyncIterator[ledger_pb2.AuditLedgerResponse]: ...
 
+    async def list_prices(self, request: ledger_pb2.ListPricesRequest) -> ledger_pb2.ListPricesResponse: ...
+
     async def adjust(self, request: ledger_pb2.AdjustAttemptRequest) -> ledger_pb2.AdjustAttemptResponse:
+        """Where it was opened for that."""
+
+    async def set_price(self, request: ledger_pb2.SetPriceRequest) -> ledger_pb2.SetPriceResponse:
         """Where it was opened for that."""
 
 
@@ -69,6 +74,12 @@ async def _asking(target: str, shown: tuple[tuple[str, str], ...], config: Path 
         async def adjust(self, request: ledger_pb2.AdjustAttemptRequest) -> ledger_pb2.AdjustAttemptResponse:
             return await self._ledger.AdjustAttempt(request, timeout=_TIMEOUT, metadata=shown)
 
+        async def list_prices(self, request: ledger_pb2.ListPricesRequest) -> ledger_pb2.ListPricesResponse:
+            return await self._ledger.ListPrices(request, timeout=_TIMEOUT, metadata=shown)
+
+        async def set_price(self, request: ledger_pb2.SetPriceRequest) -> ledger_pb2.SetPriceResponse:
+            return await self._ledger.SetPrice(request, timeout=_TIMEOUT, metadata=shown)
+
     async with channel(target, config) as to_ledger:
         try:
             yield Asked(to_ledger)
@@ -82,7 +93,9 @@ async def _opened(data_dir: Path, config: Path | None, *, writable: bool) -> Asy
     from services.ledger.handlers.adjust_attempt import AdjustAttempt
     from services.ledger.handlers.audit_ledger import AuditLedger
     from services.ledger.handlers.get_spend import GetSpend
+    from services.ledger.handlers.list_prices import ListPrices
     from services.ledger.handlers.list_usage import ListUsage
+    from services.ledger.handlers.set_price import SetPrice
     from services.ledger.settings import LedgerSettings
 
     class Read:
@@ -102,6 +115,12 @@ async def _opened(data_dir: Path, config: Path | None, *, writable: bool) -> Asy
 
         async def adjust(self, request: ledger_pb2.AdjustAttemptRequest) -> ledger_pb2.AdjustAttemptResponse:
             return await self._reader.send(AdjustAttempt(request.attempt_id, request.cost_nanos, request.reason))
+
+        async def list_prices(self, request: ledger_pb2.ListPricesRequest) -> ledger_pb2.ListPricesResponse:
+            return await self._reader.send(ListPrices(request.page_size, request.page_token))
+
+        async def set_price(self, request: ledger_pb2.SetPriceRequest) -> ledger_pb2.SetPriceResponse:
+            return ledger_pb2.SetPriceResponse(price=await self._reader.send(SetPrice(request.price)))
 
     settings = LedgerSettings.from_config(load_or_refuse(config), data_dir)
     async with await open_reader(settings, writable=writable) as reader:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +29,7 @@ from services.ledger.adapters.schema import HEAD
 from services.ledger.adapters.store import Store, open_store
 from services.ledger.adapters.upkeep import keep_house
 from services.ledger.adapters.usage import SqlUsage
+from services.ledger.domain.pricing import new_edition, news
 from services.ledger.handlers.adjust_attempt import AdjustAttempt, adjust_attempt
 from services.ledger.handlers.adopt_prices import AdoptPrices, adopt_prices
 from services.ledger.handlers.audit_ledger import AuditLedger, audit_ledger
@@ -56,6 +57,7 @@ from services.ledger.handlers.unpriced import Unpriced
 from services.ledger.handlers.watch_prices import WatchPrices, watch_prices
 from services.ledger.servicer import LedgerServicer
 from services.ledger.settings import LedgerSettings
+from tollway.ledger.v1.ledger_pb2 import Markup, Price
 from tollway.ledger.v1.ledger_pb2_grpc import add_LedgerServiceServicer_to_server
 
 _LOOK_EVERY = 5.0
@@ -200,9 +202,10 @@ def _compose(
 class LedgerReader:
     """A ledger's database without its service; an asynchronous context manager that closes it."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, markups: Sequence[Markup]) -> None:
         self._store = store
-        usage, prices, attempts, book = SqlUsage(store), SqlPrices(store), SqlAttempts(store), SqlBook(store)
+        usage, attempts, book = SqlUsage(store), SqlAttempts(store), SqlBook(store)
+        prices = SqlPrices(store, markups)
         adjust = partial(adjust_attempt, attempts=attempts, book=book, adjustments=SqlAdjustments(store), clock=clock)
         self._mediator = Mediator(
             [
@@ -211,12 +214,16 @@ class LedgerReader:
                 (ListPrices, partial(list_prices, prices=prices)),
                 (AuditLedger, partial(audit_ledger, books=SqlBooks(store), prices=prices)),
                 (AdjustAttempt, adjust),
+                (SetPrice, partial(set_price, prices=prices, clock=clock)),
             ],
             behaviors=[when(is_checked, Validation()), when(is_command, Transaction(store))],
         )
 
     def send(self, message: Query[R] | Command[R]) -> Awaitable[R]:
-        """The answer to ListUsage, GetSpend, ListPrices or, where it was opened for writing, AdjustAttempt."""
+        """The answer to ListUsage, GetSpend, ListPrices or, where it was opened for writing, AdjustAttempt or SetPrice.
+
+        A ledger that runs sees a price that is set here within seconds.
+        """
         return self._mediator.send(message)
 
     def stream(self, query: StreamQuery[R]) -> AsyncGenerator[R]:
@@ -255,4 +262,24 @@ async def open_reader(settings: LedgerSettings, *, writable: bool = False, clock
     except BaseException:
         await store.close()
         raise
-    return LedgerReader(store, clock or SystemClock())
+    return LedgerReader(store, clock or SystemClock(), settings.markups)
+
+
+def known_prices(settings: LedgerSettings) -> Callable[[str, str, float], Price | None]:
+    """What `PriceBook.find` finds where there is no ledger: prices of the configuration, else the catalogue's.
+
+    Reads the catalogue into this process, which had better be one that ends.
+    """
+    configured, catalogue = news(settings.prices, PriceBook(), 0.0), Catalogue(settings.callees)
+    books: dict[tuple[str, str], PriceBook] = {}
+
+    def find(provider: str, model: str, at: float) -> Price | None:
+        book = books.setdefault((provider, model), PriceBook(configured, settings.markups))
+        price = book.find(provider, model, at)
+        if price is None and not book.catalogued and (found := catalogue.look_up_here([(provider, model)]).prices):
+            known = [each for prices in found for each in new_edition(prices, book, at)]
+            books[provider, model] = PriceBook([*configured, *known], settings.markups)
+            return books[provider, model].find(provider, model, at)
+        return price
+
+    return find

@@ -106,14 +106,17 @@ def _markups(config: Config) -> tuple[Markup, ...]:
 
 
 def _prices(config: Config) -> tuple[Price, ...]:
-    listed = {(entry.provider, entry.model): _price(entry.provider, entry.model, entry) for entry in config.prices}
+    listed = {
+        (entry.provider, entry.model): price_on_terms(entry.provider, entry.model, entry) for entry in config.prices
+    }
     for (provider, model), deployment in _deployments(config):
         if deployment.price is not None:
-            listed[provider, model] = _price(provider, model, deployment.price)
+            listed[provider, model] = price_on_terms(provider, model, deployment.price)
     return tuple(listed.values())
 
 
-def _price(provider: str, model: str, terms: PriceTerms) -> Price:
+def price_on_terms(provider: str, model: str, terms: PriceTerms) -> Price:
+    """The price that an entry of the configuration says."""
     price = Price(
         provider_name=provider,
         model_name=model,

@@ -33,7 +33,7 @@ class Unpriced:
             if (provider, model) not in self._named and len(self._named) < _MOST_NAMED:
                 self._named.add((provider, model))
                 _log.warning(
-                    "No price is known of %s/%s: what it costs is not booked. `tollway prices set %s %s --input $… "
-                    "--output $…` sets one.",
+                    "No price is known of %s/%s: what it costs is not booked. "
+                    "`tollway prices set %s %s 'input: 0.10, output: 0.40'` sets one, per 1M tokens.",
                     *(provider, model, provider, model),
                 )
