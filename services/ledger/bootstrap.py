@@ -190,8 +190,8 @@ def _compose(
         behaviors=[
             Logging(),
             when(is_checked, Validation()),
-            when(lambda message: isinstance(message, RecordAttempts), Pricing(prices, learning)),
             when(lambda message: isinstance(message, RecordAttempts), condition),
+            when(lambda message: isinstance(message, RecordAttempts), Pricing(prices, learning)),
             when(lambda message: isinstance(message, SetPrice), Announcement(bell)),
             when(is_command, Transaction(store)),
         ],
