@@ -258,8 +258,8 @@ def _compose(
         behaviors=[
             Logging(),
             when(is_checked, Validation()),
-            when(lambda message: isinstance(message, RecordAttempts), Pricing(prices, learning)),
             when(lambda message: isinstance(message, RecordAttempts), condition),
+            when(lambda message: isinstance(message, RecordAttempts), Pricing(prices, learning)),
             when(lambda message: isinstance(message, SetPrice), Announcement(bells.prices)),
             when(
                 lambda message: isinstance(message, (CreateBudget, UpdateBudget, DeleteBudget)),
