@@ -20,7 +20,7 @@ from tollway.ledger.v1.ledger_pb2 import (
 )
 
 _CHARACTERS_PER_TOKEN = 4
-_ANY_TIER = "auto"
+ANY_TIER = "auto"
 """A service tier that leaves it to the provider."""
 
 
@@ -45,7 +45,7 @@ def count(
     one it was asked for.
     """
     tier = chat.service_tier
-    if tier == _ANY_TIER:
+    if tier == ANY_TIER:
         tier = ""
     if reported is not None:
         if tier and not reported.service_tier:

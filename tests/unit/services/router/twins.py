@@ -269,12 +269,18 @@ class FixedPrices:
 
     def __init__(self, price: Price | None = None) -> None:
         self.price = price
+        self.to_learn: Price | None = None
+        """What is known once it was waited for."""
+        self.learning: asyncio.Future[None] | None = None
+        """What whoever wants to learn waits for."""
 
     def find(self, provider: str, model: str, at: float) -> Price | None:
         return self.price
 
     async def learn(self, provider: str, model: str) -> None:
-        """There is nothing to learn."""
+        if self.learning is not None:
+            await asyncio.wait([self.learning])
+        self.price = self.price or self.to_learn
 
 
 # -- what is told ------------------------------------------------------------------------------------------------------
