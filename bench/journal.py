@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bench.attempts import Pair, pairs
 from mesh.clock import SystemClock
+from mesh.prices import PriceBook
 from mesh.tracing import NoTracer, TraceContext
 from services.router.adapters.journal_sqlite import SqliteJournal
 from services.router.adapters.recording import Recorder
@@ -44,7 +45,10 @@ class AnsweringLedger:
             RecordedAttempt(attempt_id=each.attempt_id, outcome=RECORD_OUTCOME_RECORDED) for each in request.attempts
         ]
 
-    async def watch_prices(self) -> AsyncGenerator[Sequence[Price], None]:
+    async def find_price(self, provider: str, model: str, timeout: float) -> Price | None:
+        return None
+
+    async def watch_prices(self) -> AsyncGenerator[PriceBook, None]:
         """There are none."""
         return
         yield

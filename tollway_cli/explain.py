@@ -145,6 +145,8 @@ async def _of_configuration(
     config_file: Path | None, asked: Asked, request: router_pb2.ExplainRouteRequest
 ) -> router_pb2.ExplainRouteResponse:
     """What a router with the configuration would say that has just been started; none is."""
+    from services.ledger.bootstrap import known_prices
+    from services.ledger.settings import LedgerSettings
     from services.router import bootstrap as router
     from services.router.settings import RouterSettings
 
@@ -152,7 +154,12 @@ async def _of_configuration(
     names = [key.name for key in config.keys]
     if asked.key and names and asked.key not in names:
         refuse(f"no key is called {asked.key}; there are {', '.join(names)}.")
-    settings = RouterSettings.from_config(config, Path())
     return await router.explained(
-        settings, request, key=asked.key, project=asked.project, tenant=asked.tenant, clock=SystemClock()
+        RouterSettings.from_config(config, Path()),
+        request,
+        key=asked.key,
+        project=asked.project,
+        tenant=asked.tenant,
+        clock=SystemClock(),
+        find_price=known_prices(LedgerSettings.from_config(config, Path())),
     )

@@ -28,7 +28,8 @@ _PREFIXES = {
     "Provenance": "PROVENANCE_",
     "AttemptKind": "ATTEMPT_KIND_",
 }
-_USAGE = tuple(name for name in chat_pb2.Usage.DESCRIPTOR.fields_by_name if name.endswith("_tokens"))
+_LISTS = ("tags", "lease_ids")
+_USAGE = tuple(name for name in chat_pb2.Usage.DESCRIPTOR.fields_by_name if name != "extra_json")
 
 # Which leases an attempt named is not kept in its row.
 _FIELDS = {name: field for name, field in ledger_pb2.Attempt.DESCRIPTOR.fields_by_name.items() if name != "lease_ids"}
@@ -60,7 +61,7 @@ def row_of(attempt: ledger_pb2.Attempt) -> dict[str, Any]:
         elif field.enum_type is not None:
             row[name] = _word(field.enum_type, value)
         else:
-            row[name] = list(value) if name == "tags" else value
+            row[name] = list(value) if name in _LISTS else value
     return row
 
 
@@ -115,10 +116,9 @@ def parquet_writer(path: Path) -> Iterator[Write]:
 
 
 def _arrow_type(pyarrow: Any, name: str) -> Any:
-    field = ledger_pb2.Attempt.DESCRIPTOR.fields_by_name.get(name)
-    if field is None:
-        return pyarrow.int64()
-    if name == "tags":
+    fields = ledger_pb2.Attempt.DESCRIPTOR.fields_by_name
+    field = fields[name] if name in fields else chat_pb2.Usage.DESCRIPTOR.fields_by_name[name]
+    if name in _LISTS:
         return pyarrow.list_(pyarrow.string())
     if field.type == FieldDescriptor.TYPE_MESSAGE:
         return pyarrow.timestamp("us", tz="UTC")

@@ -114,7 +114,7 @@ def explain(
     tenant: Annotated[str, typer.Option(help="The tenant on whose account it is.")] = "",
     json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
     connect: Annotated[
-        str, typer.Option(help="Ask a router at this address, which knows how deployments stand and what they cost.")
+        str, typer.Option(help="Ask a router at this address, which knows how deployments stand, and all prices.")
     ] = "",
     key: KeyOption = "",
     config: ConfigOption = None,
@@ -354,6 +354,83 @@ def end_budget(
     from tollway_cli.budgets import run_end
 
     run_end(context.obj, scope, window, time_zone)
+
+
+prices = typer.Typer(help="Show what models cost and who says so, and set it.", invoke_without_command=True)
+app.add_typer(prices, name="prices")
+
+
+@prices.callback()
+def list_prices(
+    context: typer.Context,
+    every: Annotated[bool, typer.Option("--all", help="Those that no longer hold, too.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object a line; amounts in nano-USD.")] = False,
+    connect: ConnectOption = "",
+    key: KeyOption = "",
+    data_dir: DataDirOption = DATA_DIR,
+    config: ConfigOption = None,
+) -> None:
+    """Show what models cost, now and from times to come; with a command, do something else about prices."""
+    from tollway_cli.prices import run_list
+
+    if context.invoked_subcommand is None:
+        run_list(every=every, as_json=json, connect=connect, key=key, data_dir=data_dir, config=config)
+
+
+ProviderArgument = Annotated[str, typer.Argument(help="The provider's name in the configuration.")]
+ModelArgument = Annotated[str, typer.Argument(help="The provider's own name for the model; may end in a *.")]
+FromOption = Annotated[str, typer.Option("--from", help="2027-01-31 or 2027-01-31T18:00Z; empty: now.")]
+
+
+@prices.command("set")
+def set_price(
+    provider: ProviderArgument,
+    model: ModelArgument,
+    terms: Annotated[str, typer.Argument(help="As an entry of prices in the configuration, in quotes.")],
+    since: FromOption = "",
+    connect: ConnectOption = "",
+    key: KeyOption = "",
+    data_dir: DataDirOption = DATA_DIR,
+    config: ConfigOption = None,
+) -> None:
+    """Set what a model costs from a time on, per 1M tokens. What is booked keeps its price.
+
+    Example: tollway prices set openai gpt-5 'input: 1.25, output: 10, tiers: {batch: 50%}' --from 2027-01-01
+    """
+    from tollway_cli.prices import run_set
+
+    run_set(provider, model, terms, since, connect, key, data_dir, config)
+
+
+@prices.command("unset")
+def unset_price(
+    provider: ProviderArgument,
+    model: ModelArgument,
+    since: FromOption = "",
+    connect: ConnectOption = "",
+    key: KeyOption = "",
+    data_dir: DataDirOption = DATA_DIR,
+    config: ConfigOption = None,
+) -> None:
+    """Withdraw a model's price from a time on: what stands behind it holds, a pattern's price or the catalogue's."""
+    from tollway_cli.prices import run_unset
+
+    run_unset(provider, model, since, connect, key, data_dir, config)
+
+
+@prices.command("unpriced")
+def unpriced(
+    since: Annotated[str, typer.Option(help="From this time on: 2026-11-20, 2026-11-20T10:00Z, or 7d.")] = "",
+    json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    connect: ConnectOption = "",
+    key: KeyOption = "",
+    data_dir: DataDirOption = DATA_DIR,
+    config: ConfigOption = None,
+) -> None:
+    """List models of which calls were booked without a cost, because no price was known."""
+    from tollway_cli.prices import run_unpriced
+
+    run_unpriced(since, as_json=json, connect=connect, key=key, data_dir=data_dir, config=config)
 
 
 @app.command()

@@ -29,13 +29,17 @@ class Reading(Protocol):
 
     def audit(self) -> AsyncIterator[ledger_pb2.AuditLedgerResponse]: ...
 
-    def reconcile(self, pieces: Pieces) -> AsyncIterator[invoice_pb2.ReconcileInvoiceResponse]: ...
+    async def list_prices(self, request: ledger_pb2.ListPricesRequest) -> ledger_pb2.ListPricesResponse: ...
 
     async def list_budgets(self, request: budget_pb2.ListBudgetsRequest) -> budget_pb2.ListBudgetsResponse: ...
+
+    def reconcile(self, pieces: Pieces) -> AsyncIterator[invoice_pb2.ReconcileInvoiceResponse]: ...
 
     # What follows, where it was opened for writing.
 
     async def adjust(self, request: ledger_pb2.AdjustAttemptRequest) -> ledger_pb2.AdjustAttemptResponse: ...
+
+    async def set_price(self, request: ledger_pb2.SetPriceRequest) -> ledger_pb2.SetPriceResponse: ...
 
     async def create_budget(self, request: budget_pb2.CreateBudgetRequest) -> budget_pb2.CreateBudgetResponse: ...
 
@@ -100,6 +104,12 @@ async def _asking(target: str, shown: tuple[tuple[str, str], ...], config: Path 
         async def delete_budget(self, request: budget_pb2.DeleteBudgetRequest) -> budget_pb2.DeleteBudgetResponse:
             return await self._ledger.DeleteBudget(request, timeout=_TIMEOUT, metadata=shown)
 
+        async def list_prices(self, request: ledger_pb2.ListPricesRequest) -> ledger_pb2.ListPricesResponse:
+            return await self._ledger.ListPrices(request, timeout=_TIMEOUT, metadata=shown)
+
+        async def set_price(self, request: ledger_pb2.SetPriceRequest) -> ledger_pb2.SetPriceResponse:
+            return await self._ledger.SetPrice(request, timeout=_TIMEOUT, metadata=shown)
+
     async with channel(target, config) as to_ledger:
         try:
             yield Asked(to_ledger)
@@ -116,8 +126,10 @@ async def _opened(data_dir: Path, config: Path | None, *, writable: bool) -> Asy
     from services.ledger.handlers.delete_budget import DeleteBudget
     from services.ledger.handlers.get_spend import GetSpend
     from services.ledger.handlers.list_budgets import ListBudgets
+    from services.ledger.handlers.list_prices import ListPrices
     from services.ledger.handlers.list_usage import ListUsage
     from services.ledger.handlers.reconcile_invoice import ReconcileInvoice
+    from services.ledger.handlers.set_price import SetPrice
     from services.ledger.handlers.update_budget import UpdateBudget
     from services.ledger.settings import LedgerSettings
 
@@ -156,6 +168,12 @@ async def _opened(data_dir: Path, config: Path | None, *, writable: bool) -> Asy
         async def delete_budget(self, request: budget_pb2.DeleteBudgetRequest) -> budget_pb2.DeleteBudgetResponse:
             await self._reader.send(DeleteBudget(request.budget_id))
             return budget_pb2.DeleteBudgetResponse()
+
+        async def list_prices(self, request: ledger_pb2.ListPricesRequest) -> ledger_pb2.ListPricesResponse:
+            return await self._reader.send(ListPrices(request.page_size, request.page_token))
+
+        async def set_price(self, request: ledger_pb2.SetPriceRequest) -> ledger_pb2.SetPriceResponse:
+            return ledger_pb2.SetPriceResponse(price=await self._reader.send(SetPrice(request.price)))
 
     settings = LedgerSettings.from_config(load_or_refuse(config), data_dir)
     async with await open_reader(settings, writable=writable) as reader:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from mesh.config.defaults import with_defaults
 from mesh.config.document import Document, parse_yaml
 from mesh.config.problems import ConfigError, Problem
 from mesh.config.relations import check_names, check_relations
-from mesh.config.schema import Config
+from mesh.config.schema import Config, PriceEntry
 from mesh.config.variables import apply_variables
 from mesh.config.wording import blame
 
@@ -40,6 +41,24 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
     if config is None or document.problems:
         raise ConfigError(document.problems)
     return config
+
+
+def read_price(provider: str, model: str, terms: str) -> PriceEntry:
+    """An entry of `prices` as people type one: `input: 1.25, output: 10`. Raises ConfigError with every problem."""
+    inner = terms.strip()
+    if inner.startswith("{") and inner.endswith("}"):
+        inner = inner[1:-1]
+    named = f"provider: {json.dumps(provider)}, model: {json.dumps(model)}"
+    document = parse_yaml(f"prices: [{{{named}, {inner}}}]", "", {})
+    if document.data is None:
+        raise ConfigError(document.problems)
+    config = _validate(document)
+    check_names(document)
+    if config is not None and (len(config.prices) != 1 or config.model_fields_set != {"prices"}):
+        document.blame((), "must be what one entry of prices says, such as input: 1.25, output: 10")
+    if config is None or document.problems:
+        raise ConfigError(document.problems)
+    return config.prices[0]
 
 
 def _read(path: Path) -> str:

@@ -41,6 +41,11 @@ def problem_of_tag(tag: str) -> str | None:
     return None if _TAG.fullmatch(tag) else "must be a label such as nightly or team:search"
 
 
+def problem_of_service_tier(name: str) -> str | None:
+    """What is wrong with the name of a provider's service tier."""
+    return None if _ACCOUNT.fullmatch(name) else "must be the name of a service tier, such as batch or priority"
+
+
 def problem_of_header(name: str) -> str | None:
     """What is wrong with the name of a header to be sent."""
     if not _TOKEN.fullmatch(name):

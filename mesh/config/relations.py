@@ -7,7 +7,7 @@ the schema; whatever has the wrong shape is left for the schema to complain abou
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from mesh.config.document import Document
@@ -16,10 +16,11 @@ from mesh.config.names import (
     problem_of_header,
     problem_of_model,
     problem_of_provider,
+    problem_of_service_tier,
     problem_of_tag,
 )
 from mesh.config.patterns import find, matches, overlap
-from mesh.config.problems import KeyPath
+from mesh.config.problems import KeyPath, format_path
 from mesh.config.values import parse_budget_window
 from mesh.config.wording import nearest
 
@@ -48,7 +49,8 @@ def check_relations(document: Document, providers: Collection[str], default_mode
             if isinstance(fallback, str) and fallback and find(models, fallback) is None:
                 path = ("models", name, "fallbacks", index)
                 document.blame(path, f"no model is called {fallback}{_did_you_mean(fallback, models)}")
-    _check_prices(document)
+    _check_prices(document, providers)
+    _check_markups(document)
     _check_rules(document, models, providers, default_models)
     _check_keys(document, models or default_models)
     _check_limits(document, models)
@@ -68,6 +70,9 @@ def check_names(document: Document) -> None:
         model = _mapping(price).get("model")
         if isinstance(model, str):
             _check_name(document, ("prices", index, "model"), problem_of_model(model))
+        _check_service_tiers(document, ("prices", index), _mapping(price))
+    for path, _, deployment in _deployments(data):
+        _check_service_tiers(document, (*path, "price"), _mapping(deployment.get("price")))
     for index, rule in enumerate(_list(data.get("rules"))):
         for section, keys in _PATTERNS_OF_RULES.items():
             for key in keys:
@@ -107,14 +112,74 @@ def _check_deployment(
         document.blame((*path, "model"), f"has a *, which stands for nothing: {entry} does not end in one")
 
 
-def _check_prices(document: Document) -> None:
-    seen: dict[tuple[Any, Any], int] = {}
-    for index, price in enumerate(_list(_mapping(document.data).get("prices"))):
+def _check_service_tiers(document: Document, path: KeyPath, price: dict[str, Any]) -> None:
+    for name in _mapping(price.get("tiers")):
+        _check_name(document, (*path, "tiers", name), problem_of_service_tier(name))
+
+
+def _deployments(data: dict[str, Any]) -> Iterator[tuple[KeyPath, str, dict[str, Any]]]:
+    """Every deployment, with its place and its model's entry."""
+    for name, model in _mapping(data.get("models")).items():
+        for index, deployment in enumerate(_list(_mapping(model).get("deployments"))):
+            yield ("models", name, "deployments", index), name, _mapping(deployment)
+
+
+def _check_prices(document: Document, providers: Collection[str]) -> None:
+    """A provider's model has one price, wherever it stands; the same one of several deployments may stand at each."""
+    data = _mapping(document.data)
+    seen: dict[tuple[str, str], str] = {}
+    for index, price in enumerate(_list(data.get("prices"))):
         provider, model = _mapping(price).get("provider"), _mapping(price).get("model") or "*"
-        if isinstance(provider, str) and isinstance(model, str):
-            first = seen.setdefault((provider, model), index)
-            if first != index:
-                document.blame(("prices", index), f"prices the same provider and model as prices[{first}]")
+        if not isinstance(provider, str) or not isinstance(model, str):
+            continue
+        if data.get("providers") and provider and provider not in providers:
+            message = f"no provider is called {provider}{_did_you_mean(provider, providers)}"
+            document.blame(("prices", index, "provider"), message)
+        first = seen.setdefault((provider, model), f"prices[{index}]")
+        if first != f"prices[{index}]":
+            document.blame(("prices", index), f"prices the same provider and model as {first}")
+    stated: dict[str, tuple[str, Any]] = {}
+    for path, entry, deployment in _deployments(data):
+        if (price := deployment.get("price")) is None:
+            continue
+        key = _one_model(entry, deployment)
+        if key is None:
+            message = "needs a deployment of one model: write it under prices, where model may end in a *"
+            document.blame((*path, "price"), message)
+        elif key in seen:
+            document.blame((*path, "price"), f"prices the same provider and model as {seen[key]}")
+        else:
+            _check_stated_once(document, (*path, "price"), "/".join(key), price, stated)
+
+
+def _check_markups(document: Document) -> None:
+    stated: dict[str, tuple[str, Any]] = {}
+    for path, entry, deployment in _deployments(_mapping(document.data)):
+        if (markup := deployment.get("markup")) is None:
+            continue
+        key = _one_model(entry, deployment)
+        if key is None:
+            message = "needs a deployment of one model: write it at the provider, for all of its models"
+            document.blame((*path, "markup"), message)
+        else:
+            _check_stated_once(document, (*path, "markup"), "/".join(key), markup, stated)
+
+
+def _check_stated_once(
+    document: Document, path: KeyPath, deployed: str, value: Any, stated: dict[str, tuple[str, Any]]
+) -> None:
+    """A deployment may stand under many names, and costs the same under each."""
+    where, other = stated.setdefault(deployed, (format_path(path), value))
+    if other != value:
+        document.blame(path, f"is another one than {where} for the same deployment {deployed}")
+
+
+def _one_model(entry: str, deployment: dict[str, Any]) -> tuple[str, str] | None:
+    """The deployment's provider and model; None where it is of many models, or has the wrong shape."""
+    provider, model = deployment.get("provider"), deployment.get("model") or entry
+    if not isinstance(provider, str) or not isinstance(model, str) or "*" in model:
+        return None
+    return provider, model
 
 
 def _check_rules(

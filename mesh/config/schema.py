@@ -33,7 +33,9 @@ from mesh.config.values import (
     HttpUrl,
     LedgerUrl,
     LimitRate,
+    MarkupPpm,
     Moment,
+    MultiplierPpm,
     NanoUsd,
     PositiveDuration,
     PositiveNanoUsd,
@@ -109,6 +111,10 @@ class Provider(Section):
     api_key: Annotated[SecretStr, AfterValidator(_check_key)] = Field(SecretStr(""), repr=False)
     headers: dict[str, HeaderValue] = Field(default_factory=dict, repr=False, description="Sent with every call.")
     on_disconnect: OnDisconnect = "cancel"
+    markup: MarkupPpm = Field(0, description="Added to what its models cost; negative: a discount.")
+    catalogue: str = Field(
+        "", description="Who in the catalogue has its prices, or none. Empty: as its address or its name says."
+    )
     sim: SimOptions = SimOptions()
 
 
@@ -156,6 +162,84 @@ class Hedge(Section):
     budget: Share = Field(0.05, description="Extra calls, as a share of all questions.")
 
 
+class Rates(Section):
+    """What tokens cost. Amounts are per 1M tokens; an absent one is that of the tokens it belongs to."""
+
+    input: NanoUsd
+    output: NanoUsd
+    cached_input: NanoUsd | None = None
+    cache_write: NanoUsd | None = None
+    cache_write_1h: NanoUsd | None = Field(None, description="Absent: as cache_write.")
+    reasoning: NanoUsd | None = None
+    input_audio: NanoUsd | None = None
+    output_audio: NanoUsd | None = None
+    input_image: NanoUsd | None = None
+    output_image: NanoUsd | None = None
+
+
+class LargePromptRates(Rates):
+    """What all tokens cost where the prompt has more than so many."""
+
+    tokens: int = Field(ge=1, le=10**9)
+
+
+def _check_sizes(tiers: tuple[LargePromptRates, ...]) -> tuple[LargePromptRates, ...]:
+    sizes = [tier.tokens for tier in tiers]
+    if len(set(sizes)) < len(sizes):
+        raise ValueError("must not name a number of tokens twice")
+    return tuple(sorted(tiers, key=lambda tier: tier.tokens))
+
+
+LargePrompts = Annotated[tuple[LargePromptRates, ...], AfterValidator(_check_sizes)]
+"""By size, smallest first."""
+
+
+class ServiceTierRates(Section):
+    """What a service tier costs: rates of its own, or a `multiplier` of the usual ones. A percentage alone is that."""
+
+    multiplier: MultiplierPpm | None = None
+    input: NanoUsd | None = None
+    output: NanoUsd | None = None
+    cached_input: NanoUsd | None = None
+    cache_write: NanoUsd | None = None
+    cache_write_1h: NanoUsd | None = None
+    reasoning: NanoUsd | None = None
+    input_audio: NanoUsd | None = None
+    output_audio: NanoUsd | None = None
+    input_image: NanoUsd | None = None
+    output_image: NanoUsd | None = None
+    above: LargePrompts = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_a_percentage(cls, value: Any) -> Any:
+        return {"multiplier": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _check_rates(self) -> Self:
+        if self.multiplier is None and (self.input is None or self.output is None):
+            raise ValueError("must be a percentage of the usual rates such as 50%, or have input and output")
+        if self.multiplier is not None and len(self.model_fields_set) > 1:
+            raise ValueError("has a multiplier of the usual rates, and cannot have rates of its own")
+        return self
+
+
+class PriceTerms(Rates):
+    """What a model costs."""
+
+    request: NanoUsd = Field(0, description="For every request, beside its tokens.")
+    above: LargePrompts = Field((), description="What replaces the rates for large prompts.")
+    tiers: dict[str, ServiceTierRates] = Field(default_factory=dict, description="By the provider's name for them.")
+    context: int = Field(0, ge=0, description="The model's context window in tokens. 0: not known.")
+
+
+class PriceEntry(PriceTerms):
+    """A price of one's own."""
+
+    provider: str
+    model: str = "*"
+
+
 Capability = Literal["tools", "vision", "prefill", "json_schema", "audio", "files", "reasoning"]
 
 
@@ -167,6 +251,8 @@ class Deployment(Section):
     weight: int = Field(1, ge=1)
     can: tuple[Capability, ...] | None = Field(None, description="Absent: everything but prefill.")
     context: int | None = Field(None, ge=1, description="Tokens. Absent: not known.")
+    price: PriceTerms | None = Field(None, description="As an entry of `prices` for this provider and model.")
+    markup: MarkupPpm | None = Field(None, description="Absent: the provider's.")
     retries: int | None = Field(None, ge=0)
     timeouts: Timeouts | None = None
     breaker: Breaker | None = None
@@ -224,20 +310,6 @@ class Defaults(Section):
     breaker: Breaker = Breaker()
     continuations: int = Field(2, ge=0, description="Further calls that go on with an answer which broke off.")
     hedge: Hedge | None = Field(None, description="Absent: no second attempts.")
-
-
-class PriceEntry(Section):
-    """A price of one's own. Amounts are per 1M tokens."""
-
-    provider: str
-    model: str = "*"
-    input: NanoUsd
-    output: NanoUsd
-    cached_input: NanoUsd | None = None
-    cache_write: NanoUsd | None = None
-    cache_write_1h: NanoUsd | None = None
-    reasoning: NanoUsd | None = None
-    context: int = Field(0, ge=0, description="The model's context window in tokens. 0: not known.")
 
 
 def _listed(value: Any) -> Any:
@@ -435,6 +507,7 @@ class Ledger(Section):
     retention: Retention | None = Field(
         None, description="How long details are kept before they are rolled into daily totals. Absent: for ever."
     )
+    catalogue: bool = Field(True, description="Whether models without a price of one's own have the catalogue's.")
 
 
 class Journal(Section):

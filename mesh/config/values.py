@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
 from mesh.config.addresses import parse_address, parse_http_url
 from mesh.money import format_usd, parse_usd
+from mesh.prices import format_percent
 from mesh.state.store import Rate
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -66,6 +67,29 @@ def _check_positive(nanos: int) -> int:
     if not 0 < nanos <= _MOST_NANOS:
         raise ValueError("must be more than $0, and at most $1000000000")
     return nanos
+
+
+def _parse_percent(text: object) -> int:
+    # Exactly, in millionths: what a price is multiplied with is no float.
+    match = re.fullmatch(r"([+-]?)(\d{1,6})(?:\.(\d{1,4}))?\s*%", text.strip()) if isinstance(text, str) else None
+    if match is None:
+        if isinstance(text, int) and not isinstance(text, bool):
+            return text  # from code
+        raise ValueError("must be a percentage such as 10%, with at most four decimal places")
+    ppm = int(f"{match[2]}{(match[3] or '').ljust(4, '0')}")
+    return -ppm if match[1] == "-" else ppm
+
+
+def _check_markup(ppm: int) -> int:
+    if not -1_000_000 <= ppm <= 10_000_000:
+        raise ValueError("must be between -100% and 1000%")
+    return ppm
+
+
+def _check_multiplier(ppm: int) -> int:
+    if not 1 <= ppm <= 100_000_000:
+        raise ValueError("must be more than 0%, and at most 10000%")
+    return ppm
 
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -318,6 +342,16 @@ BudgetWindow = Annotated[
 
 Thresholds = Annotated[tuple[int, ...], BeforeValidator(parse_thresholds)]
 """Percentages, rising."""
+
+MarkupPpm = Annotated[
+    int, BeforeValidator(_parse_percent), AfterValidator(_check_markup), PlainSerializer(format_percent)
+]
+"""Millionths; negative: a discount."""
+
+MultiplierPpm = Annotated[
+    int, BeforeValidator(_parse_percent), AfterValidator(_check_multiplier), PlainSerializer(format_percent)
+]
+"""Millionths of what something costs otherwise."""
 
 Days = Annotated[frozenset[int], BeforeValidator(parse_days), PlainSerializer(format_days)]
 """Days of the week; Monday is 0."""

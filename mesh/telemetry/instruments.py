@@ -60,6 +60,12 @@ _ALL = (
     Instrument("tollway.journal.dead_letters", "gauge", "{attempt}", "Attempts that the ledger refused."),
     Instrument("tollway.ledger.rows", "counter", "{row}", "Attempts that the ledger was sent, by what it did."),
     Instrument("tollway.budget.thresholds", "counter", "{threshold}", "Thresholds of budgets that were reached."),
+    Instrument(
+        "tollway.ledger.unpriced",
+        "counter",
+        "{attempt}",
+        "Attempts that were booked without a cost, because no price is known.",
+    ),
     Instrument("tollway.idempotency.repeats", "counter", "{question}", "Questions sent again, by what they got."),
     Instrument("tollway.cache.lookups", "counter", "{question}", "Questions the response cache was asked, by outcome."),
     Instrument("tollway.state.lost", "gauge", "1", "Whether the state that replicas share is out of reach."),

@@ -16,6 +16,7 @@ from mesh.clock import Clock, SystemClock
 from mesh.errors import Reason, TollwayError
 from mesh.mediator import Command, Mediator, Query, StreamQuery, messages_in, when
 from mesh.metrics import Metrics
+from mesh.prices import PriceBook
 from mesh.tracing import Tracer
 from services.ledger import handlers
 from services.ledger.adapters.attempts import SqlAttempts
@@ -23,6 +24,7 @@ from services.ledger.adapters.bell import Bell, look_for_changes
 from services.ledger.adapters.book import SqlAdjustments, SqlBook, SqlConflicts
 from services.ledger.adapters.books import SqlBooks
 from services.ledger.adapters.budgets import SqlBudgets
+from services.ledger.adapters.catalogue import Catalogue
 from services.ledger.adapters.details import SqlDetails
 from services.ledger.adapters.leases import SqlLeases
 from services.ledger.adapters.migrate import migrate, version
@@ -34,6 +36,7 @@ from services.ledger.adapters.store import Store, open_store
 from services.ledger.adapters.upkeep import keep_house
 from services.ledger.adapters.usage import SqlUsage
 from services.ledger.domain.events import BudgetThresholdReached
+from services.ledger.domain.pricing import new_edition, news
 from services.ledger.handlers.adjust_attempt import AdjustAttempt, adjust_attempt
 from services.ledger.handlers.adopt_budgets import AdoptBudgets, adopt_budgets
 from services.ledger.handlers.adopt_prices import AdoptPrices, adopt_prices
@@ -42,6 +45,7 @@ from services.ledger.handlers.behaviors import (
     Announcement,
     Condition,
     Logging,
+    Pricing,
     Transaction,
     Validation,
     is_checked,
@@ -50,8 +54,10 @@ from services.ledger.handlers.behaviors import (
 from services.ledger.handlers.charging import Charging
 from services.ledger.handlers.create_budget import CreateBudget, create_budget
 from services.ledger.handlers.delete_budget import DeleteBudget, delete_budget
+from services.ledger.handlers.find_price import FindPrice, find_price
 from services.ledger.handlers.get_budget import GetBudget, get_budget
 from services.ledger.handlers.get_spend import GetSpend, get_spend
+from services.ledger.handlers.learning import Learning
 from services.ledger.handlers.lease_budget import LeaseBudget, lease_budget
 from services.ledger.handlers.list_budgets import ListBudgets, list_budgets
 from services.ledger.handlers.list_prices import ListPrices, list_prices
@@ -66,6 +72,7 @@ from services.ledger.handlers.roll_details import RollDetails, roll_details
 from services.ledger.handlers.set_price import SetPrice, set_price
 from services.ledger.handlers.tidy_budgets import TidyBudgets, tidy_budgets
 from services.ledger.handlers.tidy_details import TidyDetails, tidy_details
+from services.ledger.handlers.unpriced import Unpriced
 from services.ledger.handlers.update_budget import UpdateBudget, update_budget
 from services.ledger.handlers.watch_budgets import WatchBudgets, watch_budgets
 from services.ledger.handlers.watch_prices import WatchPrices, watch_prices
@@ -73,6 +80,7 @@ from services.ledger.handlers.watch_recalls import WatchRecalls, watch_recalls
 from services.ledger.ports import Budgets, Spending
 from services.ledger.servicer import LedgerServicer
 from services.ledger.settings import LedgerSettings
+from tollway.ledger.v1.ledger_pb2 import Markup, Price
 from tollway.ledger.v1.ledger_pb2_grpc import add_LedgerServiceServicer_to_server
 
 _LOOK_EVERY = 5.0
@@ -83,6 +91,9 @@ _PUBLISH_EVERY = 30.0
 
 _LOOK_FOR_RECALLS_EVERY = 0.5
 """Seconds; as long as somebody watches. A request waits for budget about four times as long."""
+
+_LEARN_AFTER = 2.0
+"""Seconds after the start in which nobody but callers is looked after."""
 
 _TIDY_EVERY = 3600.0
 """Seconds between two looks for details that are old enough to go, and for months that are to come."""
@@ -117,10 +128,12 @@ class LedgerRuntime:
         store: Store,
         bells: Bells,
         condition: Condition,
+        learning: Learning,
         tasks: Sequence[asyncio.Task[None]],
     ) -> None:
         self._servicer = LedgerServicer(mediator)
         self._store, self._bells, self._condition, self._tasks = store, bells, condition, tasks
+        self._learning = learning
 
     @property
     def serving(self) -> bool:
@@ -135,6 +148,7 @@ class LedgerRuntime:
         for task in self._tasks:
             task.cancel()
         await asyncio.wait(self._tasks)
+        await self._learning.close()
         await self._store.close()
 
 
@@ -153,11 +167,13 @@ async def start(settings: LedgerSettings, *, clock: Clock, tracer: Tracer, metri
     try:
         await migrate(store)
         bells, condition = Bells(), Condition()
-        prices, budgets, leases = SqlPrices(store), SqlBudgets(store), SqlLeases(store, bells.recalls)
+        prices, budgets = SqlPrices(store, settings.markups), SqlBudgets(store)
+        leases = SqlLeases(store, bells.recalls)
         outbox = SqlOutbox(store, [BudgetThresholdReached], bells.events)
         charging = Charging(budgets, SqlSpending(store), leases, SqlAdjustments(store), outbox)
-        mediator = _compose(store, prices, charging, bells, condition, clock, metrics)
-        await mediator.send(AdoptPrices(settings.prices))
+        learning = Learning(Catalogue(settings.callees), prices, store, bells.prices, clock)
+        mediator = _compose(store, prices, charging, learning, bells, condition, clock, metrics)
+        await mediator.send(AdoptPrices(settings.prices, settings.uncatalogued))
         await mediator.send(AdoptBudgets(settings.budgets))
         await mediator.send(MakeRoom())
         seen, known, recalled = await prices.book(), await budgets.book(), await leases.last_recall()
@@ -173,14 +189,23 @@ async def start(settings: LedgerSettings, *, clock: Clock, tracer: Tracer, metri
         ),
         asyncio.create_task(relay(outbox, mediator, bells.events, clock, _PUBLISH_EVERY)),
         asyncio.create_task(keep_house(mediator, clock, settings.retention, _TIDY_EVERY)),
+        asyncio.create_task(_learn_what_is_known(learning, settings, seen, clock)),
     )
-    return LedgerRuntime(mediator, store, bells, condition, tasks)
+    return LedgerRuntime(mediator, store, bells, condition, learning, tasks)
+
+
+async def _learn_what_is_known(learning: Learning, settings: LedgerSettings, book: PriceBook, clock: Clock) -> None:
+    """Has the catalogue asked about all models that are configured, or were ever found in it: it may be a newer one."""
+    await clock.sleep(_LEARN_AFTER)
+    unpriced = [model for model in settings.deployments if book.find(*model, clock.time()) is None]
+    await learning.learn([*unpriced, *book.catalogued])
 
 
 def _compose(
     store: Store,
     prices: SqlPrices,
     charging: Charging,
+    learning: Learning,
     bells: Bells,
     condition: Condition,
     clock: Clock,
@@ -200,6 +225,7 @@ def _compose(
         charging=charging,
         clock=clock,
         metrics=metrics,
+        unpriced=Unpriced(metrics),
     )
     adjust = partial(
         adjust_attempt, attempts=attempts, book=book, adjustments=adjustments, charging=charging, clock=clock
@@ -219,6 +245,7 @@ def _compose(
             (AdoptPrices, partial(adopt_prices, prices=prices, clock=clock)),
             (ListPrices, partial(list_prices, prices=prices)),
             (WatchPrices, partial(watch_prices, prices=prices, changes=bells.prices)),
+            (FindPrice, partial(find_price, prices=prices, learning=learning, clock=clock)),
             (LeaseBudget, partial(lease_budget, budgets=budgets, spending=spending, leases=leases, clock=clock)),
             (ReturnLease, partial(return_lease, leases=leases)),
             (WatchRecalls, partial(watch_recalls, leases=leases, changes=bells.recalls)),
@@ -232,6 +259,7 @@ def _compose(
             Logging(),
             when(is_checked, Validation()),
             when(lambda message: isinstance(message, RecordAttempts), condition),
+            when(lambda message: isinstance(message, RecordAttempts), Pricing(prices, learning)),
             when(lambda message: isinstance(message, SetPrice), Announcement(bells.prices)),
             when(
                 lambda message: isinstance(message, (CreateBudget, UpdateBudget, DeleteBudget)),
@@ -258,9 +286,9 @@ def _budgets(budgets: Budgets, spending: Spending, clock: Clock) -> list[tuple[t
 class LedgerReader:
     """A ledger's database without its service; an asynchronous context manager that closes it."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, markups: Sequence[Markup]) -> None:
         self._store = store
-        usage, prices, attempts, book = SqlUsage(store), SqlPrices(store), SqlAttempts(store), SqlBook(store)
+        usage, prices, attempts, book = SqlUsage(store), SqlPrices(store, markups), SqlAttempts(store), SqlBook(store)
         budgets, spending, adjustments = SqlBudgets(store), SqlSpending(store), SqlAdjustments(store)
         # Whoever serves the ledger publishes what is left in the outbox.
         outbox = SqlOutbox(store, [BudgetThresholdReached], Bell())
@@ -276,6 +304,7 @@ class LedgerReader:
                 (AuditLedger, partial(audit_ledger, books=SqlBooks(store), prices=prices)),
                 (ReconcileInvoice, partial(reconcile_invoice, usage=usage)),
                 (AdjustAttempt, adjust),
+                (SetPrice, partial(set_price, prices=prices, clock=clock)),
                 *_budgets(budgets, spending, clock),
             ],
             behaviors=[when(is_checked, Validation()), when(is_command, Transaction(store))],
@@ -283,7 +312,10 @@ class LedgerReader:
 
     def send(self, message: Query[R] | Command[R]) -> Awaitable[R]:
         """The answer to ListUsage, GetSpend, ListPrices, GetBudget, ListBudgets or, where it was opened for writing,
-        AdjustAttempt, CreateBudget, UpdateBudget, DeleteBudget."""
+        AdjustAttempt, SetPrice, CreateBudget, UpdateBudget, DeleteBudget.
+
+        A ledger that runs sees a price or budget that is set here within seconds.
+        """
         return self._mediator.send(message)
 
     def stream(self, query: StreamQuery[R]) -> AsyncGenerator[R]:
@@ -322,4 +354,24 @@ async def open_reader(settings: LedgerSettings, *, writable: bool = False, clock
     except BaseException:
         await store.close()
         raise
-    return LedgerReader(store, clock or SystemClock())
+    return LedgerReader(store, clock or SystemClock(), settings.markups)
+
+
+def known_prices(settings: LedgerSettings) -> Callable[[str, str, float], Price | None]:
+    """What `PriceBook.find` finds where there is no ledger: prices of the configuration, else the catalogue's.
+
+    Reads the catalogue into this process, which had better be one that ends.
+    """
+    configured, catalogue = news(settings.prices, PriceBook(), 0.0), Catalogue(settings.callees)
+    books: dict[tuple[str, str], PriceBook] = {}
+
+    def find(provider: str, model: str, at: float) -> Price | None:
+        book = books.setdefault((provider, model), PriceBook(configured, settings.markups))
+        price = book.find(provider, model, at)
+        if price is None and not book.catalogued and (found := catalogue.look_up_here([(provider, model)]).prices):
+            known = [each for prices in found for each in new_edition(prices, book, at)]
+            books[provider, model] = PriceBook([*configured, *known], settings.markups)
+            return books[provider, model].find(provider, model, at)
+        return price
+
+    return find

@@ -3,7 +3,7 @@ store cannot be reached, read or written."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Container, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,6 +15,7 @@ from mesh.errors import TollwayError
 from mesh.mediator import Event
 from mesh.prices import PriceBook
 from services.ledger.domain.booking import Conflict
+from services.ledger.domain.catalogue import Found
 from services.ledger.domain.charging import Charges
 from services.ledger.domain.leasing import Account as BudgetAccount
 from services.ledger.domain.leasing import Balance, Lease
@@ -276,9 +277,20 @@ class Prices(Protocol):
         """All of them; the same book as long as none is added."""
 
     async def set_at(self, provider: str, model: str, effective: Timestamp) -> Price | None:
-        """The price set for exactly this provider, model and time."""
+        """The price of one's own that was set for exactly this provider, model and time."""
 
     async def add(self, price: Price) -> None: ...
+
+
+class Catalogue(Protocol):
+    """What somebody else says that models cost."""
+
+    @property
+    def providers(self) -> Container[str]:
+        """Those of ours whose prices it may have."""
+
+    async def look_up(self, models: Sequence[tuple[str, str]]) -> Found:
+        """What it says of these models, each a provider's name and the model's there."""
 
 
 class Changes(Protocol):

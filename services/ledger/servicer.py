@@ -14,6 +14,7 @@ from services.ledger.handlers.adjust_attempt import AdjustAttempt
 from services.ledger.handlers.audit_ledger import AuditLedger
 from services.ledger.handlers.create_budget import CreateBudget
 from services.ledger.handlers.delete_budget import DeleteBudget
+from services.ledger.handlers.find_price import FindPrice
 from services.ledger.handlers.get_budget import GetBudget
 from services.ledger.handlers.get_spend import GetSpend
 from services.ledger.handlers.lease_budget import LeaseBudget
@@ -78,6 +79,9 @@ class LedgerServicer(LedgerServiceServicer):
 
     async def ListPrices(self, request: pb.ListPricesRequest, context: Context) -> pb.ListPricesResponse:
         return await self._mediator.send(ListPrices(request.page_size, request.page_token))
+
+    async def FindPrice(self, request: pb.FindPriceRequest, context: Context) -> pb.FindPriceResponse:
+        return await self._mediator.send(FindPrice(request.provider_name, request.model_name))
 
     async def WatchPrices(
         self, request: pb.WatchPricesRequest, context: Context

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Protocol
 
+from mesh.prices import PriceBook
 from mesh.tracing import TraceContext
 from services.router.domain.caching import Asked
 from services.router.domain.kept_answer import KeptAnswer
@@ -67,7 +68,16 @@ class PriceSource(Protocol):
     """Prices as the ledger has them."""
 
     def find(self, provider: str, model: str, at: float) -> Price | None:
-        """What a provider's model cost at that Unix time; None where that is not known (yet)."""
+        """What a provider's model cost at that Unix time; None where that is not known (yet).
+
+        The ledger is asked then, so that it may be known when the call has ended.
+        """
+
+    async def learn(self, provider: str, model: str) -> None:
+        """Waits until the ledger has said what a model costs of which no price is known, if it was not asked before.
+
+        For whoever cannot do without: a model's first time may take a second. Never raises.
+        """
 
 
 class LedgerClient(Protocol):
@@ -78,7 +88,10 @@ class LedgerClient(Protocol):
     ) -> Sequence[RecordedAttempt]:
         """What became of each attempt, in the order of the request."""
 
-    def watch_prices(self) -> AsyncGenerator[Sequence[Price], None]:
+    async def find_price(self, provider: str, model: str, timeout: float) -> Price | None:
+        """What a provider's model costs now; None where nobody knows."""
+
+    def watch_prices(self) -> AsyncGenerator[PriceBook, None]:
         """All prices at once, and all again whenever one changes."""
 
 

@@ -8,12 +8,22 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
+from google.protobuf.json_format import MessageToDict, ParseDict
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy import Dialect, Row
 
 from services.ledger.adapters.schema import model_pricing, request_logs
 from tollway.chat.v1.chat_pb2 import Usage
-from tollway.ledger.v1.ledger_pb2 import Attempt, AttemptKind, AttemptState, AttemptStatus, Price, Provenance
+from tollway.ledger.v1.ledger_pb2 import (
+    Attempt,
+    AttemptKind,
+    AttemptState,
+    AttemptStatus,
+    Price,
+    PriceSource,
+    Provenance,
+)
 
 
 def _texts(names: Sequence[str], prefix: str) -> tuple[str, ...]:
@@ -109,6 +119,7 @@ def encoder(dialect: Dialect) -> Callable[[Attempt], tuple[Any, ...]]:
             attempt.time_to_first_token_ms if attempt.HasField("time_to_first_token_ms") else None,
             attempt.finish_reason,
             KINDS[attempt.kind],
+            attempt.usage.service_tier,
         )
 
     return encode
@@ -154,14 +165,20 @@ def attempt_of(row: Row[*tuple[Any, ...]]) -> Attempt:
     )
     if columns["input_tokens"] is not None:
         counts = {name: columns[name] for name in _TOKEN_COLUMNS}
-        attempt.usage.CopyFrom(Usage(**counts, extra_json=columns["usage_extra"].encode()))
+        tier, extra = columns["service_tier"], columns["usage_extra"].encode()
+        attempt.usage.CopyFrom(Usage(**counts, service_tier=tier, extra_json=extra))
     return attempt
 
 
+SOURCES = _texts(PriceSource.keys(), "PRICE_SOURCE_")
 _fields = Price.DESCRIPTOR.fields_by_name
 _PRICE_COLUMNS = {
-    column.name: column.name.replace("_cost_per_1m_tokens", "_nanos_per_1m") for column in model_pricing.columns
+    column.name: {"cost_per_request": "request_nanos"}.get(
+        column.name, column.name.replace("_cost_per_1m_tokens", "_nanos_per_1m")
+    )
+    for column in model_pricing.columns
 }
+_TIERS = ("context_tiers", "service_tiers")
 
 
 def row_of_price(price: Price) -> dict[str, Any]:
@@ -172,10 +189,20 @@ def row_of_price(price: Price) -> dict[str, Any]:
         column: getattr(price, field) if field in said or not _fields[field].has_presence else None
         for column, field in _PRICE_COLUMNS.items()
     }
-    return row | {"effective_time": moment(price.effective_time)}
+    tiers = {name: _as_json(getattr(price, name)) for name in _TIERS}
+    return row | tiers | {"effective_time": moment(price.effective_time), "source": SOURCES[price.source]}
 
 
 def price_of(row: Row[*tuple[Any, ...]]) -> Price:
     """The price a row of `model_pricing` keeps."""
-    fields = {field: row._mapping[column] for column, field in _PRICE_COLUMNS.items()}
-    return Price(**fields | {"effective_time": timestamp(row._mapping["effective_time"])})
+    fields = {field: row._mapping[column] for column, field in _PRICE_COLUMNS.items() if field not in _TIERS}
+    source = PriceSource.ValueType(SOURCES.index(fields["source"]))
+    price = Price(**fields | {"effective_time": timestamp(row._mapping["effective_time"]), "source": source})
+    for name in _TIERS:
+        for tier in json.loads(row._mapping[name]):
+            ParseDict(tier, getattr(price, name).add())
+    return price
+
+
+def _as_json(tiers: Sequence[Message]) -> str:
+    return json.dumps([MessageToDict(tier, preserving_proto_field_name=True) for tier in tiers], ensure_ascii=False)

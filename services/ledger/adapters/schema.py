@@ -106,6 +106,8 @@ request_logs = Table(
     _text("finish_reason"),
     # The default is for a ledger of the first release, which knows of calls alone.
     Column("kind", Text, nullable=False, server_default=text("'call'")),
+    # Billed, in the provider's word. The default is for a ledger of a release that knows of none.
+    Column("service_tier", Text, nullable=False, server_default=text("''")),
     Index("ix_request_logs_timestamp", "timestamp"),
     # With the time, so that a provider's newest rows are found without sorting all of them.
     Index("ix_request_logs_provider_name", "provider_name", "timestamp"),
@@ -223,7 +225,19 @@ model_pricing = Table(
     _number("input_image_cost_per_1m_tokens"),
     _number("output_image_cost_per_1m_tokens"),
     Column("max_context_tokens", BigInteger, nullable=False),
-    UniqueConstraint("model_name", "provider_name", "effective_time", name="uq_model_pricing_model_name"),
+    Column("cost_per_request", BigInteger, nullable=False, server_default=text("0")),
+    # JSON lists, of tollway.ledger.v1.ContextTier and ServiceTier.
+    Column("context_tiers", Text, nullable=False, server_default=text("'[]'")),
+    Column("service_tiers", Text, nullable=False, server_default=text("'[]'")),
+    # Empty: from before it was written down.
+    Column("source", Text, nullable=False, server_default=text("''")),
+    Column("catalogue_entry", Text, nullable=False, server_default=text("''")),
+    Column("withdrawn", Boolean, nullable=False, server_default=text("false")),
+    # 0: not from the catalogue.
+    Column("catalogue_edition", Integer, nullable=False, server_default=text("0")),
+    UniqueConstraint(
+        "model_name", "provider_name", "effective_time", "catalogue_edition", name="uq_model_pricing_model_name"
+    ),
 )
 
 

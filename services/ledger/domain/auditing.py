@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from itertools import groupby
 
 from mesh.money import cost_nanos, format_usd
+from mesh.prices import by_version
 from services.ledger.domain.leasing import Account
 from services.ledger.domain.posting import Posting, payable_account, spend_account
 from services.ledger.domain.totals import Key, Sums
@@ -69,7 +70,7 @@ def why_not_priced_right(row: Attempt, prices: Mapping[str, Price]) -> str:
         return f"names the price {row.price_version}, and no cost" if row.price_version else ""
     if row.kind == ATTEMPT_KIND_CACHE_HIT:
         return f"is an answer out of the cache, and costs {_usd(row.cost_nanos)}" if row.cost_nanos else ""
-    price = prices.get(row.price_version)
+    price = by_version(row.price_version, prices)
     if price is None:
         named = row.price_version or "none"
         return f"costs {_usd(row.cost_nanos)} at a price the ledger does not have: {named}"

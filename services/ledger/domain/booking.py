@@ -8,7 +8,7 @@ from typing import NamedTuple
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from mesh.money import cost_nanos
+from mesh.money import charge
 from mesh.prices import PriceBook, unix_seconds
 from services.ledger.domain.posting import Change
 from tollway.ledger.v1.ledger_pb2 import (
@@ -78,17 +78,17 @@ def complete(attempt: Attempt, prices: PriceBook) -> Attempt:
     make the cost negative, it stays unpriced: never zero.
     """
     unsettled = attempt.provenance == PROVENANCE_UNSPECIFIED
-    price, cost = None, -1
+    price, cost = None, None
     if needs_price(attempt):
         price = prices.find(attempt.provider_name, attempt.model_used, unix_seconds(attempt.start_time))
-        cost = cost_nanos(attempt.usage, price) if price else -1
-    if not unsettled and cost < 0:
+        cost = charge(attempt.usage, price) if price else None
+    if not unsettled and cost is None:
         return attempt
     completed = Attempt()  # a message that was sent is never written to
     completed.CopyFrom(attempt)
     if unsettled:
         completed.provenance = PROVENANCE_UNSETTLED
-    if price and cost >= 0:
+    if price and cost is not None:
         completed.cost_nanos, completed.price_version = cost, price.version
     return completed
 

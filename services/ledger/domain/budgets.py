@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from mesh.config.values import SCOPES, format_duration
-from services.ledger.domain.validation import LONGEST_NAME, MOST_COST_NANOS
+from mesh.money import MOST_COST_NANOS
+from services.ledger.domain.validation import LONGEST_NAME
 from tollway.ledger.v1.budget_pb2 import (
     BUDGET_WINDOW_DAY,
     BUDGET_WINDOW_MONTH,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from mesh.errors import invalid
+from mesh.money import MOST_COST_NANOS
 from mesh.prices import ANY
 from services.ledger.domain.totals import day_of
 from tollway.ledger.v1.ledger_pb2 import (
@@ -19,15 +20,18 @@ from tollway.ledger.v1.ledger_pb2 import (
     AttemptKind,
     AttemptState,
     AttemptStatus,
+    ContextTier,
     Price,
     Provenance,
+    Rates,
+    ServiceTier,
     UsageFilter,
 )
 
-# Whatever tokens and prices within these bounds come to is within the last one, which is within an int64.
+# Whatever tokens and prices within these bounds come to is within what an attempt may cost, markups and the multipliers
+# of service tiers aside.
 MOST = 10**9  # of tokens and of milliseconds, per attempt
 MOST_NANOS_PER_1M = 10**14
-MOST_COST_NANOS = 10**18
 LONGEST_TEXT = 4096
 LONGEST_NAME = 200
 """Characters of what rows, accounts and totals are found by: an index holds no longer ones."""
@@ -67,7 +71,10 @@ _COUNTS = (
 )
 _STATES, _STATUSES, _PROVENANCES = AttemptState.keys(), AttemptStatus.keys(), Provenance.keys()
 _KINDS = AttemptKind.keys()
-_AMOUNTS = tuple(name for name in Price.DESCRIPTOR.fields_by_name if name.endswith("_nanos_per_1m"))
+_AMOUNTS = tuple(Rates.DESCRIPTOR.fields_by_name)
+_TERMS = frozenset({*_AMOUNTS, "request_nanos", "context_tiers", "service_tiers", "max_context_tokens"})
+MOST_TIERS = 32
+MOST_MULTIPLIER_PPM = 100_000_000
 
 
 def is_uuid7(text: str) -> bool:
@@ -136,7 +143,8 @@ def _why_not_text(attempt: Attempt) -> str:
     everything = "".join((
         attempt.request_id, attempt.tenant, attempt.project, attempt.api_key_id, attempt.model_requested,
         attempt.model_used, attempt.model_provider, attempt.provider_name, attempt.deployment, attempt.price_version,
-        attempt.error_reason, attempt.upstream_request_id, attempt.finish_reason, *(tags or ()),
+        attempt.error_reason, attempt.upstream_request_id, attempt.finish_reason, attempt.usage.service_tier,
+        *(tags or ()),
     ))  # fmt: skip
     longest_name = max(
         len(attempt.request_id), len(attempt.tenant), len(attempt.project), len(attempt.api_key_id),
@@ -159,6 +167,7 @@ def _texts(attempt: Attempt) -> Iterator[tuple[str, str]]:
             yield from ((f"tags[{index}]", tag) for index, tag in enumerate(value))
         elif isinstance(value, str):
             yield field.name, value
+    yield "usage.service_tier", attempt.usage.service_tier
 
 
 def _why_not_counts(attempt: Attempt) -> str:
@@ -241,14 +250,70 @@ def why_no_price(price: Price) -> str:
         return "provider_name: must not be '*' (leave it empty for whoever provides the model), nor contain '/' or '@'"
     if not model or "\0" in model or len(model) > LONGEST_TEXT:
         return f"model_name: must be between 1 and {LONGEST_TEXT} characters"
-    if model == ANY and not provider:
+    if ANY in model[:-1]:
+        return "model_name: may have a '*' at its end alone"
+    if model.endswith(ANY) and not provider:
         return "model_name: '*' needs a provider_name"
-    for name in _AMOUNTS:
-        if not 0 <= getattr(price, name) <= MOST_NANOS_PER_1M:
-            return f"{name}: {getattr(price, name)} is not between 0 and {MOST_NANOS_PER_1M}"
+    if price.withdrawn and any(field.name in _TERMS for field, _ in price.ListFields()):
+        return "withdrawn: must be absent where the price says what something costs"
+    if not 0 <= price.request_nanos <= MOST_NANOS_PER_1M:
+        return f"request_nanos: {price.request_nanos} is not between 0 and {MOST_NANOS_PER_1M}"
     if not 0 <= price.max_context_tokens <= MOST:
         return f"max_context_tokens: is not between 0 and {MOST}"
-    return why_not_time("effective_time", price.effective_time)
+    return (
+        _why_no_rates("", price)
+        or _why_no_context_tiers("", price.context_tiers)
+        or _why_no_service_tiers(price.service_tiers)
+        or why_not_time("effective_time", price.effective_time)
+    )
+
+
+def _why_no_rates(path: str, rates: Price | Rates) -> str:
+    for name in _AMOUNTS:
+        if not 0 <= (amount := getattr(rates, name)) <= MOST_NANOS_PER_1M:
+            return f"{path}{name}: {amount} is not between 0 and {MOST_NANOS_PER_1M}"
+    return ""
+
+
+def _why_no_context_tiers(path: str, tiers: Sequence[ContextTier]) -> str:
+    if len(tiers) > MOST_TIERS:
+        return f"{path}context_tiers: are {len(tiers)}, more than {MOST_TIERS}"
+    smaller = 0
+    for index, tier in enumerate(tiers):
+        here = f"{path}context_tiers[{index}]"
+        if not smaller < tier.above_input_tokens <= MOST:
+            order = f"more than {smaller}, which the one before begins above" if index else "at least 1"
+            return f"{here}.above_input_tokens: must be {order}, and at most {MOST}"
+        smaller = tier.above_input_tokens
+        if not tier.HasField("rates"):
+            return f"{here}.rates: must be given"
+        if why := _why_no_rates(f"{here}.rates.", tier.rates):
+            return why
+    return ""
+
+
+def _why_no_service_tiers(tiers: Sequence[ServiceTier]) -> str:
+    if len(tiers) > MOST_TIERS:
+        return f"service_tiers: are {len(tiers)}, more than {MOST_TIERS}"
+    seen: set[str] = set()
+    for index, tier in enumerate(tiers):
+        here = f"service_tiers[{index}]"
+        if not tier.name or "\0" in tier.name or len(tier.name) > LONGEST_NAME:
+            return f"{here}.name: must be between 1 and {LONGEST_NAME} characters"
+        if tier.name in seen:
+            return f"{here}.name: {tier.name} is there twice"
+        seen.add(tier.name)
+        if tier.HasField("rates"):
+            if tier.multiplier_ppm:
+                return f"{here}.multiplier_ppm: must be absent where there are rates"
+            why = _why_no_rates(f"{here}.rates.", tier.rates)
+            if why := why or _why_no_context_tiers(f"{here}.", tier.context_tiers):
+                return why
+        elif not 1 <= tier.multiplier_ppm <= MOST_MULTIPLIER_PPM:
+            return f"{here}.multiplier_ppm: must be between 1 and {MOST_MULTIPLIER_PPM}, where there are no rates"
+        elif tier.context_tiers:
+            return f"{here}.context_tiers: must be absent where there are no rates"
+    return ""
 
 
 def check_filter(filter: UsageFilter) -> None:

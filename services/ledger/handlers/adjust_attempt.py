@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from mesh.clock import Clock
 from mesh.errors import invalid
 from mesh.mediator import Command
+from mesh.money import MOST_COST_NANOS
 from services.ledger.domain.posting import adjustment
 from services.ledger.domain.totals import Totals, add, key_of, sums_of
-from services.ledger.domain.validation import LONGEST_TEXT, MOST_COST_NANOS, is_uuid7
+from services.ledger.domain.validation import LONGEST_TEXT, is_uuid7
 from services.ledger.handlers.charging import Charging
 from services.ledger.ports import Adjustments, Attempts, Book
 from tollway.ledger.v1.ledger_pb2 import ATTEMPT_STATE_OPENED, AdjustAttemptResponse

@@ -9,7 +9,11 @@ from typing import Any, Protocol, cast, runtime_checkable
 
 from mesh.errors import Reason, TollwayError
 from mesh.mediator import Behavior, Command, Next, NextStream
-from services.ledger.ports import Changes, Transactions
+from mesh.prices import unix_seconds
+from services.ledger.domain.booking import needs_price
+from services.ledger.handlers.learning import Learning
+from services.ledger.handlers.record_attempts import RecordAttempts
+from services.ledger.ports import Changes, Prices, Transactions
 
 _log = logging.getLogger(__name__)
 
@@ -76,6 +80,25 @@ class Condition(Behavior):
             raise
         self.serving = True
         return answer
+
+
+class Pricing(Behavior):
+    """Has the catalogue asked about models of which attempts tell that nobody has priced, before anything is locked."""
+
+    def __init__(self, prices: Prices, learning: Learning) -> None:
+        self._prices, self._learning = prices, learning
+
+    async def handle(self, message: RecordAttempts, next: Next) -> Any:
+        if lacking := [attempt for attempt in message.attempts if needs_price(attempt)]:
+            book = await self._prices.book()
+            await self._learning.learn(
+                {
+                    (attempt.provider_name, attempt.model_used)
+                    for attempt in lacking
+                    if book.find(attempt.provider_name, attempt.model_used, unix_seconds(attempt.start_time)) is None
+                }
+            )
+        return await next(message)
 
 
 class Announcement(Behavior):

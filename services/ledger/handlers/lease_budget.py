@@ -13,10 +13,11 @@ from mesh.clock import Clock
 from mesh.errors import invalid
 from mesh.ids import uuid7
 from mesh.mediator import Command
+from mesh.money import MOST_COST_NANOS
 from services.ledger.domain.leasing import Account, Balance, expiry, slice_of, total
 from services.ledger.domain.leasing import Lease as Held
 from services.ledger.domain.standing import accounts_at, accounts_beside, standing, timestamp
-from services.ledger.domain.validation import LONGEST_NAME, MOST_COST_NANOS, is_uuid7
+from services.ledger.domain.validation import LONGEST_NAME, is_uuid7
 from services.ledger.ports import Budgets, Leases, Spending
 from tollway.ledger.v1.budget_pb2 import Budget, Lease, LeaseAnswer, LeaseBudgetResponse, LeaseWish
 

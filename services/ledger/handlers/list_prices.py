@@ -23,10 +23,12 @@ async def list_prices(query: ListPrices, *, prices: Prices) -> ListPricesRespons
     size = paging.size(query.page_size)
     after = tuple(paging.decode_token(b"prices", query.page_token)) if query.page_token else ()
     # All are read for a page of them: they are few, and every router holds them all anyway.
-    rest = sorted((price for price in (await prices.book()).prices if _place(price) > after), key=_place)
+    book = await prices.book()
+    rest = sorted((price for price in book.prices if _place(price) > after), key=_place)
     token = paging.encode_token(b"prices", _place(rest[size - 1])) if len(rest) > size else ""
-    return ListPricesResponse(prices=rest[:size], next_page_token=token)
+    return ListPricesResponse(prices=rest[:size], next_page_token=token, markups=book.markups)
 
 
-def _place(price: Price) -> tuple[str, str, int]:
-    return price.provider_name, price.model_name, price.effective_time.ToMicroseconds()
+def _place(price: Price) -> tuple[str, str, int, int]:
+    effective = price.effective_time.ToMicroseconds()
+    return price.provider_name, price.model_name, effective, price.catalogue_edition

@@ -18,6 +18,7 @@ from services.ledger.domain.posting import may_have_postings, postings
 from services.ledger.domain.totals import changes_to_totals
 from services.ledger.domain.validation import why_not_bookable, why_too_late
 from services.ledger.handlers.charging import Charging
+from services.ledger.handlers.unpriced import Unpriced
 from services.ledger.ports import Attempts, Book, Conflicts, Details, Prices
 from tollway.ledger.v1.ledger_pb2 import (
     RECORD_OUTCOME_DUPLICATE,
@@ -62,6 +63,7 @@ async def record_attempts(
     charging: Charging,
     clock: Clock,
     metrics: Metrics,
+    unpriced: Unpriced,
 ) -> RecordAttemptsResponse:
     """An answer per attempt, in the order of the command."""
     now = clock.time()
@@ -84,6 +86,7 @@ async def record_attempts(
     if differing:
         kept = await conflicts.keep(differing, command.journal_id, now)
         metrics.gauge("tollway.ledger.conflicts", kept, {})
+    unpriced.note(changes)
     _count(answer, command.journal_id, metrics)
     return answer
 

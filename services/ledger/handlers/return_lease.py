@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 from mesh.errors import invalid
 from mesh.mediator import Command
+from mesh.money import MOST_COST_NANOS
 from services.ledger.domain.leasing import takes_back
-from services.ledger.domain.validation import MOST_COST_NANOS, is_uuid7
+from services.ledger.domain.validation import is_uuid7
 from services.ledger.handlers.lease_budget import check_journal
 from services.ledger.ports import Leases
 from tollway.ledger.v1.budget_pb2 import ReturnedLease

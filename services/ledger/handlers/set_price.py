@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from mesh.clock import Clock
 from mesh.errors import Reason, TollwayError, invalid
 from mesh.mediator import Command
-from services.ledger.domain.pricing import effective_from, same_terms
+from services.ledger.domain.pricing import own_price, same_terms
 from services.ledger.domain.validation import why_no_price
 from services.ledger.ports import Prices
-from tollway.ledger.v1.ledger_pb2 import Price
+from tollway.ledger.v1.ledger_pb2 import PRICE_SOURCE_SET, Price
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ async def set_price(command: SetPrice, *, prices: Prices, clock: Clock) -> Price
 
     Raises TollwayError PRICE_CONFLICT where a different price was set for the same provider, model and time.
     """
-    price = effective_from(command.price, clock.time())
+    price = own_price(command.price, PRICE_SOURCE_SET, clock.time())
     there = await prices.set_at(price.provider_name, price.model_name, price.effective_time)
     if there is None:
         await prices.add(price)

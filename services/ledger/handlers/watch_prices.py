@@ -23,5 +23,5 @@ async def watch_prices(query: WatchPrices, *, prices: Prices, changes: Changes) 
         async for _ in followed:
             book = await prices.book()
             if book is not sent:
-                yield WatchPricesResponse(prices=book.prices)
+                yield WatchPricesResponse(prices=book.prices, markups=book.markups)
                 sent = book

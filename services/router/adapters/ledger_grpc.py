@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 
 import grpc
 
+from mesh.prices import PriceBook
 from mesh.status import from_rpc_error
 from mesh.tracing import TraceContext
 from tollway.ledger.v1.budget_pb2 import (
@@ -16,7 +17,13 @@ from tollway.ledger.v1.budget_pb2 import (
     WatchBudgetsRequest,
     WatchRecallsRequest,
 )
-from tollway.ledger.v1.ledger_pb2 import Price, RecordAttemptsRequest, RecordedAttempt, WatchPricesRequest
+from tollway.ledger.v1.ledger_pb2 import (
+    FindPriceRequest,
+    Price,
+    RecordAttemptsRequest,
+    RecordedAttempt,
+    WatchPricesRequest,
+)
 from tollway.ledger.v1.ledger_pb2_grpc import LedgerServiceStub
 
 
@@ -35,12 +42,20 @@ class GrpcLedger:
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from error
 
-    async def watch_prices(self) -> AsyncGenerator[Sequence[Price], None]:
+    async def find_price(self, provider: str, model: str, timeout: float) -> Price | None:
+        request = FindPriceRequest(provider_name=provider, model_name=model)
+        try:
+            answer = await self._stub.FindPrice(request, timeout=timeout)
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error) from error
+        return answer.price if answer.HasField("price") else None
+
+    async def watch_prices(self) -> AsyncGenerator[PriceBook, None]:
         # Waits for a ledger that is only starting, so that prices are here as soon as it is.
         call = self._stub.WatchPrices(WatchPricesRequest(), wait_for_ready=True)
         try:
             async for response in call:
-                yield response.prices
+                yield PriceBook(response.prices, response.markups)
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from error
         finally:

@@ -34,6 +34,7 @@ from services.router.bootstrap import from_settings
 from services.router.bootstrap.pipeline import behaviors, mediator
 from services.router.domain import access
 from services.router.domain.breaker_sharing import Sharing
+from services.router.domain.circumstances import FindPrice
 from services.router.domain.fleet import Fleet
 from services.router.domain.keyring import Keyring
 from services.router.domain.principal import LOCAL
@@ -244,12 +245,19 @@ async def offered(settings: RouterSettings, *, providers: grpc.aio.Channel, cloc
 
 
 async def explained(
-    settings: RouterSettings, request: ExplainRouteRequest, *, key: str, project: str, tenant: str, clock: Clock
+    settings: RouterSettings,
+    request: ExplainRouteRequest,
+    *,
+    key: str,
+    project: str,
+    tenant: str,
+    clock: Clock,
+    find_price: FindPrice,
 ) -> ExplainRouteResponse:
     """Where a router with these settings would send the question, were it just started; nothing is.
 
     Empty names of who asks stand for those of the key, if it is a configured one, else of an unknown local caller. It
-    knows no prices, and of no deployment how it stands. Raises ValueError, TollwayError.
+    knows the prices that are found for it, and of no deployment how it stands. Raises ValueError, TollwayError.
     """
     holder = next((from_settings.principal(each) for each in settings.keys if each.name == key), None)
     who = holder or replace(LOCAL, key=key or LOCAL.key)
@@ -259,7 +267,7 @@ async def explained(
         request.chat, "", tags, None, None, request.preferences, principal=who, streamed=request.streamed
     )
     routes, rules = from_settings.routes(settings), from_settings.rules(settings)
-    selection = Selection(routes, rules, Fleet(), random.Random(), lambda *_: None)
+    selection = Selection(routes, rules, Fleet(), random.Random(), find_price)
     handler = partial(explain_route, selection=selection, clock=clock)
     around = [when(has_question, Validation()), Permission()]
     return await Mediator([(ExplainRoute, handler)], behaviors=around).send(question)

@@ -13,10 +13,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mesh.money import cost_nanos
+from mesh.money import PPM
 from services.router.domain.expectation import Seen
-from tollway.chat.v1.chat_pb2 import ChatRequest, ContentPart, Delta, Usage
-from tollway.ledger.v1.ledger_pb2 import Price
+from services.router.domain.usage import ANY_TIER
+from tollway.chat.v1.chat_pb2 import ChatRequest, ContentPart, Delta
+from tollway.ledger.v1.ledger_pb2 import Price, Rates, ServiceTier
 
 _BYTES_PER_TOKEN = 2
 _A_PICTURE = 2_000
@@ -65,6 +66,15 @@ def _part(part: ContentPart) -> int:
             return -(-(len(part.refusal.encode()) + len(part.extra_json)) // _BYTES_PER_TOKEN)
 
 
+def is_beyond_text(chat: ChatRequest) -> bool:
+    """Whether there is sound or a picture in the prompt, or may be in the answer."""
+    if any(modality != "text" for modality in chat.modalities):
+        return True
+    return any(
+        part.WhichOneof("part") in ("audio", "image", "file") for message in chat.messages for part in message.content
+    )
+
+
 def spoken_tokens(deltas: Iterable[Delta]) -> int:
     """What these come to at most."""
     size = 0
@@ -89,9 +99,17 @@ class Costs:
     per_million: int
 
     @classmethod
-    def at(cls, price: Price, input_tokens: int) -> Costs:
-        base = _most(price, input_tokens, 0)
-        return cls(base, _most(price, input_tokens, _MILLION) - base)
+    def at(cls, price: Price, input_tokens: int, tier: str = "", *, beyond_text: bool = False) -> Costs:
+        """Of a prompt of at most so many tokens that asks for a service tier, where all tokens are of the dearest kinds
+        that the price tells apart; those of sound and pictures among them, where there may be any."""
+        base = per_million = 0
+        for rates, multiplier in _rates(price, input_tokens, tier):
+            dearest_input, dearest_output = _dearest(rates, beyond_text=beyond_text)
+            factor = multiplier * (PPM + price.markup_ppm)
+            prompt = (input_tokens * dearest_input + price.request_nanos * PPM) * factor
+            base = max(base, _divide_up(prompt, PPM**3))
+            per_million = max(per_million, _divide_up(dearest_output * factor, PPM**2))
+        return cls(base, per_million)
 
     def of(self, tokens: int) -> int:
         """What so many tokens of answer cost, with the rest."""
@@ -102,24 +120,38 @@ class Costs:
         return max(nanos - self.base, 0) * _MILLION // self.per_million if self.per_million else None
 
 
-def _most(price: Price, input_tokens: int, output_tokens: int) -> int:
-    """What that costs where all tokens are of the dearest kinds that the price tells apart."""
-    dearest = cost_nanos(Usage(input_tokens=input_tokens, output_tokens=output_tokens), price)
-    for usage in _kinds(price, input_tokens, output_tokens):
-        usage.input_tokens, usage.output_tokens = input_tokens, output_tokens
-        dearest = max(dearest, cost_nanos(usage, price))
-    return dearest
+def _rates(price: Price, input_tokens: int, tier: str) -> Iterable[tuple[Price | Rates, int]]:
+    """All rates that may hold, each with the millionths it is multiplied with: a smaller prompt than the largest may be
+    the dearer one, and a provider that has no room left in a service tier bills the usual one."""
+    tiers = [each for each in price.service_tiers if tier in (each.name, ANY_TIER)] if tier else ()
+    dearest = max([PPM, *(each.multiplier_ppm for each in tiers if not each.HasField("rates"))])
+    yield price, dearest
+    yield from ((rates, dearest) for rates in _of_large_prompts(price, input_tokens))
+    for each in tiers:
+        if each.HasField("rates"):
+            yield each.rates, PPM
+            yield from ((rates, PPM) for rates in _of_large_prompts(each, input_tokens))
 
 
-def _kinds(price: Price, input_tokens: int, output_tokens: int) -> Iterable[Usage]:
-    thinks, writes = price.HasField("reasoning_nanos_per_1m"), price.HasField("cache_write_nanos_per_1m")
-    keeps = price.HasField("cache_write_1h_nanos_per_1m")
-    if thinks:
-        yield Usage(reasoning_tokens=output_tokens)
-    if writes or keeps:
-        thought = output_tokens if thinks else 0
-        yield Usage(cache_write_tokens=input_tokens, reasoning_tokens=thought)
-        yield Usage(cache_write_tokens=input_tokens, cache_write_1h_tokens=input_tokens, reasoning_tokens=thought)
+def _of_large_prompts(priced: Price | ServiceTier, input_tokens: int) -> Iterable[Rates]:
+    return (context.rates for context in priced.context_tiers if input_tokens > context.above_input_tokens)
+
+
+def _dearest(rates: Price | Rates, *, beyond_text: bool) -> tuple[int, int]:
+    """The dearest of what tokens of a prompt, and those of an answer, may be. What is absent is 0, and so never it."""
+    prompt = max(
+        rates.input_nanos_per_1m, rates.cached_input_nanos_per_1m,
+        rates.cache_write_nanos_per_1m, rates.cache_write_1h_nanos_per_1m,
+    )  # fmt: skip
+    answer = max(rates.output_nanos_per_1m, rates.reasoning_nanos_per_1m)
+    if beyond_text:
+        prompt = max(prompt, rates.input_audio_nanos_per_1m, rates.input_image_nanos_per_1m)
+        answer = max(answer, rates.output_audio_nanos_per_1m, rates.output_image_nanos_per_1m)
+    return prompt, answer
+
+
+def _divide_up(dividend: int, divisor: int) -> int:
+    return -(-dividend // divisor)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from mesh.errors import Reason
-from mesh.money import cost_nanos
+from mesh.money import charge
 from services.router.domain.usage import Counted
 from tollway.ledger.v1.ledger_pb2 import (
     ATTEMPT_STATE_SETTLED,
@@ -20,7 +20,7 @@ from tollway.ledger.v1.ledger_pb2 import (
     Price,
 )
 
-_MAX_UPSTREAM_ID = 256
+_LONGEST_SAID = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,10 @@ def settle(row: Attempt, ending: Ending, counted: Counted, price: Price | None, 
     if counted.usage is None:
         return
     row.usage.CopyFrom(counted.usage)
-    cost = -1 if price is None else cost_nanos(counted.usage, price)
-    if price is not None and cost >= 0:  # counts that contradict each other may come to less than nothing: unpriced
+    if tier := counted.usage.service_tier:
+        row.usage.service_tier = _text(tier)
+    cost = None if price is None else charge(row.usage, price)
+    if price is not None and cost is not None:
         row.cost_nanos = cost
         row.price_version = price.version
 
@@ -65,8 +67,12 @@ def note_upstream(row: Attempt, status: int, request_id: str) -> None:
     """Writes into the row what the provider's answer said about the call itself, where it said so."""
     row.upstream_status = status or row.upstream_status
     if request_id:
-        # A header can hold anything; the ledger's columns cannot.
-        row.upstream_request_id = request_id[:_MAX_UPSTREAM_ID].replace("\0", "")
+        row.upstream_request_id = _text(request_id)
+
+
+def _text(said: str) -> str:
+    # A provider can say anything; the ledger's columns cannot hold it.
+    return said[:_LONGEST_SAID].replace("\0", "")
 
 
 def unsettled(opened: Attempt) -> Attempt:

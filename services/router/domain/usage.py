@@ -20,6 +20,8 @@ from tollway.ledger.v1.ledger_pb2 import (
 )
 
 _CHARACTERS_PER_TOKEN = 4
+ANY_TIER = "auto"
+"""A service tier that leaves it to the provider."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +41,27 @@ def count(
     """The usage of an attempt that ended with `status` after `characters` of answer.
 
     Without a word from the provider, an attempt that brought no whole answer and no content has no usage at all: nobody
-    is charged for a prompt that may never have been read.
+    is charged for a prompt that may never have been read. A service tier is the one that the provider names, else the
+    one it was asked for.
     """
+    tier = chat.service_tier
+    if tier == ANY_TIER:
+        tier = ""
     if reported is not None:
+        if tier and not reported.service_tier:
+            reported = _of_tier(reported, tier)
         return Counted(reported, PROVENANCE_PROVIDER_REPORTED)
     if status != ATTEMPT_STATUS_OK and not characters:
         return _UNKNOWN
-    usage = Usage(input_tokens=tokens(prompt_size(chat)), output_tokens=tokens(characters))
+    usage = Usage(input_tokens=tokens(prompt_size(chat)), output_tokens=tokens(characters), service_tier=tier)
     return Counted(usage, PROVENANCE_STREAM_COUNTED if streamed else PROVENANCE_ESTIMATED)
+
+
+def _of_tier(reported: Usage, tier: str) -> Usage:
+    usage = Usage()
+    usage.CopyFrom(reported)
+    usage.service_tier = tier
+    return usage
 
 
 def tokens(characters: int) -> int:

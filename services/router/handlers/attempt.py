@@ -41,6 +41,7 @@ from tollway.ledger.v1.ledger_pb2 import (
     ATTEMPT_STATUS_OK,
     Attempt,
     AttemptKind,
+    Price,
 )
 from tollway.providers.v1.providers_pb2 import UpstreamCall
 from tollway.router.v1.router_pb2 import CONTINUATION_PREFILL, CONTINUATION_SPLICE, Continuation
@@ -102,6 +103,7 @@ class AttemptRun:
         """In the trace."""
         self.row = self._opened_row(turn)
         """What the ledger is told; complete once the attempt is settled."""
+        self._price = self._find_price()  # before the call leaves: one that is not known is asked for meanwhile
 
     async def open(self) -> None:
         """Writes down that the call is about to leave. Raises TollwayError where that cannot be written."""
@@ -140,6 +142,10 @@ class AttemptRun:
         if turn.charge is not None:
             row.lease_ids.extend(turn.charge.lease_ids)
         return row
+
+    def _find_price(self) -> Price | None:
+        row = self.row
+        return self._desk.prices.find(row.provider_name, row.model_used, unix_seconds(row.start_time))
 
     @property
     def time_allowed(self) -> float:
@@ -271,7 +277,7 @@ class AttemptRun:
         counted = self._counted(ending)
         price = None
         if counted.usage is not None:
-            price = self._desk.prices.find(row.provider_name, row.model_used, unix_seconds(row.start_time))
+            price = self._price or self._find_price()
             if self.question.on_usage is not None:
                 self.question.on_usage(counted.usage)
         settlement.settle(row, ending, counted, price, heard=self._heard)

@@ -24,6 +24,7 @@ from services.router.domain.reservation import (
     Sizing,
     capped,
     client_cap,
+    is_beyond_text,
     prompt_tokens,
     spoken_tokens,
 )
@@ -96,6 +97,7 @@ class Account:
         """Reserves for an attempt; `left` is how many seconds there are for that. Raises TollwayError BUDGET_EXCEEDED,
         MODEL_UNPRICED, and SERVICE_UNAVAILABLE where the ledger is lost."""
         patience = self._budgeting.wait if left is None else min(self._budgeting.wait, left)
+        await self._learn_price(candidate, left)
         sizing, amounts = self._size(candidate, chat)
         held = await self._budgeting.reservations.reserve(self._names, amounts, patience)
         if isinstance(held, Short):
@@ -119,14 +121,26 @@ class Account:
             return Sizing(Costs(0, 0), 1, None, capped=False), Amounts(0, 0, 0)
         can = candidate.deployment.can
         hidden = can is None or "reasoning" in can or not self.hears(chat)
-        costs = Costs.at(price, prompt_tokens(chat))
+        costs = Costs.at(price, prompt_tokens(chat), chat.service_tier, beyond_text=is_beyond_text(chat))
         sizing = Sizing(costs, chat.choice_count or 1, client_cap(chat), hidden)
         return sizing, sizing.amounts(self._budgeting.expectation.seen(self._key, self._model), self._too_few)
 
+    async def _learn_price(self, candidate: Candidate, left: float | None) -> None:
+        """Waits for the ledger to say what a model costs that is met for the first time: it may be in its catalogue."""
+        if self._find_price(candidate) is None and not self._budgeting.reservations.lost:
+            try:
+                async with self._budgeting.clock.timeout(left):
+                    await self._budgeting.prices.learn(candidate.deployment.provider, candidate.model)
+            except TimeoutError:
+                return  # it is as unknown as before
+
+    def _find_price(self, candidate: Candidate) -> Price | None:
+        return self._budgeting.prices.find(candidate.deployment.provider, candidate.model, self._budgeting.clock.time())
+
     def _price(self, candidate: Candidate) -> Price | None:
         """None: not known, and does not matter."""
-        provider, model, now = candidate.deployment.provider, candidate.model, self._budgeting.clock.time()
-        price = self._budgeting.prices.find(provider, model, now)
+        provider, model = candidate.deployment.provider, candidate.model
+        price = self._find_price(candidate)
         if price is None:
             subject = self._names[0][1]
             if not self._budgeting.reservations.lost:

@@ -148,3 +148,22 @@ def test_what_cannot_be_explained_is_told_in_a_sentence(tmp_path: Path, argument
     code, text = explained(tmp_path, *arguments)
     assert code == 2
     assert complaint in text
+
+
+def test_the_configuration_knows_its_own_prices_and_the_catalogues(tmp_path: Path) -> None:
+    config = """
+    providers: {openai: {markup: 100%}, own: {base_url: "http://127.0.0.1:1/v1"}, other: {base_url: "http://127.0.0.1:2/v1"}}
+    models:
+      cheapest:
+        strategy: cost
+        deployments:
+          - {provider: other, model: nobodys}
+          - {provider: own, model: dear, price: {input: 1000, output: 1000}}
+          - {provider: openai, model: gpt-4o-mini}
+    """
+    code, text = explained(tmp_path, "cheapest", "--json", config=config)
+    assert code == 0
+    told = [(each["deployment"], each["reason"]) for each in json.loads(text)["candidates"]]
+    assert [deployment for deployment, _ in told] == ["openai/gpt-4o-mini", "own/dear", "other/nobodys"]
+    assert told[0][1].startswith("about $0.000")
+    assert told[2][1] == "no price is known"

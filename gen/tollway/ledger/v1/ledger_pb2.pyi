@@ -243,6 +243,34 @@ AUDIT_INVARIANT_BUDGETS_EQUAL_ROWS: AuditInvariant.ValueType  # 6
 """What was spent of every budget equals the rows that count to it, and what is granted of it equals its leases."""
 Global___AuditInvariant: _TypeAlias = AuditInvariant  # noqa: Y015
 
+class _PriceSource:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PriceSourceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PriceSource.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PRICE_SOURCE_UNSPECIFIED: _PriceSource.ValueType  # 0
+    """Somebody whom nobody wrote down, in a ledger of an earlier release."""
+    PRICE_SOURCE_CONFIGURED: _PriceSource.ValueType  # 1
+    """The configuration."""
+    PRICE_SOURCE_SET: _PriceSource.ValueType  # 2
+    """Whoever called SetPrice."""
+    PRICE_SOURCE_CATALOGUE: _PriceSource.ValueType  # 3
+    """The catalogue. Holds where nobody else says anything."""
+
+class PriceSource(_PriceSource, metaclass=_PriceSourceEnumTypeWrapper):
+    """Who says what a model costs."""
+
+PRICE_SOURCE_UNSPECIFIED: PriceSource.ValueType  # 0
+"""Somebody whom nobody wrote down, in a ledger of an earlier release."""
+PRICE_SOURCE_CONFIGURED: PriceSource.ValueType  # 1
+"""The configuration."""
+PRICE_SOURCE_SET: PriceSource.ValueType  # 2
+"""Whoever called SetPrice."""
+PRICE_SOURCE_CATALOGUE: PriceSource.ValueType  # 3
+"""The catalogue. Holds where nobody else says anything."""
+Global___PriceSource: _TypeAlias = PriceSource  # noqa: Y015
+
 @_typing.final
 class Attempt(_message.Message):
     """One upstream call, or an answer given out of the cache."""
@@ -875,7 +903,7 @@ Global___AuditLedgerResponse: _TypeAlias = AuditLedgerResponse  # noqa: Y015
 
 @_typing.final
 class Price(_message.Message):
-    """What a model's tokens cost, from a time on. Amounts are nano-USD per 1M tokens."""
+    """What a model's usage costs, from a time on. Amounts are nano-USD per 1M tokens, where they are not said to be others."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -894,12 +922,24 @@ class Price(_message.Message):
     INPUT_IMAGE_NANOS_PER_1M_FIELD_NUMBER: _builtins.int
     OUTPUT_IMAGE_NANOS_PER_1M_FIELD_NUMBER: _builtins.int
     MAX_CONTEXT_TOKENS_FIELD_NUMBER: _builtins.int
+    REQUEST_NANOS_FIELD_NUMBER: _builtins.int
+    CONTEXT_TIERS_FIELD_NUMBER: _builtins.int
+    SERVICE_TIERS_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    CATALOGUE_ENTRY_FIELD_NUMBER: _builtins.int
+    CATALOGUE_EDITION_FIELD_NUMBER: _builtins.int
+    MARKUP_PPM_FIELD_NUMBER: _builtins.int
+    WITHDRAWN_FIELD_NUMBER: _builtins.int
     version: _builtins.str
-    """Names this price on the rows it made: `provider/model@effective time`."""
+    """Names this price on the rows it made: `provider/model@effective time`, with `#1` (the edition) behind it where it is
+    from the catalogue, and `+10%` where a markup was added.
+    """
     provider_name: _builtins.str
     """The provider's name in the configuration. Empty: whoever provides the model."""
     model_name: _builtins.str
-    """The provider's own name for the model. "*": every model of the provider without a price of its own."""
+    """The provider's own name for the model. May end in `*`, which stands for the rest of the name: the price then holds
+    for every model of the provider's without a price of its own, or of a longer beginning.
+    """
     input_nanos_per_1m: _builtins.int
     output_nanos_per_1m: _builtins.int
     cached_input_nanos_per_1m: _builtins.int
@@ -913,8 +953,29 @@ class Price(_message.Message):
     output_image_nanos_per_1m: _builtins.int
     max_context_tokens: _builtins.int
     """0: not known."""
+    request_nanos: _builtins.int
+    """Nano-USD for every request, beside its tokens."""
+    source: Global___PriceSource.ValueType
+    catalogue_entry: _builtins.str
+    """Of a catalogue's price: the catalogue's release and entry, as `genai-prices 0.2.3: openai/gpt-4o`."""
+    catalogue_edition: _builtins.int
+    """Of a catalogue's price: how often the ledger had learnt other prices of the model before, counted from 1."""
+    markup_ppm: _builtins.int
+    """Millionths that are added to what it comes to (negative: a discount). Only in a price as it is found for a call;
+    markups stand beside prices otherwise.
+    """
+    withdrawn: _builtins.bool
+    """Whether there is no such price from then on, and what stands behind it holds: that of a pattern, or the catalogue's."""
     @_builtins.property
     def effective_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def context_tiers(self) -> _containers.RepeatedCompositeFieldContainer[Global___ContextTier]:
+        """What replaces all rates above for large prompts, smallest first."""
+
+    @_builtins.property
+    def service_tiers(self) -> _containers.RepeatedCompositeFieldContainer[Global___ServiceTier]:
+        """What holds for requests of another service tier than the usual one."""
+
     def __init__(
         self,
         *,
@@ -933,10 +994,18 @@ class Price(_message.Message):
         input_image_nanos_per_1m: _builtins.int | None = ...,
         output_image_nanos_per_1m: _builtins.int | None = ...,
         max_context_tokens: _builtins.int = ...,
+        request_nanos: _builtins.int = ...,
+        context_tiers: _abc.Iterable[Global___ContextTier] | None = ...,
+        service_tiers: _abc.Iterable[Global___ServiceTier] | None = ...,
+        source: Global___PriceSource.ValueType = ...,
+        catalogue_entry: _builtins.str = ...,
+        catalogue_edition: _builtins.int = ...,
+        markup_ppm: _builtins.int = ...,
+        withdrawn: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_cache_write_1h_nanos_per_1m", b"_cache_write_1h_nanos_per_1m", "_cache_write_nanos_per_1m", b"_cache_write_nanos_per_1m", "_cached_input_nanos_per_1m", b"_cached_input_nanos_per_1m", "_input_audio_nanos_per_1m", b"_input_audio_nanos_per_1m", "_input_image_nanos_per_1m", b"_input_image_nanos_per_1m", "_output_audio_nanos_per_1m", b"_output_audio_nanos_per_1m", "_output_image_nanos_per_1m", b"_output_image_nanos_per_1m", "_reasoning_nanos_per_1m", b"_reasoning_nanos_per_1m", "cache_write_1h_nanos_per_1m", b"cache_write_1h_nanos_per_1m", "cache_write_nanos_per_1m", b"cache_write_nanos_per_1m", "cached_input_nanos_per_1m", b"cached_input_nanos_per_1m", "effective_time", b"effective_time", "input_audio_nanos_per_1m", b"input_audio_nanos_per_1m", "input_image_nanos_per_1m", b"input_image_nanos_per_1m", "output_audio_nanos_per_1m", b"output_audio_nanos_per_1m", "output_image_nanos_per_1m", b"output_image_nanos_per_1m", "reasoning_nanos_per_1m", b"reasoning_nanos_per_1m"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cache_write_1h_nanos_per_1m", b"_cache_write_1h_nanos_per_1m", "_cache_write_nanos_per_1m", b"_cache_write_nanos_per_1m", "_cached_input_nanos_per_1m", b"_cached_input_nanos_per_1m", "_input_audio_nanos_per_1m", b"_input_audio_nanos_per_1m", "_input_image_nanos_per_1m", b"_input_image_nanos_per_1m", "_output_audio_nanos_per_1m", b"_output_audio_nanos_per_1m", "_output_image_nanos_per_1m", b"_output_image_nanos_per_1m", "_reasoning_nanos_per_1m", b"_reasoning_nanos_per_1m", "cache_write_1h_nanos_per_1m", b"cache_write_1h_nanos_per_1m", "cache_write_nanos_per_1m", b"cache_write_nanos_per_1m", "cached_input_nanos_per_1m", b"cached_input_nanos_per_1m", "effective_time", b"effective_time", "input_audio_nanos_per_1m", b"input_audio_nanos_per_1m", "input_image_nanos_per_1m", b"input_image_nanos_per_1m", "input_nanos_per_1m", b"input_nanos_per_1m", "max_context_tokens", b"max_context_tokens", "model_name", b"model_name", "output_audio_nanos_per_1m", b"output_audio_nanos_per_1m", "output_image_nanos_per_1m", b"output_image_nanos_per_1m", "output_nanos_per_1m", b"output_nanos_per_1m", "provider_name", b"provider_name", "reasoning_nanos_per_1m", b"reasoning_nanos_per_1m", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cache_write_1h_nanos_per_1m", b"_cache_write_1h_nanos_per_1m", "_cache_write_nanos_per_1m", b"_cache_write_nanos_per_1m", "_cached_input_nanos_per_1m", b"_cached_input_nanos_per_1m", "_input_audio_nanos_per_1m", b"_input_audio_nanos_per_1m", "_input_image_nanos_per_1m", b"_input_image_nanos_per_1m", "_output_audio_nanos_per_1m", b"_output_audio_nanos_per_1m", "_output_image_nanos_per_1m", b"_output_image_nanos_per_1m", "_reasoning_nanos_per_1m", b"_reasoning_nanos_per_1m", "cache_write_1h_nanos_per_1m", b"cache_write_1h_nanos_per_1m", "cache_write_nanos_per_1m", b"cache_write_nanos_per_1m", "cached_input_nanos_per_1m", b"cached_input_nanos_per_1m", "catalogue_edition", b"catalogue_edition", "catalogue_entry", b"catalogue_entry", "context_tiers", b"context_tiers", "effective_time", b"effective_time", "input_audio_nanos_per_1m", b"input_audio_nanos_per_1m", "input_image_nanos_per_1m", b"input_image_nanos_per_1m", "input_nanos_per_1m", b"input_nanos_per_1m", "markup_ppm", b"markup_ppm", "max_context_tokens", b"max_context_tokens", "model_name", b"model_name", "output_audio_nanos_per_1m", b"output_audio_nanos_per_1m", "output_image_nanos_per_1m", b"output_image_nanos_per_1m", "output_nanos_per_1m", b"output_nanos_per_1m", "provider_name", b"provider_name", "reasoning_nanos_per_1m", b"reasoning_nanos_per_1m", "request_nanos", b"request_nanos", "service_tiers", b"service_tiers", "source", b"source", "version", b"version", "withdrawn", b"withdrawn"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cache_write_1h_nanos_per_1m: _TypeAlias = _typing.Literal["cache_write_1h_nanos_per_1m"]  # noqa: Y015
     _WhichOneofArgType__cache_write_1h_nanos_per_1m: _TypeAlias = _typing.Literal["_cache_write_1h_nanos_per_1m", b"_cache_write_1h_nanos_per_1m"]  # noqa: Y015
@@ -974,6 +1043,178 @@ class Price(_message.Message):
 Global___Price: _TypeAlias = Price  # noqa: Y015
 
 @_typing.final
+class Rates(_message.Message):
+    """Rates of tokens, in nano-USD per 1M. Absent ones cost what the tier they belong to costs, among these rates."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INPUT_NANOS_PER_1M_FIELD_NUMBER: _builtins.int
+    OUTPUT_NANOS_PER_1M_FIELD_NUMBER: _builtins.int
+    CACHED_INPUT_NANOS_PER_1M_FIELD_NUMBER: _builtins.int
+    CACHE_WRITE_NANOS_PER_1M_FIELD_NUMBER: _builtins.int
+    CACHE_WRITE_1H_NANOS_PER_1M_FIELD_NUMBER: _builtins.int
+    REASONING_NANOS_PER_1M_FIELD_NUMBER: _builtins.int
+    INPUT_AUDIO_NANOS_PER_1M_FIELD_NUMBER: _builtins.int
+    OUTPUT_AUDIO_NANOS_PER_1M_FIELD_NUMBER: _builtins.int
+    INPUT_IMAGE_NANOS_PER_1M_FIELD_NUMBER: _builtins.int
+    OUTPUT_IMAGE_NANOS_PER_1M_FIELD_NUMBER: _builtins.int
+    input_nanos_per_1m: _builtins.int
+    output_nanos_per_1m: _builtins.int
+    cached_input_nanos_per_1m: _builtins.int
+    cache_write_nanos_per_1m: _builtins.int
+    cache_write_1h_nanos_per_1m: _builtins.int
+    reasoning_nanos_per_1m: _builtins.int
+    input_audio_nanos_per_1m: _builtins.int
+    output_audio_nanos_per_1m: _builtins.int
+    input_image_nanos_per_1m: _builtins.int
+    output_image_nanos_per_1m: _builtins.int
+    def __init__(
+        self,
+        *,
+        input_nanos_per_1m: _builtins.int = ...,
+        output_nanos_per_1m: _builtins.int = ...,
+        cached_input_nanos_per_1m: _builtins.int | None = ...,
+        cache_write_nanos_per_1m: _builtins.int | None = ...,
+        cache_write_1h_nanos_per_1m: _builtins.int | None = ...,
+        reasoning_nanos_per_1m: _builtins.int | None = ...,
+        input_audio_nanos_per_1m: _builtins.int | None = ...,
+        output_audio_nanos_per_1m: _builtins.int | None = ...,
+        input_image_nanos_per_1m: _builtins.int | None = ...,
+        output_image_nanos_per_1m: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cache_write_1h_nanos_per_1m", b"_cache_write_1h_nanos_per_1m", "_cache_write_nanos_per_1m", b"_cache_write_nanos_per_1m", "_cached_input_nanos_per_1m", b"_cached_input_nanos_per_1m", "_input_audio_nanos_per_1m", b"_input_audio_nanos_per_1m", "_input_image_nanos_per_1m", b"_input_image_nanos_per_1m", "_output_audio_nanos_per_1m", b"_output_audio_nanos_per_1m", "_output_image_nanos_per_1m", b"_output_image_nanos_per_1m", "_reasoning_nanos_per_1m", b"_reasoning_nanos_per_1m", "cache_write_1h_nanos_per_1m", b"cache_write_1h_nanos_per_1m", "cache_write_nanos_per_1m", b"cache_write_nanos_per_1m", "cached_input_nanos_per_1m", b"cached_input_nanos_per_1m", "input_audio_nanos_per_1m", b"input_audio_nanos_per_1m", "input_image_nanos_per_1m", b"input_image_nanos_per_1m", "output_audio_nanos_per_1m", b"output_audio_nanos_per_1m", "output_image_nanos_per_1m", b"output_image_nanos_per_1m", "reasoning_nanos_per_1m", b"reasoning_nanos_per_1m"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cache_write_1h_nanos_per_1m", b"_cache_write_1h_nanos_per_1m", "_cache_write_nanos_per_1m", b"_cache_write_nanos_per_1m", "_cached_input_nanos_per_1m", b"_cached_input_nanos_per_1m", "_input_audio_nanos_per_1m", b"_input_audio_nanos_per_1m", "_input_image_nanos_per_1m", b"_input_image_nanos_per_1m", "_output_audio_nanos_per_1m", b"_output_audio_nanos_per_1m", "_output_image_nanos_per_1m", b"_output_image_nanos_per_1m", "_reasoning_nanos_per_1m", b"_reasoning_nanos_per_1m", "cache_write_1h_nanos_per_1m", b"cache_write_1h_nanos_per_1m", "cache_write_nanos_per_1m", b"cache_write_nanos_per_1m", "cached_input_nanos_per_1m", b"cached_input_nanos_per_1m", "input_audio_nanos_per_1m", b"input_audio_nanos_per_1m", "input_image_nanos_per_1m", b"input_image_nanos_per_1m", "input_nanos_per_1m", b"input_nanos_per_1m", "output_audio_nanos_per_1m", b"output_audio_nanos_per_1m", "output_image_nanos_per_1m", b"output_image_nanos_per_1m", "output_nanos_per_1m", b"output_nanos_per_1m", "reasoning_nanos_per_1m", b"reasoning_nanos_per_1m"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__cache_write_1h_nanos_per_1m: _TypeAlias = _typing.Literal["cache_write_1h_nanos_per_1m"]  # noqa: Y015
+    _WhichOneofArgType__cache_write_1h_nanos_per_1m: _TypeAlias = _typing.Literal["_cache_write_1h_nanos_per_1m", b"_cache_write_1h_nanos_per_1m"]  # noqa: Y015
+    _WhichOneofReturnType__cache_write_nanos_per_1m: _TypeAlias = _typing.Literal["cache_write_nanos_per_1m"]  # noqa: Y015
+    _WhichOneofArgType__cache_write_nanos_per_1m: _TypeAlias = _typing.Literal["_cache_write_nanos_per_1m", b"_cache_write_nanos_per_1m"]  # noqa: Y015
+    _WhichOneofReturnType__cached_input_nanos_per_1m: _TypeAlias = _typing.Literal["cached_input_nanos_per_1m"]  # noqa: Y015
+    _WhichOneofArgType__cached_input_nanos_per_1m: _TypeAlias = _typing.Literal["_cached_input_nanos_per_1m", b"_cached_input_nanos_per_1m"]  # noqa: Y015
+    _WhichOneofReturnType__input_audio_nanos_per_1m: _TypeAlias = _typing.Literal["input_audio_nanos_per_1m"]  # noqa: Y015
+    _WhichOneofArgType__input_audio_nanos_per_1m: _TypeAlias = _typing.Literal["_input_audio_nanos_per_1m", b"_input_audio_nanos_per_1m"]  # noqa: Y015
+    _WhichOneofReturnType__input_image_nanos_per_1m: _TypeAlias = _typing.Literal["input_image_nanos_per_1m"]  # noqa: Y015
+    _WhichOneofArgType__input_image_nanos_per_1m: _TypeAlias = _typing.Literal["_input_image_nanos_per_1m", b"_input_image_nanos_per_1m"]  # noqa: Y015
+    _WhichOneofReturnType__output_audio_nanos_per_1m: _TypeAlias = _typing.Literal["output_audio_nanos_per_1m"]  # noqa: Y015
+    _WhichOneofArgType__output_audio_nanos_per_1m: _TypeAlias = _typing.Literal["_output_audio_nanos_per_1m", b"_output_audio_nanos_per_1m"]  # noqa: Y015
+    _WhichOneofReturnType__output_image_nanos_per_1m: _TypeAlias = _typing.Literal["output_image_nanos_per_1m"]  # noqa: Y015
+    _WhichOneofArgType__output_image_nanos_per_1m: _TypeAlias = _typing.Literal["_output_image_nanos_per_1m", b"_output_image_nanos_per_1m"]  # noqa: Y015
+    _WhichOneofReturnType__reasoning_nanos_per_1m: _TypeAlias = _typing.Literal["reasoning_nanos_per_1m"]  # noqa: Y015
+    _WhichOneofArgType__reasoning_nanos_per_1m: _TypeAlias = _typing.Literal["_reasoning_nanos_per_1m", b"_reasoning_nanos_per_1m"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cache_write_1h_nanos_per_1m) -> _WhichOneofReturnType__cache_write_1h_nanos_per_1m | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cache_write_nanos_per_1m) -> _WhichOneofReturnType__cache_write_nanos_per_1m | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cached_input_nanos_per_1m) -> _WhichOneofReturnType__cached_input_nanos_per_1m | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__input_audio_nanos_per_1m) -> _WhichOneofReturnType__input_audio_nanos_per_1m | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__input_image_nanos_per_1m) -> _WhichOneofReturnType__input_image_nanos_per_1m | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__output_audio_nanos_per_1m) -> _WhichOneofReturnType__output_audio_nanos_per_1m | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__output_image_nanos_per_1m) -> _WhichOneofReturnType__output_image_nanos_per_1m | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__reasoning_nanos_per_1m) -> _WhichOneofReturnType__reasoning_nanos_per_1m | None: ...
+
+Global___Rates: _TypeAlias = Rates  # noqa: Y015
+
+@_typing.final
+class ContextTier(_message.Message):
+    """Rates of a large prompt: they hold for all of its tokens and its answer's, not only for those beyond the size."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ABOVE_INPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    RATES_FIELD_NUMBER: _builtins.int
+    above_input_tokens: _builtins.int
+    """Holds for prompts of more tokens than this, cached ones included."""
+    @_builtins.property
+    def rates(self) -> Global___Rates: ...
+    def __init__(
+        self,
+        *,
+        above_input_tokens: _builtins.int = ...,
+        rates: Global___Rates | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rates", b"rates"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["above_input_tokens", b"above_input_tokens", "rates", b"rates"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ContextTier: _TypeAlias = ContextTier  # noqa: Y015
+
+@_typing.final
+class ServiceTier(_message.Message):
+    """What a service tier costs: rates of its own, or the usual ones times something."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    RATES_FIELD_NUMBER: _builtins.int
+    CONTEXT_TIERS_FIELD_NUMBER: _builtins.int
+    MULTIPLIER_PPM_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """As the provider calls it: "priority", "flex", "batch", …"""
+    multiplier_ppm: _builtins.int
+    """Without `rates`: millionths that what the usual rates come to, the request's own price included, is multiplied with."""
+    @_builtins.property
+    def rates(self) -> Global___Rates:
+        """Absent: the usual rates, for large prompts as well."""
+
+    @_builtins.property
+    def context_tiers(self) -> _containers.RepeatedCompositeFieldContainer[Global___ContextTier]:
+        """With `rates`: what replaces them for large prompts, smallest first."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        rates: Global___Rates | None = ...,
+        context_tiers: _abc.Iterable[Global___ContextTier] | None = ...,
+        multiplier_ppm: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rates", b"rates"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context_tiers", b"context_tiers", "multiplier_ppm", b"multiplier_ppm", "name", b"name", "rates", b"rates"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ServiceTier: _TypeAlias = ServiceTier  # noqa: Y015
+
+@_typing.final
+class Markup(_message.Message):
+    """What is added to prices of a provider's, whoever says them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROVIDER_NAME_FIELD_NUMBER: _builtins.int
+    MODEL_NAME_FIELD_NUMBER: _builtins.int
+    PPM_FIELD_NUMBER: _builtins.int
+    provider_name: _builtins.str
+    model_name: _builtins.str
+    """"*": all of the provider's models without a markup of their own."""
+    ppm: _builtins.int
+    """Millionths. Negative: a discount."""
+    def __init__(
+        self,
+        *,
+        provider_name: _builtins.str = ...,
+        model_name: _builtins.str = ...,
+        ppm: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model_name", b"model_name", "ppm", b"ppm", "provider_name", b"provider_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Markup: _TypeAlias = Markup  # noqa: Y015
+
+@_typing.final
 class SetPriceRequest(_message.Message):
     """A price to set."""
 
@@ -982,7 +1223,7 @@ class SetPriceRequest(_message.Message):
     PRICE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def price(self) -> Global___Price:
-        """`version` is made by the ledger; an absent `effective_time` stands for now."""
+        """`version` and `source` are made by the ledger; an absent `effective_time` stands for now."""
 
     def __init__(
         self,
@@ -1053,19 +1294,25 @@ class ListPricesResponse(_message.Message):
 
     PRICES_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    MARKUPS_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """Empty on the last page."""
     @_builtins.property
     def prices(self) -> _containers.RepeatedCompositeFieldContainer[Global___Price]: ...
+    @_builtins.property
+    def markups(self) -> _containers.RepeatedCompositeFieldContainer[Global___Markup]:
+        """All of them, on every page."""
+
     def __init__(
         self,
         *,
         prices: _abc.Iterable[Global___Price] | None = ...,
         next_page_token: _builtins.str = ...,
+        markups: _abc.Iterable[Global___Markup] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "prices", b"prices"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["markups", b"markups", "next_page_token", b"next_page_token", "prices", b"prices"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1095,17 +1342,71 @@ class WatchPricesResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     PRICES_FIELD_NUMBER: _builtins.int
+    MARKUPS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def prices(self) -> _containers.RepeatedCompositeFieldContainer[Global___Price]: ...
+    @_builtins.property
+    def markups(self) -> _containers.RepeatedCompositeFieldContainer[Global___Markup]: ...
     def __init__(
         self,
         *,
         prices: _abc.Iterable[Global___Price] | None = ...,
+        markups: _abc.Iterable[Global___Markup] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["prices", b"prices"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["markups", b"markups", "prices", b"prices"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WatchPricesResponse: _TypeAlias = WatchPricesResponse  # noqa: Y015
+
+@_typing.final
+class FindPriceRequest(_message.Message):
+    """Asks for one model's price."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROVIDER_NAME_FIELD_NUMBER: _builtins.int
+    MODEL_NAME_FIELD_NUMBER: _builtins.int
+    provider_name: _builtins.str
+    """The provider's name in the configuration."""
+    model_name: _builtins.str
+    """The provider's own name for the model."""
+    def __init__(
+        self,
+        *,
+        provider_name: _builtins.str = ...,
+        model_name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model_name", b"model_name", "provider_name", b"provider_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindPriceRequest: _TypeAlias = FindPriceRequest  # noqa: Y015
+
+@_typing.final
+class FindPriceResponse(_message.Message):
+    """What it costs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRICE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def price(self) -> Global___Price:
+        """As it holds now, with the markup there is. Absent: not known, and calls of it are recorded as unpriced."""
+
+    def __init__(
+        self,
+        *,
+        price: Global___Price | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["price", b"price"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["price", b"price"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindPriceResponse: _TypeAlias = FindPriceResponse  # noqa: Y015

@@ -85,6 +85,11 @@ class LedgerServiceStub:
                 request_serializer=tollway_dot_ledger_dot_v1_dot_ledger__pb2.WatchPricesRequest.SerializeToString,
                 response_deserializer=tollway_dot_ledger_dot_v1_dot_ledger__pb2.WatchPricesResponse.FromString,
                 _registered_method=True)
+        self.FindPrice = channel.unary_unary(
+                '/tollway.ledger.v1.LedgerService/FindPrice',
+                request_serializer=tollway_dot_ledger_dot_v1_dot_ledger__pb2.FindPriceRequest.SerializeToString,
+                response_deserializer=tollway_dot_ledger_dot_v1_dot_ledger__pb2.FindPriceResponse.FromString,
+                _registered_method=True)
         self.LeaseBudget = channel.unary_unary(
                 '/tollway.ledger.v1.LedgerService/LeaseBudget',
                 request_serializer=tollway_dot_ledger_dot_v1_dot_budget__pb2.LeaseBudgetRequest.SerializeToString,
@@ -228,6 +233,16 @@ class LedgerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FindPrice(self, request, context):
+        """Finds what a model costs now, in the catalogue as well. Who watches prices is told of what was found there.
+
+        Called by routers, when they meet a model of which they know no price. Statuses: OK, INVALID_ARGUMENT naming the
+        field, UNAVAILABLE when the store cannot be read or written.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def LeaseBudget(self, request, context):
         """Grants slices of budgets. What was settled and what is granted never come to more than a budget's limit. A slice is
         smaller than was wanted where not much is left, or others have slices, too; where less is left than the least, others
@@ -364,6 +379,11 @@ def add_LedgerServiceServicer_to_server(servicer, server):
                     servicer.WatchPrices,
                     request_deserializer=tollway_dot_ledger_dot_v1_dot_ledger__pb2.WatchPricesRequest.FromString,
                     response_serializer=tollway_dot_ledger_dot_v1_dot_ledger__pb2.WatchPricesResponse.SerializeToString,
+            ),
+            'FindPrice': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindPrice,
+                    request_deserializer=tollway_dot_ledger_dot_v1_dot_ledger__pb2.FindPriceRequest.FromString,
+                    response_serializer=tollway_dot_ledger_dot_v1_dot_ledger__pb2.FindPriceResponse.SerializeToString,
             ),
             'LeaseBudget': grpc.unary_unary_rpc_method_handler(
                     servicer.LeaseBudget,
@@ -658,6 +678,33 @@ class LedgerService:
             '/tollway.ledger.v1.LedgerService/WatchPrices',
             tollway_dot_ledger_dot_v1_dot_ledger__pb2.WatchPricesRequest.SerializeToString,
             tollway_dot_ledger_dot_v1_dot_ledger__pb2.WatchPricesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindPrice(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tollway.ledger.v1.LedgerService/FindPrice',
+            tollway_dot_ledger_dot_v1_dot_ledger__pb2.FindPriceRequest.SerializeToString,
+            tollway_dot_ledger_dot_v1_dot_ledger__pb2.FindPriceResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -92,6 +92,12 @@ class LedgerServiceStub:
 
     Called by routers. Statuses: OK when the ledger drains, UNAVAILABLE when the store cannot be read.
     """
+    FindPrice: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.FindPriceRequest, _ledger_pb2.FindPriceResponse]
+    """Finds what a model costs now, in the catalogue as well. Who watches prices is told of what was found there.
+
+    Called by routers, when they meet a model of which they know no price. Statuses: OK, INVALID_ARGUMENT naming the
+    field, UNAVAILABLE when the store cannot be read or written.
+    """
     LeaseBudget: _grpc.UnaryUnaryMultiCallable[_budget_pb2.LeaseBudgetRequest, _budget_pb2.LeaseBudgetResponse]
     """Grants slices of budgets. What was settled and what is granted never come to more than a budget's limit. A slice is
     smaller than was wanted where not much is left, or others have slices, too; where less is left than the least, others
@@ -207,6 +213,12 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     """Sends every price at once, and all of them again whenever one changes.
 
     Called by routers. Statuses: OK when the ledger drains, UNAVAILABLE when the store cannot be read.
+    """
+    FindPrice: _aio.UnaryUnaryMultiCallable[_ledger_pb2.FindPriceRequest, _ledger_pb2.FindPriceResponse]  # type: ignore[assignment]
+    """Finds what a model costs now, in the catalogue as well. Who watches prices is told of what was found there.
+
+    Called by routers, when they meet a model of which they know no price. Statuses: OK, INVALID_ARGUMENT naming the
+    field, UNAVAILABLE when the store cannot be read or written.
     """
     LeaseBudget: _aio.UnaryUnaryMultiCallable[_budget_pb2.LeaseBudgetRequest, _budget_pb2.LeaseBudgetResponse]  # type: ignore[assignment]
     """Grants slices of budgets. What was settled and what is granted never come to more than a budget's limit. A slice is
@@ -374,6 +386,18 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         """Sends every price at once, and all of them again whenever one changes.
 
         Called by routers. Statuses: OK when the ledger drains, UNAVAILABLE when the store cannot be read.
+        """
+
+    @_abc_1.abstractmethod
+    def FindPrice(
+        self,
+        request: _ledger_pb2.FindPriceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_pb2.FindPriceResponse, _abc.Awaitable[_ledger_pb2.FindPriceResponse]]:
+        """Finds what a model costs now, in the catalogue as well. Who watches prices is told of what was found there.
+
+        Called by routers, when they meet a model of which they know no price. Statuses: OK, INVALID_ARGUMENT naming the
+        field, UNAVAILABLE when the store cannot be read or written.
         """
 
     @_abc_1.abstractmethod

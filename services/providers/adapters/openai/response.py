@@ -81,7 +81,7 @@ def _response(answer: Json) -> chat_pb2.ChatResponse:
     identify(response, answer)
     answer.pop("object", None)
     if usage := answer.pop("usage", None):
-        keep_usage(usage, response, answer)
+        keep_usage(usage, response, answer, response.service_tier)
     for i, choice in enumerate(answer.pop("choices")):
         _choice(choice, i, response.choices.add())
     if not response.choices:
@@ -178,13 +178,14 @@ def arguments(value: Any) -> str:
     return orjson.dumps(value).decode() if value is not None else ""
 
 
-def keep_usage(usage: Any, into: chat_pb2.ChatResponse | chat_pb2.ChatChunk, around: Json) -> None:
+def keep_usage(usage: Any, into: chat_pb2.ChatResponse | chat_pb2.ChatChunk, around: Json, service_tier: str) -> None:
     """Fills `into.usage`, or puts back into `around` what counts no tokens."""
     if not isinstance(usage, dict) or usage.get("prompt_tokens") is None:
         around["usage"] = usage
         return
     counts = into.usage
     counts.Clear()
+    counts.service_tier = service_tier
     counts.input_tokens = usage.pop("prompt_tokens")
     counts.output_tokens = usage.pop("completion_tokens", None) or 0
     for name, known in (("prompt_tokens_details", _INPUT_DETAILS), ("completion_tokens_details", _OUTPUT_DETAILS)):
@@ -193,6 +194,8 @@ def keep_usage(usage: Any, into: chat_pb2.ChatResponse | chat_pb2.ChatChunk, aro
     for name, field in _OUTSIDE_DETAILS.items():
         if (value := usage.get(name)) and not getattr(counts, field):
             setattr(counts, field, value)
+    if isinstance(lifetimes := usage.get("cache_creation"), dict):
+        counts.cache_write_1h_tokens = lifetimes.get("ephemeral_1h_input_tokens") or 0
     total, stated = usage.pop("total_tokens", None), counts.input_tokens + counts.output_tokens
     if total == stated + counts.reasoning_tokens:  # xAI counts thinking beside the answer; here it is part of it
         counts.output_tokens = total - counts.input_tokens

@@ -191,7 +191,7 @@ class StreamDecoder:
         extra = {name: value for name, value in event.items() if name not in _KNOWN_EVENT}
         counted = chat_pb2.ChatChunk()
         if usage:
-            keep_usage(usage, counted, extra)
+            keep_usage(usage, counted, extra, self._sent.get("service_tier", ""))
         news = {name: value for name, value in extra.items() if name not in self._sent or self._sent[name] != value}
         if any(name in self._extra for name in news):
             self._close_chunk()  # one chunk has room for one value

@@ -22,14 +22,18 @@ from mesh.config.schema import (
     Deployment,
     Drain,
     Key,
+    LargePromptRates,
     Limit,
     Model,
     PriceEntry,
+    PriceTerms,
+    Rates,
     Rule,
     RuleAction,
     RuleParameters,
     RuleTokens,
     Section,
+    ServiceTierRates,
     Tls,
 )
 from mesh.telemetry.instruments import INSTRUMENTS
@@ -45,6 +49,7 @@ REQUIRED: dict[type[Section], dict[str, Any]] = {
     CacheOptIn: {"ttl": "1s"},
     Deployment: {"provider": "p"},
     Drain: {"drain": "1s"},
+    LargePromptRates: {"input": "1", "output": "1", "tokens": 1},
     Key: {"name": "n", "key": "k-0123456789abcdef"},
     Limit: {"scope": "key:*", "requests": "1/s"},
     Model: {"deployments": [{"provider": "p"}]},
@@ -53,15 +58,20 @@ REQUIRED: dict[type[Section], dict[str, Any]] = {
     RuleAction: {"deny": "no"},
     RuleParameters: {"temperature": 0},
     RuleTokens: {"over": 1},
+    ServiceTierRates: {"input": "1", "output": "1"},
     Tls: {"cert": "c", "key": "k"},
 }
 INHERITED = {"timeouts", "breaker", "hedge"}
 """Sections that stand below `defaults` and may stand below models and deployments, too."""
+AS_IN_PRICES = {*Rates.model_fields, "above"}
+"""Keys that the page tells of once, for `prices[]`: what is below them has the same ones."""
 
 
 def fields(section: type[Section], prefix: str = "") -> Iterator[tuple[str, type[Section], str, FieldInfo]]:
     """Every key of the schema as the page writes it, with its section."""
     for name, field in fields_of(section).items():
+        if section in (LargePromptRates, ServiceTierRates) and name in AS_IN_PRICES:
+            continue
         path = f"{prefix}{name}"
         yield path, section, name, field
         kind = _structure(field.annotation)
@@ -69,7 +79,7 @@ def fields(section: type[Section], prefix: str = "") -> Iterator[tuple[str, type
             yield from fields(get_args(kind)[1], f"{path}.*.")
         elif get_origin(kind) is tuple and _is_section(_structure(get_args(kind)[0])):
             yield from fields(get_args(kind)[0], f"{path}[].")
-        elif _is_section(kind) and (name not in INHERITED or section is Defaults):
+        elif _is_section(kind) and kind is not PriceTerms and (name not in INHERITED or section is Defaults):
             yield from fields(kind, f"{path}.")
 
 

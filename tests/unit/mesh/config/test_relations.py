@@ -237,3 +237,71 @@ def test_a_url_of_shared_state_that_is_none_is_refused_without_being_repeated(co
 )
 def test_a_url_of_shared_state_is_taken_as_it_is(load_text: LoadText, url: str) -> None:
     assert load_text(f'state: {{url: "{url}"}}').state.url == url
+
+
+PRICED = """
+providers: {a: {base_url: "https://a.example.com"}, b: {base_url: "https://b.example.com"}}
+models:
+  m: {deployments: [{provider: a, price: {input: 1, output: 2}, markup: 5%}]}
+  alias: {deployments: [{provider: a, model: m, price: {input: 1, output: 2}, markup: 5%}]}
+"""
+
+
+def test_a_deployment_costs_the_same_under_every_name(complaints: Complaints) -> None:
+    assert complaints(PRICED) == []
+    assert complaints(PRICED.replace("model: m, price: {input: 1", "model: m, price: {input: 3")) == [
+        "models.alias.deployments[0].price (tollway.yaml:5): is another one than models.m.deployments[0].price for the "
+        "same deployment a/m"
+    ]
+    (complaint,) = complaints(PRICED.replace("output: 2}, markup: 5%}]}\n", "output: 2}, markup: 6%}]}\n", 1))
+    assert complaint.startswith("models.alias.deployments[0].markup (tollway.yaml:5): is another one than")
+
+
+def test_a_model_is_priced_in_one_place(complaints: Complaints) -> None:
+    (complaint, _) = complaints(PRICED + "prices: [{provider: a, model: m, input: 1, output: 1}]")
+    assert complaint.endswith("deployments[0].price (tollway.yaml:4): prices the same provider and model as prices[0]")
+
+
+def test_a_price_or_a_markup_needs_a_deployment_of_one_model(complaints: Complaints) -> None:
+    text = 'models: {"*": {deployments: [{provider: sim, price: {input: 1, output: 1}, markup: 1%}]}}'
+    assert [complaint.partition("): ")[2] for complaint in complaints(text)] == [
+        "needs a deployment of one model: write it under prices, where model may end in a *",
+        "needs a deployment of one model: write it at the provider, for all of its models",
+    ]
+
+
+def test_a_price_of_a_provider_that_is_not_configured_is_a_slip(complaints: Complaints) -> None:
+    text = "providers: {openai: {}}\nprices: [{provider: opnai, input: 1, output: 1}]"
+    assert complaints(text) == [
+        "prices[0].provider (tollway.yaml:2): no provider is called opnai; did you mean openai?"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("terms", "place", "message"),
+    [
+        ("tiers: {half: 0.5}", "tiers.half.multiplier", "must be a percentage such as 10%, with at most four decimal"),
+        ("tiers: {half: 0%}", "tiers.half.multiplier", "must be more than 0%"),
+        ("tiers: {half: 20000%}", "tiers.half.multiplier", "must be more than 0%, and at most 10000%"),
+        ("tiers: {half: {input: 1}}", "tiers.half", "must be a percentage of the usual rates such as 50%, or have"),
+        ("tiers: {half: {multiplier: 5%, input: 1, output: 1}}", "tiers.half", "cannot have rates of its own"),
+        ('tiers: {"a b": 50%}', 'tiers."a b"', "must be the name of a service tier, such as batch or priority"),
+        ("above: [{tokens: 0, input: 1, output: 1}]", "above[0].tokens", "must be at least 1"),
+        ("above: [{tokens: 5, input: 1}]", "above[0].output", "must be given"),
+        ("above: [{tokens: 5, input: 1, output: 1}, {tokens: 5, input: 1, output: 1}]", "above", "twice"),
+        ("above: [{tokens: 5, input: -1, output: 1}]", "above[0].input", "must be an amount such as $5.00"),
+        ("request: free", "request", "must be an amount such as $5.00"),
+    ],
+)
+def test_a_tier_that_cannot_be_is_told_by_its_place(
+    complaints: Complaints, terms: str, place: str, message: str
+) -> None:
+    (complaint,) = complaints(f"prices: [{{provider: a, input: 1, output: 1, {terms}}}]")
+    assert complaint.startswith(f"prices[0].{place} (tollway.yaml:1): ")
+    assert message in complaint
+
+
+@pytest.mark.parametrize("markup", ["10", "0.1", "ten%", "1.23456%", "-101%", "1001%"])
+def test_a_markup_that_cannot_be_is_told_by_its_place(complaints: Complaints, markup: str) -> None:
+    (complaint,) = complaints(f"providers: {{a: {{markup: {markup}}}}}")
+    assert complaint.startswith("providers.a.markup (tollway.yaml:1): must be ")

@@ -50,14 +50,15 @@ _TEMPLATE = f"tollway_template_{os.getpid()}"
 
 
 class CountingMetrics(NoMetrics):
-    """Remembers what was counted, by name and outcome or threshold, and what gauges stand at."""
+    """Remembers what was counted, by name and outcome, threshold or provider, and what gauges stand at."""
 
     def __init__(self) -> None:
         self.counts: dict[tuple[str, str], int] = {}
         self.gauges: dict[str, float] = {}
 
     def count(self, name: str, value: int, labels: Labels) -> None:
-        key = name, str(labels["outcome"] if "outcome" in labels else labels["threshold"])
+        kind = next(each for each in ("outcome", "threshold", "tollway.provider") if each in labels)
+        key = name, str(labels[kind])
         self.counts[key] = self.counts.get(key, 0) + value
 
     def gauge(self, name: str, value: float, labels: Labels) -> None:

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from mesh.config.schema import Config
 from mesh.errors import TollwayError
-from services.ledger.settings import DatabaseUrl, LedgerSettings
+from services.ledger.settings import Callee, DatabaseUrl, LedgerSettings
 from tollway.ledger.v1.budget_pb2 import (
     BUDGET_WINDOW_DAY,
     BUDGET_WINDOW_MONTH,
@@ -15,7 +16,7 @@ from tollway.ledger.v1.budget_pb2 import (
     BUDGET_WINDOW_TOTAL,
     Budget,
 )
-from tollway.ledger.v1.ledger_pb2 import Price
+from tollway.ledger.v1.ledger_pb2 import ContextTier, Markup, Price, Rates, ServiceTier
 
 
 def test_the_database_lies_in_the_data_directory_unless_told_otherwise() -> None:
@@ -91,3 +92,76 @@ def test_budgets_are_read_as_they_are_kept() -> None:
         Budget(scope="tag:a", limit_nanos=1, window=BUDGET_WINDOW_TOTAL),
         Budget(scope="model:m", limit_nanos=10**9, window=BUDGET_WINDOW_DAY, thresholds=[50, 80, 100]),
     )
+
+
+def of(**sections: Any) -> LedgerSettings:
+    return LedgerSettings.from_config(Config.model_validate(sections), Path())
+
+
+def test_tiers_are_read_smallest_first_and_by_name() -> None:
+    (price,) = of(
+        prices=[
+            {
+                "provider": "a", "model": "m", "input": "0.000000003", "output": "0", "request": "$0.000000009",
+                "above": [
+                    {"tokens": 200, "input": "0.000000005", "output": "0", "cache_write_1h": "0.000000007"},
+                    {"tokens": 100, "input": "0.000000004", "output": "0"},
+                ],
+                "tiers": {
+                    "batch": "50%",
+                    "priority": {
+                        "input": "0.000000006", "output": "0.000000001",
+                        "above": [{"tokens": 9, "input": "0", "output": "0"}],
+                    },
+                },
+            }
+        ]
+    ).prices  # fmt: skip
+    assert price == Price(
+        provider_name="a", model_name="m", input_nanos_per_1m=3, request_nanos=9,
+        context_tiers=[
+            ContextTier(above_input_tokens=100, rates=Rates(input_nanos_per_1m=4)),
+            ContextTier(above_input_tokens=200, rates=Rates(input_nanos_per_1m=5, cache_write_1h_nanos_per_1m=7)),
+        ],
+        service_tiers=[
+            ServiceTier(name="batch", multiplier_ppm=500_000),
+            ServiceTier(
+                name="priority",
+                rates=Rates(input_nanos_per_1m=6, output_nanos_per_1m=1),
+                context_tiers=[ContextTier(above_input_tokens=9, rates=Rates())],
+            ),
+        ],
+    )  # fmt: skip
+
+
+MODELS = {
+    "large": {"deployments": [{"provider": "a", "price": {"input": "1", "output": "2"}, "markup": "-2.5%"}]},
+    "small": {"deployments": [{"provider": "a", "model": "tiny"}, {"provider": "b", "model": "*"}]},
+    "b/*": {"deployments": [{"provider": "b"}]},
+}
+
+
+def test_a_deployments_price_and_markup_are_those_of_its_model_and_the_providers_markup_of_all_others() -> None:
+    settings = of(models=MODELS, providers={"a": {"markup": "10%"}, "b": {}})
+    assert [(price.provider_name, price.model_name, price.output_nanos_per_1m) for price in settings.prices] == [
+        ("a", "large", 2 * 10**9)
+    ]
+    assert settings.markups == (
+        Markup(provider_name="a", model_name="*", ppm=100_000),
+        Markup(provider_name="a", model_name="large", ppm=-25_000),
+    )
+    assert settings.deployments == (("a", "large"), ("a", "tiny"))
+
+
+def test_the_catalogue_is_asked_about_all_who_are_called_unless_told_otherwise() -> None:
+    providers = {
+        "openai": {}, "s": {"dialect": "sim"}, "eu": {"base_url": "https://eu.example.com", "catalogue": "azure"},
+        "own": {"catalogue": "none"},
+    }  # fmt: skip
+    settings = of(providers=providers)
+    assert settings.callees == (
+        Callee("openai", "https://api.openai.com/v1"), Callee("eu", "https://eu.example.com", "azure"),
+    )  # fmt: skip
+    assert settings.uncatalogued == frozenset({"own"})
+    without = of(providers=providers, ledger={"catalogue": False})
+    assert (without.callees, without.uncatalogued) == ((), None)

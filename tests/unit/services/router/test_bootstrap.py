@@ -137,6 +137,9 @@ class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
         async for budgets in self.keeper.watch_budgets():
             yield budget_pb2.WatchBudgetsResponse(budgets=budgets)
 
+    async def FindPrice(self, request: ledger_pb2.FindPriceRequest, context: Any) -> Any:
+        return ledger_pb2.FindPriceResponse()
+
     async def WatchPrices(self, request: ledger_pb2.WatchPricesRequest, context: Any) -> Any:
         price = ledger_pb2.Price(version="v1", provider_name="sim", model_name="*", output_nanos_per_1m=2_000_000_000)
         yield ledger_pb2.WatchPricesResponse(prices=[price])

@@ -10,6 +10,7 @@ from typing import Any
 from mesh.clock import Clock
 from mesh.errors import Reason, TollwayError
 from mesh.ids import uuid7
+from mesh.prices import PriceBook
 from mesh.tracing import AttributeValue, Kind, TraceContext, new_span_id, new_trace_id
 from tollway.chat.v1.chat_pb2 import (
     ChatChunk,
@@ -268,9 +269,18 @@ class FixedPrices:
 
     def __init__(self, price: Price | None = None) -> None:
         self.price = price
+        self.to_learn: Price | None = None
+        """What is known once it was waited for."""
+        self.learning: asyncio.Future[None] | None = None
+        """What whoever wants to learn waits for."""
 
     def find(self, provider: str, model: str, at: float) -> Price | None:
         return self.price
+
+    async def learn(self, provider: str, model: str) -> None:
+        if self.learning is not None:
+            await asyncio.wait([self.learning])
+        self.price = self.price or self.to_learn
 
 
 # -- what is told ------------------------------------------------------------------------------------------------------
@@ -364,8 +374,12 @@ class FakeLedger:
         """The states each row has been in."""
         self.requests: list[RecordAttemptsRequest] = []
         self.traces: list[TraceContext] = []
-        self.prices: asyncio.Queue[Sequence[Price] | TollwayError | None] = asyncio.Queue()
         self.given_back: list[ReturnLeaseRequest] = []
+        self.prices: asyncio.Queue[PriceBook | TollwayError | None] = asyncio.Queue()
+        self.catalogue: dict[tuple[str, str], Price | TollwayError] = {}
+        """What it finds when it is asked."""
+        self.asked: list[tuple[str, str]] = []
+        """The models whose price it was asked for."""
 
     async def record(
         self, request: RecordAttemptsRequest, timeout: float, trace: TraceContext
@@ -392,7 +406,15 @@ class FakeLedger:
         self.moves.setdefault(attempt.attempt_id, []).append(attempt.state)
         return {"outcome": RecordOutcome.RECORD_OUTCOME_RECORDED}
 
-    async def watch_prices(self) -> AsyncGenerator[Sequence[Price], None]:
+    async def find_price(self, provider: str, model: str, timeout: float) -> Price | None:
+        self.asked.append((provider, model))
+        await asyncio.sleep(0)
+        found = self.catalogue.get((provider, model))
+        if isinstance(found, TollwayError):
+            raise found
+        return found
+
+    async def watch_prices(self) -> AsyncGenerator[PriceBook, None]:
         """Sends what is put into `prices`; None ends the stream."""
         while (item := await self.prices.get()) is not None:
             if isinstance(item, TollwayError):

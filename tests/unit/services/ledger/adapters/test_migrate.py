@@ -26,7 +26,15 @@ from services.ledger.settings import DatabaseUrl, LedgerSettings
 from tests.unit.services.ledger.budgeting import create, lease, spent
 from tests.unit.services.ledger.conftest import POSTGRESQL, SQLITE, Ledger, StartLedger, ask, on_sqlite
 from tests.unit.services.ledger.samples import NOW, attempt, priced, unsettled
-from tollway.ledger.v1.ledger_pb2 import ATTEMPT_KIND_CACHE_HIT, Attempt, GetSpendRequest, ListUsageRequest
+from tollway.ledger.v1.ledger_pb2 import (
+    ATTEMPT_KIND_CACHE_HIT,
+    PRICE_SOURCE_CATALOGUE,
+    Attempt,
+    GetSpendRequest,
+    ListPricesRequest,
+    ListUsageRequest,
+    Price,
+)
 
 DAY = 86_400.0
 
@@ -135,7 +143,7 @@ def tables(database: Path | DatabaseUrl) -> set[str]:
 def write_as_version_1(database: Path | DatabaseUrl, *attempts: Attempt) -> None:
     """Rows as the first release wrote them."""
     every = request_logs.columns.keys()
-    names = [name for name in every if name != "kind"]
+    names = [name for name in every if name not in ("kind", "service_tier")]
     for each in attempts:
         row = dict(zip(every, encoder(dialect_of(database))(each), strict=True))
         marks = ", ".join("?" * len(names))
@@ -199,6 +207,31 @@ async def test_the_way_back_loses_nothing_but_what_came_since_and_can_be_gone_ag
     await alembic(empty.database, command.upgrade, "head")
     assert ask(empty.database, said) == before
     assert ask(empty.database, "SELECT DISTINCT kind FROM request_logs") == [("call",)]
+
+
+async def test_prices_of_the_release_before_hold_on_and_the_way_back_keeps_them_but_not_the_catalogues(
+    empty: LedgerSettings, start_ledger: StartLedger
+) -> None:
+    await alembic(empty.database, command.upgrade, "0003")
+    ask(empty.database, "UPDATE model_pricing SET cached_input_cost_per_1m_tokens = 5 WHERE provider_name = 'sim'")
+    ledger = await start_ledger(empty)
+    await ledger.record(priced())
+    listed = (await ledger.stub.ListPrices(ListPricesRequest())).prices
+    assert {(each.source, each.catalogue_edition, each.withdrawn) for each in listed} == {(0, 0, False)}
+    assert listed[-1].cached_input_nanos_per_1m == 5
+    prices = ledger.runtime._learning._prices
+    said = Price(version="v#1", model_name="m", source=PRICE_SOURCE_CATALOGUE, catalogue_edition=1)
+    async with ledger.runtime._store.transaction():
+        await prices.add(said)
+        await prices.add(Price(version="w", model_name="m", withdrawn=True))
+    assert (await ledger.audit())[0] == []
+    await ledger.runtime._store.close()
+    await alembic(empty.database, command.downgrade, "0003")
+    assert ask(empty.database, "SELECT count(*) FROM model_pricing") == [(4,)]
+    assert "service_tier" not in columns(empty.database, "request_logs")
+    assert "source" not in columns(empty.database, "model_pricing")
+    await alembic(empty.database, command.upgrade, "head")
+    assert ask(empty.database, "SELECT DISTINCT service_tiers, source FROM model_pricing") == [("[]", "")]
 
 
 async def test_the_way_back_to_the_beginning_leaves_an_empty_database(empty: LedgerSettings) -> None:

@@ -9,12 +9,11 @@ from hypothesis import strategies as st
 
 from mesh.errors import Reason, TollwayError
 from mesh.ids import uuid7
-from mesh.money import cost_nanos
+from mesh.money import MOST_COST_NANOS, cost_nanos
 from services.ledger.domain.validation import (
     LONGEST_NAME,
     LONGEST_TEXT,
     MOST,
-    MOST_COST_NANOS,
     MOST_NANOS_PER_1M,
     check_filter,
     is_uuid7,
@@ -32,7 +31,10 @@ from tollway.ledger.v1.ledger_pb2 import (
     Attempt,
     AttemptState,
     AttemptStatus,
+    ContextTier,
     Price,
+    Rates,
+    ServiceTier,
     UsageFilter,
 )
 
@@ -157,10 +159,66 @@ def test_a_price_needs_a_model_and_sensible_amounts() -> None:
         "reasoning_nanos_per_1m": Price(model_name="m", reasoning_nanos_per_1m=MOST_NANOS_PER_1M + 1),
         "max_context_tokens": Price(model_name="m", max_context_tokens=-1),
         "effective_time": Price(model_name="m", effective_time=Timestamp(seconds=-1)),
+        "request_nanos": Price(model_name="m", request_nanos=-1),
+        "withdrawn": Price(model_name="m", withdrawn=True, output_nanos_per_1m=1),
     }.items():
         assert why_no_price(wrong).partition(":")[0] == field
     assert why_no_price(Price(provider_name="*", model_name="m")).startswith("provider_name")
-    assert why_no_price(Price(model_name="*")).startswith("model_name")
+    for model in ("*", "gpt-*", "g*t"):
+        assert why_no_price(Price(model_name=model)).startswith("model_name")
+    assert why_no_price(Price(provider_name="p", model_name="gpt-*")) == ""
+    assert why_no_price(Price(provider_name="p", model_name="m", withdrawn=True)) == ""
+
+
+def large(above: int, **rates: int) -> ContextTier:
+    return ContextTier(above_input_tokens=above, rates=Rates(**rates))
+
+
+@pytest.mark.parametrize(
+    ("field", "wrong"),
+    [
+        ("context_tiers[0].above_input_tokens", Price(context_tiers=[large(0)])),
+        ("context_tiers[1].above_input_tokens", Price(context_tiers=[large(2), large(2)])),
+        ("context_tiers[1].above_input_tokens", Price(context_tiers=[large(2), large(1)])),
+        ("context_tiers[0].above_input_tokens", Price(context_tiers=[large(MOST + 1)])),
+        ("context_tiers[0].rates", Price(context_tiers=[ContextTier(above_input_tokens=1)])),
+        (
+            "context_tiers[0].rates.cache_write_nanos_per_1m",
+            Price(context_tiers=[large(1, cache_write_nanos_per_1m=-1)]),
+        ),
+        ("context_tiers", Price(context_tiers=[large(n + 1) for n in range(33)])),
+        ("service_tiers[0].name", Price(service_tiers=[ServiceTier(multiplier_ppm=1)])),
+        ("service_tiers[1].name", Price(service_tiers=[ServiceTier(name="a", multiplier_ppm=1)] * 2)),
+        ("service_tiers[0].multiplier_ppm", Price(service_tiers=[ServiceTier(name="a")])),
+        ("service_tiers[0].multiplier_ppm", Price(service_tiers=[ServiceTier(name="a", multiplier_ppm=10**9)])),
+        (
+            "service_tiers[0].multiplier_ppm",
+            Price(service_tiers=[ServiceTier(name="a", multiplier_ppm=1, rates=Rates())]),
+        ),
+        (
+            "service_tiers[0].context_tiers",
+            Price(service_tiers=[ServiceTier(name="a", multiplier_ppm=1, context_tiers=[large(1)])]),
+        ),
+        (
+            "service_tiers[0].rates.input_nanos_per_1m",
+            Price(service_tiers=[ServiceTier(name="a", rates=Rates(input_nanos_per_1m=-1))]),
+        ),
+        (
+            "service_tiers[0].context_tiers[0].above_input_tokens",
+            Price(service_tiers=[ServiceTier(name="a", rates=Rates(), context_tiers=[large(0)])]),
+        ),
+        ("service_tiers", Price(service_tiers=[ServiceTier(name=f"{n}", multiplier_ppm=1) for n in range(33)])),
+    ],
+)
+def test_a_tier_that_cannot_be_is_refused_by_its_place(field: str, wrong: Price) -> None:
+    wrong.model_name = "m"
+    assert why_no_price(wrong).partition(": ")[0] == field
+
+
+def test_a_price_may_have_every_kind_of_tier() -> None:
+    own = ServiceTier(name="priority", rates=Rates(input_nanos_per_1m=1), context_tiers=[large(1), large(2)])
+    tiers = [ServiceTier(name="batch", multiplier_ppm=500_000), own]
+    assert why_no_price(Price(model_name="m", context_tiers=[large(1), large(2)], service_tiers=tiers)) == ""
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,9 @@ class Failing(providers_pb2_grpc.ProviderServiceServicer, ledger_pb2_grpc.Ledger
         yield budget_pb2.WatchRecallsResponse()
         await self._fail(request, context)
 
+    async def FindPrice(self, request: Any, context: Any) -> Any:
+        await self._fail(request, context)
+
     async def WatchPrices(self, request: Any, context: Any) -> Any:
         yield ledger_pb2.WatchPricesResponse(prices=[ledger_pb2.Price(version="v1")])
         await self._fail(request, context)
@@ -101,6 +104,11 @@ async def test_a_ledger_that_fails_fails_with_an_error_of_ours(channel: InProces
 
 async def test_prices_that_cannot_be_watched_any_more_fail_with_an_error_of_ours(channel: InProcessChannel) -> None:
     async with aclosing(GrpcLedger(channel).watch_prices()) as lists:
-        assert [price.version for price in await anext(lists)] == ["v1"]
+        assert [price.version for price in (await anext(lists)).prices] == ["v1"]
         with pytest.raises(TollwayError):
             await anext(lists)
+
+
+async def test_a_price_that_cannot_be_found_fails_with_an_error_of_ours(channel: InProcessChannel) -> None:
+    with pytest.raises(TollwayError):
+        await GrpcLedger(channel).find_price("a", "m", 1.0)

@@ -12,6 +12,7 @@ from services.router.domain.reservation import (
     Sizing,
     capped,
     client_cap,
+    is_beyond_text,
     prompt_tokens,
     spoken_tokens,
 )
@@ -32,7 +33,7 @@ from tollway.chat.v1.chat_pb2 import (
     ToolDefinition,
     Usage,
 )
-from tollway.ledger.v1.ledger_pb2 import Price
+from tollway.ledger.v1.ledger_pb2 import ContextTier, Price, Rates, ServiceTier
 
 A_NANO_EACH = Costs(0, 1_000_000)
 """Every token of an answer costs a nano-dollar, and the question nothing."""
@@ -69,6 +70,17 @@ def test_what_is_said_is_reckoned_on_the_safe_side() -> None:
 
 
 tokens = st.integers(0, 10**6)
+amounts = st.integers(0, 10**12)
+tier_names = st.sampled_from(["priority", "flex"])
+rates = st.builds(
+    Rates,
+    input_nanos_per_1m=amounts,
+    output_nanos_per_1m=amounts,
+    reasoning_nanos_per_1m=st.none() | amounts,
+    cache_write_nanos_per_1m=st.none() | amounts,
+    cached_input_nanos_per_1m=st.just(0),
+)
+context_tiers = st.builds(ContextTier, above_input_tokens=tokens, rates=rates)
 prices = st.builds(
     Price,
     input_nanos_per_1m=st.integers(0, 10**12),
@@ -77,17 +89,71 @@ prices = st.builds(
     cache_write_nanos_per_1m=st.none() | st.integers(0, 10**12),
     cache_write_1h_nanos_per_1m=st.none() | st.integers(0, 10**12),
     cached_input_nanos_per_1m=st.just(0),
+    input_audio_nanos_per_1m=st.none() | amounts,
+    output_audio_nanos_per_1m=st.none() | amounts,
+    request_nanos=amounts,
+    context_tiers=st.lists(context_tiers, max_size=2),
+    service_tiers=st.lists(
+        st.builds(ServiceTier, name=tier_names, multiplier_ppm=st.integers(1, 10**8))
+        | st.builds(ServiceTier, name=tier_names, rates=rates, context_tiers=st.lists(context_tiers, max_size=2)),
+        max_size=2,
+        unique_by=lambda tier: tier.name,
+    ),
+    markup_ppm=st.integers(-(10**6), 10**7),
 )
+shares = st.floats(0, 1)
 
 
-@given(prices, tokens, tokens, st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
+@given(prices, tokens, shares, tokens, shares, shares, shares, tier_names, st.booleans())
 def test_no_call_of_such_a_size_costs_more(
-    price: Price, prompt: int, said: int, thought: float, written: float, kept: float
+    price: Price,
+    most: int,
+    share: float,
+    said: int,
+    thought: float,
+    written: float,
+    kept: float,
+    tier: str,
+    tiered: bool,
 ) -> None:
+    """Whatever of the prompt there really was, and whether or not the provider had room in its service tier."""
+    prompt = int(most * share)
     usage = Usage(input_tokens=prompt, output_tokens=said, reasoning_tokens=int(said * thought))
     usage.cache_write_tokens = int(prompt * written)
     usage.cache_write_1h_tokens = int(usage.cache_write_tokens * kept)
-    assert cost_nanos(usage, price) <= Costs.at(price, prompt).of(said) + 1  # each is rounded by itself
+    usage.service_tier = tier if tiered else ""
+    cost = cost_nanos(usage, price)
+    assert cost <= Costs.at(price, most, tier).of(said)
+    assert cost <= Costs.at(price, most, "auto").of(said)
+
+
+@given(prices, tokens, tokens, shares, shares)
+def test_no_call_with_sound_costs_more(price: Price, prompt: int, said: int, heard: float, spoken: float) -> None:
+    usage = Usage(input_tokens=prompt, output_tokens=said)
+    usage.input_audio_tokens, usage.output_audio_tokens = int(prompt * heard), int(said * spoken)
+    assert cost_nanos(usage, price) <= Costs.at(price, prompt, beyond_text=True).of(said)
+
+
+def test_a_service_tier_that_nobody_asked_for_is_not_reserved() -> None:
+    tiers = [ServiceTier(name="priority", multiplier_ppm=2_000_000), ServiceTier(name="flex", multiplier_ppm=500_000)]
+    price = Price(input_nanos_per_1m=10**6, output_nanos_per_1m=2 * 10**6, request_nanos=7, service_tiers=tiers)
+    assert Costs.at(price, 10) == Costs.at(price, 10, "flex") == Costs.at(price, 10, "default") == Costs(17, 2 * 10**6)
+    assert Costs.at(price, 10, "priority") == Costs.at(price, 10, "auto") == Costs(34, 4 * 10**6)
+
+
+@pytest.mark.parametrize(
+    ("question", "beyond"),
+    [
+        (of(ContentPart(text="a")), False),
+        (of(ContentPart(text="a"), modalities=["text"]), False),
+        (of(ContentPart(text="a"), modalities=["text", "audio"]), True),
+        (of(ContentPart(text="a"), ContentPart(image=ImagePart(url="https://example.com/cat.png"))), True),
+        (of(ContentPart(audio=AudioPart(data=b"x"))), True),
+        (of(ContentPart(file=FilePart(data=b"x"))), True),
+    ],
+)
+def test_sound_and_pictures_are_looked_for(question: ChatRequest, beyond: bool) -> None:
+    assert is_beyond_text(question) is beyond
 
 
 @given(st.integers(0, 10**9), st.integers(0, 10**12), st.integers(0, 10**12))

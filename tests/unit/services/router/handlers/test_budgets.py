@@ -435,6 +435,37 @@ async def test_a_model_without_a_price_is_refused_by_name(bench: Bench, plenty: 
     assert not bench.providers.calls
 
 
+@both
+async def test_a_model_that_is_met_for_the_first_time_waits_for_its_price(
+    bench: Bench, plenty: Spending, in_pieces: bool
+) -> None:
+    bench.deploy(a=[streamed()])
+    bench.prices.price, bench.prices.to_learn = None, bench.prices.price
+    words, receipt = await bench.ask(in_pieces)
+    assert (words, receipt.cost_nanos) == ("Hello", 20_000)
+    assert plenty.spent == [20_000]
+
+
+async def test_nobody_waits_for_a_price_longer_than_they_have(bench: Bench, plenty: Spending) -> None:
+    bench.deploy(a=[streamed()])
+    bench.prices.price, bench.prices.learning = None, asyncio.get_running_loop().create_future()
+    failing = asyncio.create_task(bench.failure(bench.create(timeout=3.0)))
+    await bench.clock.advance(2.9)
+    assert not failing.done()
+    await bench.clock.advance(0.2)
+    assert (await failing).reason is Reason.MODEL_UNPRICED
+    assert not bench.providers.calls
+
+
+async def test_while_the_ledger_is_lost_nobody_waits_for_a_price(bench: Bench, tmp_path: Path) -> None:
+    bench.deploy(a=[streamed()])
+    bench.prices.price, bench.prices.learning = None, asyncio.get_running_loop().create_future()
+    async with spending(bench, tmp_path, budget("project:default", DOLLAR), allow=True) as made:
+        made.reservations.lose()
+        await bench.create()
+        assert not bench.journal.rows[0].price_version
+
+
 async def test_a_model_that_costs_nothing_needs_nothing_of_a_budget(bench: Bench, tmp_path: Path) -> None:
     bench.deploy(a=[streamed()])
     assert bench.prices.price is not None
