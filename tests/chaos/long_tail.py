@@ -11,6 +11,7 @@ import asyncio
 import json
 import random
 import sys
+from itertools import count
 from typing import Any
 
 import uvloop
@@ -18,7 +19,8 @@ from aiohttp import web
 
 INPUT_TOKENS = 12
 """Of every prompt, whatever it says."""
-HIDDEN, HIDDEN_TOKENS = 0.02, 2_000
+HIDDEN_EVERY, HIDDEN_TOKENS = 50, 2_000
+"""Every how many calls of a model that thinks there are so many. Not by chance: a few hundred could be without any."""
 _MEDIAN, _SPREAD, _LONGEST = 60, 1.0, 6_000
 _TOGETHER = 20
 """Tokens in an event."""
@@ -31,6 +33,7 @@ _THINKING = 0.5
 class Provider:
     def __init__(self) -> None:
         self._random = random.Random(11)
+        self._thought = count(1)
         self._made: dict[str, int] = {}
 
     def application(self) -> web.Application:
@@ -46,7 +49,7 @@ class Provider:
         body = await request.json()
         call = request.headers["x-client-request-id"]
         self._made[call] = 0
-        hidden = HIDDEN_TOKENS if body["model"] == "thinks" and self._random.random() < HIDDEN else 0
+        hidden = HIDDEN_TOKENS if body["model"] == "thinks" and next(self._thought) % HIDDEN_EVERY == 0 else 0
         tokens = min(max(round(self._random.lognormvariate(0, _SPREAD) * _MEDIAN), 1), _LONGEST)
         cap = body.get("max_completion_tokens", body.get("max_tokens", 10**9))
         finish = "length" if hidden + tokens > cap else "stop"
