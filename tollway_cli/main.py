@@ -370,11 +370,16 @@ def list_prices(
     data_dir: DataDirOption = DATA_DIR,
     config: ConfigOption = None,
 ) -> None:
-    """Show what models cost, now and from times to come; with a command, do something else about prices."""
-    from tollway_cli.prices import run_list
+    """Show what models cost, now and from times to come; with a command, do something else about prices.
+
+    Options of a command come behind it.
+    """
+    from tollway_cli.prices import refuse_before, run_list
 
     if context.invoked_subcommand is None:
         run_list(every=every, as_json=json, connect=connect, key=key, data_dir=data_dir, config=config)
+    else:
+        refuse_before(context.invoked_subcommand, context)
 
 
 ProviderArgument = Annotated[str, typer.Argument(help="The provider's name in the configuration.")]

@@ -99,6 +99,14 @@ def test_what_cannot_be_done_is_refused_in_a_sentence(tmp_path: Path, arguments:
     assert said in text
 
 
+def test_options_that_would_not_reach_a_command_are_refused(tmp_path: Path) -> None:
+    before = ["prices", "--connect", "127.0.0.1:1", "set", "p", "m", "input: 1, output: 2", "--data-dir", str(tmp_path)]
+    refused = CliRunner().invoke(app, before)
+    assert refused.exit_code == 2
+    assert "--connect stands before set, which does not see it there: put it behind." in refused.output
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_prices_are_set_listed_and_withdrawn_in_a_ledgers_file(tmp_path: Path) -> None:
     async def make() -> None:
         settings = LedgerSettings(tmp_path / "ledger.db")
