@@ -178,7 +178,10 @@ class ChatRequest(_message.Message):
     SERVICE_TIER_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     USER_FIELD_NUMBER: _builtins.int
+    REASONING_BUDGET_TOKENS_FIELD_NUMBER: _builtins.int
     EXTRA_JSON_FIELD_NUMBER: _builtins.int
+    DIALECT_FIELD_NUMBER: _builtins.int
+    REASONING_SUMMARY_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """The name the client uses for a model: an alias, or a provider's own name."""
     parallel_tool_calls: _builtins.bool
@@ -191,8 +194,18 @@ class ChatRequest(_message.Message):
     """The provider's processing tier ("auto", "default", "flex", "priority", …). Empty: the provider's default."""
     user: _builtins.str
     """The end user, as the client names them."""
+    reasoning_budget_tokens: _builtins.int
+    """Cap on the tokens of thinking, where the client sets one (Anthropic's `budget_tokens`, Gemini's `thinkingBudget`).
+    Zero: no thinking at all.
+    """
     extra_json: _builtins.bytes
     """JSON object of the request's fields that have no place above, under the dialect's own names."""
+    dialect: _builtins.str
+    """Whose names every `extra_json` of this question uses: "openai", "anthropic", "responses", "gemini", …. Empty: OpenAI's.
+    To whom another dialect is spoken, what stands in them cannot be said.
+    """
+    reasoning_summary: _builtins.str
+    """How thinking is to be shown ("auto", "concise", "detailed", "none", …). Empty: the provider's default."""
     @_builtins.property
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Message]:
         """The conversation so far, oldest first. At least one."""
@@ -237,20 +250,27 @@ class ChatRequest(_message.Message):
         service_tier: _builtins.str = ...,
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         user: _builtins.str = ...,
+        reasoning_budget_tokens: _builtins.int | None = ...,
         extra_json: _builtins.bytes = ...,
+        dialect: _builtins.str = ...,
+        reasoning_summary: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_choice_count", b"_choice_count", "_parallel_tool_calls", b"_parallel_tool_calls", "choice_count", b"choice_count", "parallel_tool_calls", b"parallel_tool_calls", "response_format", b"response_format", "sampling", b"sampling", "tool_choice", b"tool_choice"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_choice_count", b"_choice_count", "_parallel_tool_calls", b"_parallel_tool_calls", "_reasoning_budget_tokens", b"_reasoning_budget_tokens", "choice_count", b"choice_count", "parallel_tool_calls", b"parallel_tool_calls", "reasoning_budget_tokens", b"reasoning_budget_tokens", "response_format", b"response_format", "sampling", b"sampling", "tool_choice", b"tool_choice"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_choice_count", b"_choice_count", "_parallel_tool_calls", b"_parallel_tool_calls", "choice_count", b"choice_count", "extra_json", b"extra_json", "messages", b"messages", "metadata", b"metadata", "modalities", b"modalities", "model", b"model", "parallel_tool_calls", b"parallel_tool_calls", "reasoning_effort", b"reasoning_effort", "response_format", b"response_format", "sampling", b"sampling", "service_tier", b"service_tier", "tool_choice", b"tool_choice", "tools", b"tools", "user", b"user"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_choice_count", b"_choice_count", "_parallel_tool_calls", b"_parallel_tool_calls", "_reasoning_budget_tokens", b"_reasoning_budget_tokens", "choice_count", b"choice_count", "dialect", b"dialect", "extra_json", b"extra_json", "messages", b"messages", "metadata", b"metadata", "modalities", b"modalities", "model", b"model", "parallel_tool_calls", b"parallel_tool_calls", "reasoning_budget_tokens", b"reasoning_budget_tokens", "reasoning_effort", b"reasoning_effort", "reasoning_summary", b"reasoning_summary", "response_format", b"response_format", "sampling", b"sampling", "service_tier", b"service_tier", "tool_choice", b"tool_choice", "tools", b"tools", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__choice_count: _TypeAlias = _typing.Literal["choice_count"]  # noqa: Y015
     _WhichOneofArgType__choice_count: _TypeAlias = _typing.Literal["_choice_count", b"_choice_count"]  # noqa: Y015
     _WhichOneofReturnType__parallel_tool_calls: _TypeAlias = _typing.Literal["parallel_tool_calls"]  # noqa: Y015
     _WhichOneofArgType__parallel_tool_calls: _TypeAlias = _typing.Literal["_parallel_tool_calls", b"_parallel_tool_calls"]  # noqa: Y015
+    _WhichOneofReturnType__reasoning_budget_tokens: _TypeAlias = _typing.Literal["reasoning_budget_tokens"]  # noqa: Y015
+    _WhichOneofArgType__reasoning_budget_tokens: _TypeAlias = _typing.Literal["_reasoning_budget_tokens", b"_reasoning_budget_tokens"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__choice_count) -> _WhichOneofReturnType__choice_count | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__parallel_tool_calls) -> _WhichOneofReturnType__parallel_tool_calls | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__reasoning_budget_tokens) -> _WhichOneofReturnType__reasoning_budget_tokens | None: ...
 
 Global___ChatRequest: _TypeAlias = ChatRequest  # noqa: Y015
 
@@ -388,12 +408,15 @@ class Message(_message.Message):
     CONTENT_FIELD_NUMBER: _builtins.int
     TOOL_CALLS_FIELD_NUMBER: _builtins.int
     TOOL_CALL_ID_FIELD_NUMBER: _builtins.int
+    TOOL_FAILED_FIELD_NUMBER: _builtins.int
     EXTRA_JSON_FIELD_NUMBER: _builtins.int
     role: Global___Role.ValueType
     name: _builtins.str
     """The participant's name, where several share a role."""
     tool_call_id: _builtins.str
     """With ROLE_TOOL: the call this answers."""
+    tool_failed: _builtins.bool
+    """With ROLE_TOOL: what is said is not the tool's answer but how it failed."""
     extra_json: _builtins.bytes
     """JSON object of the message's fields that have no place above."""
     @_builtins.property
@@ -412,11 +435,12 @@ class Message(_message.Message):
         content: _abc.Iterable[Global___ContentPart] | None = ...,
         tool_calls: _abc.Iterable[Global___ToolCall] | None = ...,
         tool_call_id: _builtins.str = ...,
+        tool_failed: _builtins.bool = ...,
         extra_json: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "extra_json", b"extra_json", "name", b"name", "role", b"role", "tool_call_id", b"tool_call_id", "tool_calls", b"tool_calls"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "extra_json", b"extra_json", "name", b"name", "role", b"role", "tool_call_id", b"tool_call_id", "tool_calls", b"tool_calls", "tool_failed", b"tool_failed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -434,6 +458,8 @@ class ContentPart(_message.Message):
     FILE_FIELD_NUMBER: _builtins.int
     REFUSAL_FIELD_NUMBER: _builtins.int
     REASONING_FIELD_NUMBER: _builtins.int
+    CITATIONS_FIELD_NUMBER: _builtins.int
+    CACHE_CONTROL_FIELD_NUMBER: _builtins.int
     EXTRA_JSON_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     refusal: _builtins.str
@@ -448,6 +474,14 @@ class ContentPart(_message.Message):
     def file(self) -> Global___FilePart: ...
     @_builtins.property
     def reasoning(self) -> Global___ReasoningPart: ...
+    @_builtins.property
+    def citations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Citation]:
+        """With a text: what it is taken from."""
+
+    @_builtins.property
+    def cache_control(self) -> Global___CacheControl:
+        """The prompt up to this part is worth the provider's keeping. Absent: as the provider does by itself."""
+
     def __init__(
         self,
         *,
@@ -457,17 +491,116 @@ class ContentPart(_message.Message):
         file: Global___FilePart | None = ...,
         refusal: _builtins.str = ...,
         reasoning: Global___ReasoningPart | None = ...,
+        citations: _abc.Iterable[Global___Citation] | None = ...,
+        cache_control: Global___CacheControl | None = ...,
         extra_json: _builtins.bytes = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "file", b"file", "image", b"image", "part", b"part", "reasoning", b"reasoning", "refusal", b"refusal", "text", b"text"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "cache_control", b"cache_control", "file", b"file", "image", b"image", "part", b"part", "reasoning", b"reasoning", "refusal", b"refusal", "text", b"text"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "extra_json", b"extra_json", "file", b"file", "image", b"image", "part", b"part", "reasoning", b"reasoning", "refusal", b"refusal", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "cache_control", b"cache_control", "citations", b"citations", "extra_json", b"extra_json", "file", b"file", "image", b"image", "part", b"part", "reasoning", b"reasoning", "refusal", b"refusal", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["text", "image", "audio", "file", "refusal", "reasoning"]  # noqa: Y015
     _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
 
 Global___ContentPart: _TypeAlias = ContentPart  # noqa: Y015
+
+@_typing.final
+class CacheControl(_message.Message):
+    """Asks a provider to keep the prompt that ends here, so that asking again with the same beginning costs less."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIFETIME_FIELD_NUMBER: _builtins.int
+    lifetime: _builtins.str
+    """For how long ("5m", "1h"). Empty: as long as the provider does by default."""
+    def __init__(
+        self,
+        *,
+        lifetime: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lifetime", b"lifetime"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CacheControl: _TypeAlias = CacheControl  # noqa: Y015
+
+@_typing.final
+class Citation(_message.Message):
+    """Where something that was said comes from."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TYPE_FIELD_NUMBER: _builtins.int
+    URL_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    CITED_TEXT_FIELD_NUMBER: _builtins.int
+    DOCUMENT_INDEX_FIELD_NUMBER: _builtins.int
+    SOURCE_START_FIELD_NUMBER: _builtins.int
+    SOURCE_END_FIELD_NUMBER: _builtins.int
+    ANSWER_START_FIELD_NUMBER: _builtins.int
+    ANSWER_END_FIELD_NUMBER: _builtins.int
+    EXTRA_JSON_FIELD_NUMBER: _builtins.int
+    type: _builtins.str
+    """What kind of place it is, in the words of the provider ("url_citation", "char_location", "page_location", …)."""
+    url: _builtins.str
+    title: _builtins.str
+    cited_text: _builtins.str
+    """The words of the source."""
+    document_index: _builtins.int
+    """Which of the documents in the question, counted from 0."""
+    source_start: _builtins.int
+    """Where in the document, in what `type` counts (characters, pages, blocks), from there on."""
+    source_end: _builtins.int
+    """Up to there, not included."""
+    answer_start: _builtins.int
+    """Which characters of the answer's text it is about, from there on."""
+    answer_end: _builtins.int
+    """Up to there, not included."""
+    extra_json: _builtins.bytes
+    """JSON object of fields that have no place above."""
+    def __init__(
+        self,
+        *,
+        type: _builtins.str = ...,
+        url: _builtins.str = ...,
+        title: _builtins.str = ...,
+        cited_text: _builtins.str = ...,
+        document_index: _builtins.int | None = ...,
+        source_start: _builtins.int | None = ...,
+        source_end: _builtins.int | None = ...,
+        answer_start: _builtins.int | None = ...,
+        answer_end: _builtins.int | None = ...,
+        extra_json: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_answer_end", b"_answer_end", "_answer_start", b"_answer_start", "_document_index", b"_document_index", "_source_end", b"_source_end", "_source_start", b"_source_start", "answer_end", b"answer_end", "answer_start", b"answer_start", "document_index", b"document_index", "source_end", b"source_end", "source_start", b"source_start"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_answer_end", b"_answer_end", "_answer_start", b"_answer_start", "_document_index", b"_document_index", "_source_end", b"_source_end", "_source_start", b"_source_start", "answer_end", b"answer_end", "answer_start", b"answer_start", "cited_text", b"cited_text", "document_index", b"document_index", "extra_json", b"extra_json", "source_end", b"source_end", "source_start", b"source_start", "title", b"title", "type", b"type", "url", b"url"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__answer_end: _TypeAlias = _typing.Literal["answer_end"]  # noqa: Y015
+    _WhichOneofArgType__answer_end: _TypeAlias = _typing.Literal["_answer_end", b"_answer_end"]  # noqa: Y015
+    _WhichOneofReturnType__answer_start: _TypeAlias = _typing.Literal["answer_start"]  # noqa: Y015
+    _WhichOneofArgType__answer_start: _TypeAlias = _typing.Literal["_answer_start", b"_answer_start"]  # noqa: Y015
+    _WhichOneofReturnType__document_index: _TypeAlias = _typing.Literal["document_index"]  # noqa: Y015
+    _WhichOneofArgType__document_index: _TypeAlias = _typing.Literal["_document_index", b"_document_index"]  # noqa: Y015
+    _WhichOneofReturnType__source_end: _TypeAlias = _typing.Literal["source_end"]  # noqa: Y015
+    _WhichOneofArgType__source_end: _TypeAlias = _typing.Literal["_source_end", b"_source_end"]  # noqa: Y015
+    _WhichOneofReturnType__source_start: _TypeAlias = _typing.Literal["source_start"]  # noqa: Y015
+    _WhichOneofArgType__source_start: _TypeAlias = _typing.Literal["_source_start", b"_source_start"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__answer_end) -> _WhichOneofReturnType__answer_end | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__answer_start) -> _WhichOneofReturnType__answer_start | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__document_index) -> _WhichOneofReturnType__document_index | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__source_end) -> _WhichOneofReturnType__source_end | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__source_start) -> _WhichOneofReturnType__source_start | None: ...
+
+Global___Citation: _TypeAlias = Citation  # noqa: Y015
 
 @_typing.final
 class ImagePart(_message.Message):
@@ -621,6 +754,7 @@ class ToolDefinition(_message.Message):
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     PARAMETERS_JSON_FIELD_NUMBER: _builtins.int
     STRICT_FIELD_NUMBER: _builtins.int
+    CACHE_CONTROL_FIELD_NUMBER: _builtins.int
     EXTRA_JSON_FIELD_NUMBER: _builtins.int
     type: _builtins.str
     """"function", or a kind that only `extra_json` describes."""
@@ -632,6 +766,10 @@ class ToolDefinition(_message.Message):
     """Whether arguments must match the schema. Absent: the provider's default."""
     extra_json: _builtins.bytes
     """JSON object of fields that have no place above."""
+    @_builtins.property
+    def cache_control(self) -> Global___CacheControl:
+        """The prompt up to this definition is worth the provider's keeping. Absent: as the provider does by itself."""
+
     def __init__(
         self,
         *,
@@ -640,11 +778,12 @@ class ToolDefinition(_message.Message):
         description: _builtins.str = ...,
         parameters_json: _builtins.bytes = ...,
         strict: _builtins.bool | None = ...,
+        cache_control: Global___CacheControl | None = ...,
         extra_json: _builtins.bytes = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_strict", b"_strict", "strict", b"strict"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_strict", b"_strict", "cache_control", b"cache_control", "strict", b"strict"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_strict", b"_strict", "description", b"description", "extra_json", b"extra_json", "name", b"name", "parameters_json", b"parameters_json", "strict", b"strict", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_strict", b"_strict", "cache_control", b"cache_control", "description", b"description", "extra_json", b"extra_json", "name", b"name", "parameters_json", b"parameters_json", "strict", b"strict", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__strict: _TypeAlias = _typing.Literal["strict"]  # noqa: Y015
     _WhichOneofArgType__strict: _TypeAlias = _typing.Literal["_strict", b"_strict"]  # noqa: Y015
@@ -772,6 +911,7 @@ class ChatResponse(_message.Message):
     SERVICE_TIER_FIELD_NUMBER: _builtins.int
     SYSTEM_FINGERPRINT_FIELD_NUMBER: _builtins.int
     EXTRA_JSON_FIELD_NUMBER: _builtins.int
+    DIALECT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The provider's id for the answer. Not unique: some servers repeat theirs."""
     model: _builtins.str
@@ -780,6 +920,8 @@ class ChatResponse(_message.Message):
     system_fingerprint: _builtins.str
     extra_json: _builtins.bytes
     """JSON object of fields that have no place above."""
+    dialect: _builtins.str
+    """Whose names every `extra_json` of this answer uses, as in ChatRequest. Empty: OpenAI's."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -801,10 +943,11 @@ class ChatResponse(_message.Message):
         service_tier: _builtins.str = ...,
         system_fingerprint: _builtins.str = ...,
         extra_json: _builtins.bytes = ...,
+        dialect: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["choices", b"choices", "create_time", b"create_time", "extra_json", b"extra_json", "id", b"id", "model", b"model", "service_tier", b"service_tier", "system_fingerprint", b"system_fingerprint", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["choices", b"choices", "create_time", b"create_time", "dialect", b"dialect", "extra_json", b"extra_json", "id", b"id", "model", b"model", "service_tier", b"service_tier", "system_fingerprint", b"system_fingerprint", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -821,11 +964,14 @@ class Choice(_message.Message):
     FINISH_REASON_FIELD_NUMBER: _builtins.int
     NATIVE_FINISH_REASON_FIELD_NUMBER: _builtins.int
     LOGPROBS_FIELD_NUMBER: _builtins.int
+    STOP_SEQUENCE_FIELD_NUMBER: _builtins.int
     EXTRA_JSON_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     finish_reason: Global___FinishReason.ValueType
     native_finish_reason: _builtins.str
     """The provider's word for it, where it says more than `finish_reason`."""
+    stop_sequence: _builtins.str
+    """Which of the question's stop sequences ended it, where the provider says so."""
     extra_json: _builtins.bytes
     """JSON object of fields that have no place above."""
     @_builtins.property
@@ -840,11 +986,12 @@ class Choice(_message.Message):
         finish_reason: Global___FinishReason.ValueType = ...,
         native_finish_reason: _builtins.str = ...,
         logprobs: Global___Logprobs | None = ...,
+        stop_sequence: _builtins.str = ...,
         extra_json: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["logprobs", b"logprobs", "message", b"message"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["extra_json", b"extra_json", "finish_reason", b"finish_reason", "index", b"index", "logprobs", b"logprobs", "message", b"message", "native_finish_reason", b"native_finish_reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["extra_json", b"extra_json", "finish_reason", b"finish_reason", "index", b"index", "logprobs", b"logprobs", "message", b"message", "native_finish_reason", b"native_finish_reason", "stop_sequence", b"stop_sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -866,6 +1013,7 @@ class ChatChunk(_message.Message):
     SERVICE_TIER_FIELD_NUMBER: _builtins.int
     SYSTEM_FINGERPRINT_FIELD_NUMBER: _builtins.int
     EXTRA_JSON_FIELD_NUMBER: _builtins.int
+    DIALECT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """As in ChatResponse; at least in a stream's first chunk."""
     model: _builtins.str
@@ -874,6 +1022,8 @@ class ChatChunk(_message.Message):
     system_fingerprint: _builtins.str
     extra_json: _builtins.bytes
     """JSON object of fields that have no place above."""
+    dialect: _builtins.str
+    """As in ChatResponse; at least in a stream's first chunk."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """As in ChatResponse; at least in a stream's first chunk."""
@@ -897,10 +1047,11 @@ class ChatChunk(_message.Message):
         service_tier: _builtins.str = ...,
         system_fingerprint: _builtins.str = ...,
         extra_json: _builtins.bytes = ...,
+        dialect: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "deltas", b"deltas", "extra_json", b"extra_json", "id", b"id", "model", b"model", "service_tier", b"service_tier", "system_fingerprint", b"system_fingerprint", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "deltas", b"deltas", "dialect", b"dialect", "extra_json", b"extra_json", "id", b"id", "model", b"model", "service_tier", b"service_tier", "system_fingerprint", b"system_fingerprint", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -921,6 +1072,10 @@ class Delta(_message.Message):
     FINISH_REASON_FIELD_NUMBER: _builtins.int
     NATIVE_FINISH_REASON_FIELD_NUMBER: _builtins.int
     LOGPROBS_FIELD_NUMBER: _builtins.int
+    CITATIONS_FIELD_NUMBER: _builtins.int
+    STOP_SEQUENCE_FIELD_NUMBER: _builtins.int
+    PARTS_FIELD_NUMBER: _builtins.int
+    PART_FIELD_NUMBER: _builtins.int
     EXTRA_JSON_FIELD_NUMBER: _builtins.int
     CHOICE_EXTRA_JSON_FIELD_NUMBER: _builtins.int
     index: _builtins.int
@@ -933,6 +1088,12 @@ class Delta(_message.Message):
     """Set in the choice's last delta."""
     native_finish_reason: _builtins.str
     """The provider's word for it, where it says more than `finish_reason`."""
+    stop_sequence: _builtins.str
+    """As in Choice; in the choice's last delta."""
+    part: _builtins.int
+    """The place of the text or thinking among the answer's content parts, where the provider tells parts apart: a larger
+    number begins a new part. A signature, and citations, belong to the part they come with.
+    """
     extra_json: _builtins.bytes
     """JSON object of the delta's fields that have no place above (audio, annotations, …)."""
     choice_extra_json: _builtins.bytes
@@ -943,6 +1104,14 @@ class Delta(_message.Message):
     def tool_calls(self) -> _containers.RepeatedCompositeFieldContainer[Global___ToolCallDelta]: ...
     @_builtins.property
     def logprobs(self) -> Global___Logprobs: ...
+    @_builtins.property
+    def citations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Citation]:
+        """What the text is taken from, this delta's or that which came before it in the same part."""
+
+    @_builtins.property
+    def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___ContentPart]:
+        """Parts that come whole: pictures, sound, files."""
+
     def __init__(
         self,
         *,
@@ -955,12 +1124,16 @@ class Delta(_message.Message):
         finish_reason: Global___FinishReason.ValueType = ...,
         native_finish_reason: _builtins.str = ...,
         logprobs: Global___Logprobs | None = ...,
+        citations: _abc.Iterable[Global___Citation] | None = ...,
+        stop_sequence: _builtins.str = ...,
+        parts: _abc.Iterable[Global___ContentPart] | None = ...,
+        part: _builtins.int = ...,
         extra_json: _builtins.bytes = ...,
         choice_extra_json: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["logprobs", b"logprobs", "reasoning", b"reasoning"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["choice_extra_json", b"choice_extra_json", "extra_json", b"extra_json", "finish_reason", b"finish_reason", "index", b"index", "logprobs", b"logprobs", "native_finish_reason", b"native_finish_reason", "reasoning", b"reasoning", "refusal", b"refusal", "role", b"role", "text", b"text", "tool_calls", b"tool_calls"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["choice_extra_json", b"choice_extra_json", "citations", b"citations", "extra_json", b"extra_json", "finish_reason", b"finish_reason", "index", b"index", "logprobs", b"logprobs", "native_finish_reason", b"native_finish_reason", "part", b"part", "parts", b"parts", "reasoning", b"reasoning", "refusal", b"refusal", "role", b"role", "stop_sequence", b"stop_sequence", "text", b"text", "tool_calls", b"tool_calls"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -24,9 +24,11 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from tollway.chat.v1 import chat_pb2 as tollway_dot_chat_dot_v1_dot_chat__pb2
+from tollway.chat.v1 import embedding_pb2 as tollway_dot_chat_dot_v1_dot_embedding__pb2
+from tollway.chat.v1 import forwarding_pb2 as tollway_dot_chat_dot_v1_dot_forwarding__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$tollway/providers/v1/providers.proto\x12\x14tollway.providers.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1atollway/chat/v1/chat.proto\"\xbe\x01\n\x0c\x43\x61llTimeouts\x12*\n\x07\x63onnect\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07headers\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0b\x66irst_token\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03gap\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xb0\x01\n\x17\x43reateCompletionRequest\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x12\n\nattempt_id\x18\x03 \x01(\t\x12*\n\x04\x63hat\x18\x04 \x01(\x0b\x32\x1c.tollway.chat.v1.ChatRequest\x12\x34\n\x08timeouts\x18\x05 \x01(\x0b\x32\".tollway.providers.v1.CallTimeouts\"}\n\x18\x43reateCompletionResponse\x12+\n\x04\x63hat\x18\x01 \x01(\x0b\x32\x1d.tollway.chat.v1.ChatResponse\x12\x34\n\x08upstream\x18\x02 \x01(\x0b\x32\".tollway.providers.v1.UpstreamCall\"\xb0\x01\n\x17StreamCompletionRequest\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x12\n\nattempt_id\x18\x03 \x01(\t\x12*\n\x04\x63hat\x18\x04 \x01(\x0b\x32\x1c.tollway.chat.v1.ChatRequest\x12\x34\n\x08timeouts\x18\x05 \x01(\x0b\x32\".tollway.providers.v1.CallTimeouts\"{\n\x18StreamCompletionResponse\x12)\n\x05\x63hunk\x18\x01 \x01(\x0b\x32\x1a.tollway.chat.v1.ChatChunk\x12\x34\n\x08upstream\x18\x02 \x01(\x0b\x32\".tollway.providers.v1.UpstreamCall\"\xae\x01\n\x0cUpstreamCall\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\x05\x12G\n\x0brate_limits\x18\x03 \x03(\x0b\x32\x32.tollway.providers.v1.UpstreamCall.RateLimitsEntry\x1a\x31\n\x0fRateLimitsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"-\n\x19ListProviderModelsRequest\x12\x10\n\x08provider\x18\x01 \x01(\t\"Q\n\x1aListProviderModelsResponse\x12\x33\n\x06models\x18\x01 \x03(\x0b\x32#.tollway.providers.v1.ProviderModel\"E\n\rProviderModel\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\"&\n\x12\x43heckHealthRequest\x12\x10\n\x08provider\x18\x01 \x01(\t\"K\n\x13\x43heckHealthResponse\x12\x34\n\x08upstream\x18\x01 \x01(\x0b\x32\".tollway.providers.v1.UpstreamCall2\xd6\x03\n\x0fProviderService\x12q\n\x10\x43reateCompletion\x12-.tollway.providers.v1.CreateCompletionRequest\x1a..tollway.providers.v1.CreateCompletionResponse\x12s\n\x10StreamCompletion\x12-.tollway.providers.v1.StreamCompletionRequest\x1a..tollway.providers.v1.StreamCompletionResponse0\x01\x12w\n\x12ListProviderModels\x12/.tollway.providers.v1.ListProviderModelsRequest\x1a\x30.tollway.providers.v1.ListProviderModelsResponse\x12\x62\n\x0b\x43heckHealth\x12(.tollway.providers.v1.CheckHealthRequest\x1a).tollway.providers.v1.CheckHealthResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$tollway/providers/v1/providers.proto\x12\x14tollway.providers.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1atollway/chat/v1/chat.proto\x1a\x1ftollway/chat/v1/embedding.proto\x1a tollway/chat/v1/forwarding.proto\"\xbe\x01\n\x0c\x43\x61llTimeouts\x12*\n\x07\x63onnect\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07headers\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0b\x66irst_token\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03gap\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xca\x01\n\x17\x43reateCompletionRequest\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x12\n\nattempt_id\x18\x03 \x01(\t\x12*\n\x04\x63hat\x18\x04 \x01(\x0b\x32\x1c.tollway.chat.v1.ChatRequest\x12\x34\n\x08timeouts\x18\x05 \x01(\x0b\x32\".tollway.providers.v1.CallTimeouts\x12\x18\n\x10\x64rop_unsupported\x18\x06 \x01(\x08\"}\n\x18\x43reateCompletionResponse\x12+\n\x04\x63hat\x18\x01 \x01(\x0b\x32\x1d.tollway.chat.v1.ChatResponse\x12\x34\n\x08upstream\x18\x02 \x01(\x0b\x32\".tollway.providers.v1.UpstreamCall\"\xca\x01\n\x17StreamCompletionRequest\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x12\n\nattempt_id\x18\x03 \x01(\t\x12*\n\x04\x63hat\x18\x04 \x01(\x0b\x32\x1c.tollway.chat.v1.ChatRequest\x12\x34\n\x08timeouts\x18\x05 \x01(\x0b\x32\".tollway.providers.v1.CallTimeouts\x12\x18\n\x10\x64rop_unsupported\x18\x06 \x01(\x08\"{\n\x18StreamCompletionResponse\x12)\n\x05\x63hunk\x18\x01 \x01(\x0b\x32\x1a.tollway.chat.v1.ChatChunk\x12\x34\n\x08upstream\x18\x02 \x01(\x0b\x32\".tollway.providers.v1.UpstreamCall\"\xbf\x01\n\x0cUpstreamCall\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\x05\x12G\n\x0brate_limits\x18\x03 \x03(\x0b\x32\x32.tollway.providers.v1.UpstreamCall.RateLimitsEntry\x12\x0f\n\x07\x64ropped\x18\x04 \x03(\t\x1a\x31\n\x0fRateLimitsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xd4\x01\n\x17\x43reateEmbeddingsRequest\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x12\n\nattempt_id\x18\x03 \x01(\t\x12\x34\n\tembedding\x18\x04 \x01(\x0b\x32!.tollway.chat.v1.EmbeddingRequest\x12\x34\n\x08timeouts\x18\x05 \x01(\x0b\x32\".tollway.providers.v1.CallTimeouts\x12\x18\n\x10\x64rop_unsupported\x18\x06 \x01(\x08\"\x87\x01\n\x18\x43reateEmbeddingsResponse\x12\x35\n\tembedding\x18\x01 \x01(\x0b\x32\".tollway.chat.v1.EmbeddingResponse\x12\x34\n\x08upstream\x18\x02 \x01(\x0b\x32\".tollway.providers.v1.UpstreamCall\"\xb1\x01\n\x12\x43ountTokensRequest\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12*\n\x04\x63hat\x18\x03 \x01(\x0b\x32\x1c.tollway.chat.v1.ChatRequest\x12\x34\n\x08timeouts\x18\x04 \x01(\x0b\x32\".tollway.providers.v1.CallTimeouts\x12\x18\n\x10\x64rop_unsupported\x18\x05 \x01(\x08\">\n\x13\x43ountTokensResponse\x12\x14\n\x0cinput_tokens\x18\x01 \x01(\x03\x12\x11\n\testimated\x18\x02 \x01(\x08\"\xb1\x01\n\x0e\x46orwardRequest\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x12\n\nattempt_id\x18\x03 \x01(\t\x12\x34\n\x08question\x18\x04 \x01(\x0b\x32\".tollway.chat.v1.ForwardedQuestion\x12\x34\n\x08timeouts\x18\x05 \x01(\x0b\x32\".tollway.providers.v1.CallTimeouts\"\xaa\x01\n\x0f\x46orwardResponse\x12,\n\x04head\x18\x01 \x01(\x0b\x32\x1e.tollway.chat.v1.ForwardedHead\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x34\n\x08upstream\x18\x03 \x01(\x0b\x32\".tollway.providers.v1.UpstreamCall\x12%\n\x05usage\x18\x04 \x01(\x0b\x32\x16.tollway.chat.v1.Usage\"-\n\x19ListProviderModelsRequest\x12\x10\n\x08provider\x18\x01 \x01(\t\"Q\n\x1aListProviderModelsResponse\x12\x33\n\x06models\x18\x01 \x03(\x0b\x32#.tollway.providers.v1.ProviderModel\"E\n\rProviderModel\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\"&\n\x12\x43heckHealthRequest\x12\x10\n\x08provider\x18\x01 \x01(\t\"K\n\x13\x43heckHealthResponse\x12\x34\n\x08upstream\x18\x01 \x01(\x0b\x32\".tollway.providers.v1.UpstreamCall2\x87\x06\n\x0fProviderService\x12q\n\x10\x43reateCompletion\x12-.tollway.providers.v1.CreateCompletionRequest\x1a..tollway.providers.v1.CreateCompletionResponse\x12s\n\x10StreamCompletion\x12-.tollway.providers.v1.StreamCompletionRequest\x1a..tollway.providers.v1.StreamCompletionResponse0\x01\x12q\n\x10\x43reateEmbeddings\x12-.tollway.providers.v1.CreateEmbeddingsRequest\x1a..tollway.providers.v1.CreateEmbeddingsResponse\x12\x62\n\x0b\x43ountTokens\x12(.tollway.providers.v1.CountTokensRequest\x1a).tollway.providers.v1.CountTokensResponse\x12X\n\x07\x46orward\x12$.tollway.providers.v1.ForwardRequest\x1a%.tollway.providers.v1.ForwardResponse0\x01\x12w\n\x12ListProviderModels\x12/.tollway.providers.v1.ListProviderModelsRequest\x1a\x30.tollway.providers.v1.ListProviderModelsResponse\x12\x62\n\x0b\x43heckHealth\x12(.tollway.providers.v1.CheckHealthRequest\x1a).tollway.providers.v1.CheckHealthResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,30 +37,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_UPSTREAMCALL_RATELIMITSENTRY']._loaded_options = None
   _globals['_UPSTREAMCALL_RATELIMITSENTRY']._serialized_options = b'8\001'
-  _globals['_CALLTIMEOUTS']._serialized_start=123
-  _globals['_CALLTIMEOUTS']._serialized_end=313
-  _globals['_CREATECOMPLETIONREQUEST']._serialized_start=316
-  _globals['_CREATECOMPLETIONREQUEST']._serialized_end=492
-  _globals['_CREATECOMPLETIONRESPONSE']._serialized_start=494
-  _globals['_CREATECOMPLETIONRESPONSE']._serialized_end=619
-  _globals['_STREAMCOMPLETIONREQUEST']._serialized_start=622
-  _globals['_STREAMCOMPLETIONREQUEST']._serialized_end=798
-  _globals['_STREAMCOMPLETIONRESPONSE']._serialized_start=800
-  _globals['_STREAMCOMPLETIONRESPONSE']._serialized_end=923
-  _globals['_UPSTREAMCALL']._serialized_start=926
-  _globals['_UPSTREAMCALL']._serialized_end=1100
-  _globals['_UPSTREAMCALL_RATELIMITSENTRY']._serialized_start=1051
-  _globals['_UPSTREAMCALL_RATELIMITSENTRY']._serialized_end=1100
-  _globals['_LISTPROVIDERMODELSREQUEST']._serialized_start=1102
-  _globals['_LISTPROVIDERMODELSREQUEST']._serialized_end=1147
-  _globals['_LISTPROVIDERMODELSRESPONSE']._serialized_start=1149
-  _globals['_LISTPROVIDERMODELSRESPONSE']._serialized_end=1230
-  _globals['_PROVIDERMODEL']._serialized_start=1232
-  _globals['_PROVIDERMODEL']._serialized_end=1301
-  _globals['_CHECKHEALTHREQUEST']._serialized_start=1303
-  _globals['_CHECKHEALTHREQUEST']._serialized_end=1341
-  _globals['_CHECKHEALTHRESPONSE']._serialized_start=1343
-  _globals['_CHECKHEALTHRESPONSE']._serialized_end=1418
-  _globals['_PROVIDERSERVICE']._serialized_start=1421
-  _globals['_PROVIDERSERVICE']._serialized_end=1891
+  _globals['_CALLTIMEOUTS']._serialized_start=190
+  _globals['_CALLTIMEOUTS']._serialized_end=380
+  _globals['_CREATECOMPLETIONREQUEST']._serialized_start=383
+  _globals['_CREATECOMPLETIONREQUEST']._serialized_end=585
+  _globals['_CREATECOMPLETIONRESPONSE']._serialized_start=587
+  _globals['_CREATECOMPLETIONRESPONSE']._serialized_end=712
+  _globals['_STREAMCOMPLETIONREQUEST']._serialized_start=715
+  _globals['_STREAMCOMPLETIONREQUEST']._serialized_end=917
+  _globals['_STREAMCOMPLETIONRESPONSE']._serialized_start=919
+  _globals['_STREAMCOMPLETIONRESPONSE']._serialized_end=1042
+  _globals['_UPSTREAMCALL']._serialized_start=1045
+  _globals['_UPSTREAMCALL']._serialized_end=1236
+  _globals['_UPSTREAMCALL_RATELIMITSENTRY']._serialized_start=1187
+  _globals['_UPSTREAMCALL_RATELIMITSENTRY']._serialized_end=1236
+  _globals['_CREATEEMBEDDINGSREQUEST']._serialized_start=1239
+  _globals['_CREATEEMBEDDINGSREQUEST']._serialized_end=1451
+  _globals['_CREATEEMBEDDINGSRESPONSE']._serialized_start=1454
+  _globals['_CREATEEMBEDDINGSRESPONSE']._serialized_end=1589
+  _globals['_COUNTTOKENSREQUEST']._serialized_start=1592
+  _globals['_COUNTTOKENSREQUEST']._serialized_end=1769
+  _globals['_COUNTTOKENSRESPONSE']._serialized_start=1771
+  _globals['_COUNTTOKENSRESPONSE']._serialized_end=1833
+  _globals['_FORWARDREQUEST']._serialized_start=1836
+  _globals['_FORWARDREQUEST']._serialized_end=2013
+  _globals['_FORWARDRESPONSE']._serialized_start=2016
+  _globals['_FORWARDRESPONSE']._serialized_end=2186
+  _globals['_LISTPROVIDERMODELSREQUEST']._serialized_start=2188
+  _globals['_LISTPROVIDERMODELSREQUEST']._serialized_end=2233
+  _globals['_LISTPROVIDERMODELSRESPONSE']._serialized_start=2235
+  _globals['_LISTPROVIDERMODELSRESPONSE']._serialized_end=2316
+  _globals['_PROVIDERMODEL']._serialized_start=2318
+  _globals['_PROVIDERMODEL']._serialized_end=2387
+  _globals['_CHECKHEALTHREQUEST']._serialized_start=2389
+  _globals['_CHECKHEALTHREQUEST']._serialized_end=2427
+  _globals['_CHECKHEALTHRESPONSE']._serialized_start=2429
+  _globals['_CHECKHEALTHRESPONSE']._serialized_end=2504
+  _globals['_PROVIDERSERVICE']._serialized_start=2507
+  _globals['_PROVIDERSERVICE']._serialized_end=3282
 # @@protoc_insertion_point(module_scope)

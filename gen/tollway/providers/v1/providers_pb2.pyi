@@ -9,6 +9,8 @@ from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from tollway.chat.v1 import chat_pb2 as _chat_pb2
+from tollway.chat.v1 import embedding_pb2 as _embedding_pb2
+from tollway.chat.v1 import forwarding_pb2 as _forwarding_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -73,12 +75,15 @@ class CreateCompletionRequest(_message.Message):
     ATTEMPT_ID_FIELD_NUMBER: _builtins.int
     CHAT_FIELD_NUMBER: _builtins.int
     TIMEOUTS_FIELD_NUMBER: _builtins.int
+    DROP_UNSUPPORTED_FIELD_NUMBER: _builtins.int
     provider: _builtins.str
     """The provider's name in the configuration."""
     model: _builtins.str
     """The provider's own name for the model; stands in for `chat.model`."""
     attempt_id: _builtins.str
     """UUIDv7 of the attempt; goes upstream as `x-client-request-id`."""
+    drop_unsupported: _builtins.bool
+    """Whether what the provider cannot be told is left out rather than refused."""
     @_builtins.property
     def chat(self) -> _chat_pb2.ChatRequest: ...
     @_builtins.property
@@ -91,10 +96,11 @@ class CreateCompletionRequest(_message.Message):
         attempt_id: _builtins.str = ...,
         chat: _chat_pb2.ChatRequest | None = ...,
         timeouts: Global___CallTimeouts | None = ...,
+        drop_unsupported: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["chat", b"chat", "timeouts", b"timeouts"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_id", b"attempt_id", "chat", b"chat", "model", b"model", "provider", b"provider", "timeouts", b"timeouts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_id", b"attempt_id", "chat", b"chat", "drop_unsupported", b"drop_unsupported", "model", b"model", "provider", b"provider", "timeouts", b"timeouts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -137,12 +143,15 @@ class StreamCompletionRequest(_message.Message):
     ATTEMPT_ID_FIELD_NUMBER: _builtins.int
     CHAT_FIELD_NUMBER: _builtins.int
     TIMEOUTS_FIELD_NUMBER: _builtins.int
+    DROP_UNSUPPORTED_FIELD_NUMBER: _builtins.int
     provider: _builtins.str
     """The provider's name in the configuration."""
     model: _builtins.str
     """The provider's own name for the model; stands in for `chat.model`."""
     attempt_id: _builtins.str
     """UUIDv7 of the attempt; goes upstream as `x-client-request-id`."""
+    drop_unsupported: _builtins.bool
+    """Whether what the provider cannot be told is left out rather than refused."""
     @_builtins.property
     def chat(self) -> _chat_pb2.ChatRequest: ...
     @_builtins.property
@@ -155,10 +164,11 @@ class StreamCompletionRequest(_message.Message):
         attempt_id: _builtins.str = ...,
         chat: _chat_pb2.ChatRequest | None = ...,
         timeouts: Global___CallTimeouts | None = ...,
+        drop_unsupported: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["chat", b"chat", "timeouts", b"timeouts"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_id", b"attempt_id", "chat", b"chat", "model", b"model", "provider", b"provider", "timeouts", b"timeouts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_id", b"attempt_id", "chat", b"chat", "drop_unsupported", b"drop_unsupported", "model", b"model", "provider", b"provider", "timeouts", b"timeouts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -221,6 +231,7 @@ class UpstreamCall(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
     RATE_LIMITS_FIELD_NUMBER: _builtins.int
+    DROPPED_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """The provider's id for the request, from its headers."""
     status: _builtins.int
@@ -229,20 +240,234 @@ class UpstreamCall(_message.Message):
     def rate_limits(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """The provider's rate-limit headers, lower-case names."""
 
+    @_builtins.property
+    def dropped(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What of the question was left out, because the provider cannot be told: paths of its fields."""
+
     def __init__(
         self,
         *,
         request_id: _builtins.str = ...,
         status: _builtins.int = ...,
         rate_limits: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        dropped: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["rate_limits", b"rate_limits", "request_id", b"request_id", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dropped", b"dropped", "rate_limits", b"rate_limits", "request_id", b"request_id", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UpstreamCall: _TypeAlias = UpstreamCall  # noqa: Y015
+
+@_typing.final
+class CreateEmbeddingsRequest(_message.Message):
+    """One call for vectors."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    ATTEMPT_ID_FIELD_NUMBER: _builtins.int
+    EMBEDDING_FIELD_NUMBER: _builtins.int
+    TIMEOUTS_FIELD_NUMBER: _builtins.int
+    DROP_UNSUPPORTED_FIELD_NUMBER: _builtins.int
+    provider: _builtins.str
+    """As in CreateCompletionRequest."""
+    model: _builtins.str
+    """As in CreateCompletionRequest."""
+    attempt_id: _builtins.str
+    """As in CreateCompletionRequest."""
+    drop_unsupported: _builtins.bool
+    """As in CreateCompletionRequest."""
+    @_builtins.property
+    def embedding(self) -> _embedding_pb2.EmbeddingRequest: ...
+    @_builtins.property
+    def timeouts(self) -> Global___CallTimeouts: ...
+    def __init__(
+        self,
+        *,
+        provider: _builtins.str = ...,
+        model: _builtins.str = ...,
+        attempt_id: _builtins.str = ...,
+        embedding: _embedding_pb2.EmbeddingRequest | None = ...,
+        timeouts: Global___CallTimeouts | None = ...,
+        drop_unsupported: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["embedding", b"embedding", "timeouts", b"timeouts"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_id", b"attempt_id", "drop_unsupported", b"drop_unsupported", "embedding", b"embedding", "model", b"model", "provider", b"provider", "timeouts", b"timeouts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateEmbeddingsRequest: _TypeAlias = CreateEmbeddingsRequest  # noqa: Y015
+
+@_typing.final
+class CreateEmbeddingsResponse(_message.Message):
+    """The vectors."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EMBEDDING_FIELD_NUMBER: _builtins.int
+    UPSTREAM_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def embedding(self) -> _embedding_pb2.EmbeddingResponse: ...
+    @_builtins.property
+    def upstream(self) -> Global___UpstreamCall: ...
+    def __init__(
+        self,
+        *,
+        embedding: _embedding_pb2.EmbeddingResponse | None = ...,
+        upstream: Global___UpstreamCall | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["embedding", b"embedding", "upstream", b"upstream"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["embedding", b"embedding", "upstream", b"upstream"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateEmbeddingsResponse: _TypeAlias = CreateEmbeddingsResponse  # noqa: Y015
+
+@_typing.final
+class CountTokensRequest(_message.Message):
+    """A question whose tokens are to be counted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    CHAT_FIELD_NUMBER: _builtins.int
+    TIMEOUTS_FIELD_NUMBER: _builtins.int
+    DROP_UNSUPPORTED_FIELD_NUMBER: _builtins.int
+    provider: _builtins.str
+    """As in CreateCompletionRequest."""
+    model: _builtins.str
+    """As in CreateCompletionRequest."""
+    drop_unsupported: _builtins.bool
+    """As in CreateCompletionRequest."""
+    @_builtins.property
+    def chat(self) -> _chat_pb2.ChatRequest: ...
+    @_builtins.property
+    def timeouts(self) -> Global___CallTimeouts: ...
+    def __init__(
+        self,
+        *,
+        provider: _builtins.str = ...,
+        model: _builtins.str = ...,
+        chat: _chat_pb2.ChatRequest | None = ...,
+        timeouts: Global___CallTimeouts | None = ...,
+        drop_unsupported: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["chat", b"chat", "timeouts", b"timeouts"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chat", b"chat", "drop_unsupported", b"drop_unsupported", "model", b"model", "provider", b"provider", "timeouts", b"timeouts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountTokensRequest: _TypeAlias = CountTokensRequest  # noqa: Y015
+
+@_typing.final
+class CountTokensResponse(_message.Message):
+    """How many there are."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    ESTIMATED_FIELD_NUMBER: _builtins.int
+    input_tokens: _builtins.int
+    estimated: _builtins.bool
+    """Whether that is a guess by size, because the provider does not count."""
+    def __init__(
+        self,
+        *,
+        input_tokens: _builtins.int = ...,
+        estimated: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["estimated", b"estimated", "input_tokens", b"input_tokens"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountTokensResponse: _TypeAlias = CountTokensResponse  # noqa: Y015
+
+@_typing.final
+class ForwardRequest(_message.Message):
+    """One call to pass on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    ATTEMPT_ID_FIELD_NUMBER: _builtins.int
+    QUESTION_FIELD_NUMBER: _builtins.int
+    TIMEOUTS_FIELD_NUMBER: _builtins.int
+    provider: _builtins.str
+    """As in CreateCompletionRequest."""
+    model: _builtins.str
+    """As in CreateCompletionRequest."""
+    attempt_id: _builtins.str
+    """As in CreateCompletionRequest."""
+    @_builtins.property
+    def question(self) -> _forwarding_pb2.ForwardedQuestion: ...
+    @_builtins.property
+    def timeouts(self) -> Global___CallTimeouts: ...
+    def __init__(
+        self,
+        *,
+        provider: _builtins.str = ...,
+        model: _builtins.str = ...,
+        attempt_id: _builtins.str = ...,
+        question: _forwarding_pb2.ForwardedQuestion | None = ...,
+        timeouts: Global___CallTimeouts | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["question", b"question", "timeouts", b"timeouts"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_id", b"attempt_id", "model", b"model", "provider", b"provider", "question", b"question", "timeouts", b"timeouts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForwardRequest: _TypeAlias = ForwardRequest  # noqa: Y015
+
+@_typing.final
+class ForwardResponse(_message.Message):
+    """What has arrived of the answer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEAD_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    UPSTREAM_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
+    data: _builtins.bytes
+    """The next piece of the body."""
+    @_builtins.property
+    def head(self) -> _forwarding_pb2.ForwardedHead:
+        """In the first message."""
+
+    @_builtins.property
+    def upstream(self) -> Global___UpstreamCall:
+        """In the first message."""
+
+    @_builtins.property
+    def usage(self) -> _chat_pb2.Usage:
+        """In the last message, where the answer said what it took."""
+
+    def __init__(
+        self,
+        *,
+        head: _forwarding_pb2.ForwardedHead | None = ...,
+        data: _builtins.bytes = ...,
+        upstream: Global___UpstreamCall | None = ...,
+        usage: _chat_pb2.Usage | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["head", b"head", "upstream", b"upstream", "usage", b"usage"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "head", b"head", "upstream", b"upstream", "usage", b"usage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForwardResponse: _TypeAlias = ForwardResponse  # noqa: Y015
 
 @_typing.final
 class ListProviderModelsRequest(_message.Message):

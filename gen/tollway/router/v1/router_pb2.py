@@ -25,61 +25,75 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from tollway.chat.v1 import chat_pb2 as tollway_dot_chat_dot_v1_dot_chat__pb2
+from tollway.chat.v1 import embedding_pb2 as tollway_dot_chat_dot_v1_dot_embedding__pb2
+from tollway.chat.v1 import forwarding_pb2 as tollway_dot_chat_dot_v1_dot_forwarding__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1etollway/router/v1/router.proto\x12\x11tollway.router.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1atollway/chat/v1/chat.proto\"\xa0\x01\n\x1b\x43reateChatCompletionRequest\x12*\n\x04\x63hat\x18\x01 \x01(\x0b\x32\x1c.tollway.chat.v1.ChatRequest\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0c\n\x04tags\x18\x03 \x03(\t\x12\x33\n\x0bpreferences\x18\x04 \x01(\x0b\x32\x1e.tollway.router.v1.Preferences\"\x96\x01\n\x0bPreferences\x12\x0e\n\x06models\x18\x01 \x03(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x03 \x01(\t\x12\x14\n\x07\x61ssured\x18\x04 \x01(\x08H\x00\x88\x01\x01\x12+\n\x05\x63\x61\x63he\x18\x05 \x01(\x0e\x32\x1c.tollway.router.v1.CacheModeB\n\n\x08_assured\"x\n\x1c\x43reateChatCompletionResponse\x12+\n\x04\x63hat\x18\x01 \x01(\x0b\x32\x1d.tollway.chat.v1.ChatResponse\x12+\n\x07receipt\x18\x02 \x01(\x0b\x32\x1a.tollway.router.v1.Receipt\"\xa0\x01\n\x1bStreamChatCompletionRequest\x12*\n\x04\x63hat\x18\x01 \x01(\x0b\x32\x1c.tollway.chat.v1.ChatRequest\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0c\n\x04tags\x18\x03 \x03(\t\x12\x33\n\x0bpreferences\x18\x04 \x01(\x0b\x32\x1e.tollway.router.v1.Preferences\"v\n\x1cStreamChatCompletionResponse\x12)\n\x05\x63hunk\x18\x01 \x01(\x0b\x32\x1a.tollway.chat.v1.ChatChunk\x12+\n\x07receipt\x18\x02 \x01(\x0b\x32\x1a.tollway.router.v1.Receipt\"\xe3\x02\n\x07Receipt\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08trace_id\x18\x02 \x01(\t\x12\x12\n\ndeployment\x18\x03 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x04 \x01(\x05\x12\x17\n\ncost_nanos\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12.\n\x05\x63\x61\x63he\x18\x06 \x01(\x0e\x32\x1f.tollway.router.v1.CacheOutcome\x12\x10\n\x08replayed\x18\x07 \x01(\x08\x12\x0e\n\x06hedged\x18\x08 \x01(\x08\x12\x36\n\rcontinuations\x18\t \x03(\x0e\x32\x1f.tollway.router.v1.Continuation\x12\x32\n\x0brate_limits\x18\n \x01(\x0b\x32\x1d.tollway.router.v1.RateLimits\x12&\n\x03\x61ge\x18\x0f \x01(\x0b\x32\x19.google.protobuf.DurationB\r\n\x0b_cost_nanos\"j\n\nRateLimits\x12.\n\x08requests\x18\x01 \x01(\x0b\x32\x1c.tollway.router.v1.RateLimit\x12,\n\x06tokens\x18\x02 \x01(\x0b\x32\x1c.tollway.router.v1.RateLimit\"f\n\tRateLimit\x12\r\n\x05scope\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\x03\x12\x11\n\tremaining\x18\x03 \x01(\x03\x12(\n\x05reset\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x96\x01\n\x13\x45xplainRouteRequest\x12*\n\x04\x63hat\x18\x01 \x01(\x0b\x32\x1c.tollway.chat.v1.ChatRequest\x12\x0c\n\x04tags\x18\x02 \x03(\t\x12\x33\n\x0bpreferences\x18\x03 \x01(\x0b\x32\x1e.tollway.router.v1.Preferences\x12\x10\n\x08streamed\x18\x04 \x01(\x08\"\x8a\x02\n\x14\x45xplainRouteResponse\x12\r\n\x05route\x18\x01 \x01(\t\x12\x10\n\x08strategy\x18\x02 \x01(\t\x12\x37\n\ncandidates\x18\x03 \x03(\x0b\x32#.tollway.router.v1.PlannedCandidate\x12\x34\n\x07skipped\x18\x04 \x03(\x0b\x32#.tollway.router.v1.SkippedCandidate\x12,\n\x05rules\x18\x05 \x03(\x0b\x32\x1d.tollway.router.v1.RuleReport\x12\x0f\n\x07refusal\x18\x06 \x01(\t\x12\r\n\x05needs\x18\x07 \x03(\t\x12\x14\n\x0cinput_tokens\x18\x08 \x01(\x03\"J\n\x10PlannedCandidate\x12\x12\n\ndeployment\x18\x01 \x01(\t\x12\x12\n\nstands_for\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"J\n\x10SkippedCandidate\x12\x12\n\ndeployment\x18\x01 \x01(\t\x12\x12\n\nstands_for\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"J\n\nRuleReport\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07matched\x18\x02 \x01(\x08\x12\r\n\x05\x65rror\x18\x03 \x01(\t\x12\x0e\n\x06\x65\x66\x66\x65\x63t\x18\x04 \x01(\t\"*\n\x16ListDeploymentsRequest\x12\x10\n\x08provider\x18\x01 \x01(\t\"S\n\x17ListDeploymentsResponse\x12\x38\n\x0b\x64\x65ployments\x18\x01 \x03(\x0b\x32#.tollway.router.v1.DeploymentStatus\"\xf9\x01\n\x10\x44\x65ploymentStatus\x12\x12\n\ndeployment\x18\x01 \x01(\t\x12\x31\n\x05state\x18\x02 \x01(\x0e\x32\".tollway.router.v1.DeploymentState\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12.\n\nretry_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tin_flight\x18\x05 \x01(\x05\x12*\n\x07latency\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x10\n\x08\x66\x61ilures\x18\x07 \x01(\x05\x12\r\n\x05\x63\x61lls\x18\x08 \x01(\x05\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"W\n\x12ListModelsResponse\x12(\n\x06models\x18\x01 \x03(\x0b\x32\x18.tollway.router.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x7f\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65ployments\x18\x02 \x03(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05owner\x18\x05 \x01(\t*j\n\tCacheMode\x12\x1a\n\x16\x43\x41\x43HE_MODE_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x43\x41\x43HE_MODE_USE\x10\x01\x12\x15\n\x11\x43\x41\x43HE_MODE_BYPASS\x10\x02\x12\x16\n\x12\x43\x41\x43HE_MODE_REFRESH\x10\x03*y\n\x0c\x43\x61\x63heOutcome\x12\x1d\n\x19\x43\x41\x43HE_OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n\x11\x43\x41\x43HE_OUTCOME_HIT\x10\x01\x12\x16\n\x12\x43\x41\x43HE_OUTCOME_MISS\x10\x02\x12\x1b\n\x17\x43\x41\x43HE_OUTCOME_REFRESHED\x10\x03*_\n\x0c\x43ontinuation\x12\x1c\n\x18\x43ONTINUATION_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43ONTINUATION_PREFILL\x10\x01\x12\x17\n\x13\x43ONTINUATION_SPLICE\x10\x02*\xc6\x01\n\x0f\x44\x65ploymentState\x12 \n\x1c\x44\x45PLOYMENT_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44\x45PLOYMENT_STATE_READY\x10\x01\x12\x19\n\x15\x44\x45PLOYMENT_STATE_OPEN\x10\x02\x12\x1c\n\x18\x44\x45PLOYMENT_STATE_PROBING\x10\x03\x12\x1c\n\x18\x44\x45PLOYMENT_STATE_OFFLINE\x10\x04\x12\x1e\n\x1a\x44\x45PLOYMENT_STATE_EXHAUSTED\x10\x05\x32\xa9\x04\n\rRouterService\x12w\n\x14\x43reateChatCompletion\x12..tollway.router.v1.CreateChatCompletionRequest\x1a/.tollway.router.v1.CreateChatCompletionResponse\x12y\n\x14StreamChatCompletion\x12..tollway.router.v1.StreamChatCompletionRequest\x1a/.tollway.router.v1.StreamChatCompletionResponse0\x01\x12Y\n\nListModels\x12$.tollway.router.v1.ListModelsRequest\x1a%.tollway.router.v1.ListModelsResponse\x12_\n\x0c\x45xplainRoute\x12&.tollway.router.v1.ExplainRouteRequest\x1a\'.tollway.router.v1.ExplainRouteResponse\x12h\n\x0fListDeployments\x12).tollway.router.v1.ListDeploymentsRequest\x1a*.tollway.router.v1.ListDeploymentsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1etollway/router/v1/router.proto\x12\x11tollway.router.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1atollway/chat/v1/chat.proto\x1a\x1ftollway/chat/v1/embedding.proto\x1a tollway/chat/v1/forwarding.proto\"\xa0\x01\n\x1b\x43reateChatCompletionRequest\x12*\n\x04\x63hat\x18\x01 \x01(\x0b\x32\x1c.tollway.chat.v1.ChatRequest\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0c\n\x04tags\x18\x03 \x03(\t\x12\x33\n\x0bpreferences\x18\x04 \x01(\x0b\x32\x1e.tollway.router.v1.Preferences\"\xb0\x01\n\x0bPreferences\x12\x0e\n\x06models\x18\x01 \x03(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x03 \x01(\t\x12\x14\n\x07\x61ssured\x18\x04 \x01(\x08H\x00\x88\x01\x01\x12+\n\x05\x63\x61\x63he\x18\x05 \x01(\x0e\x32\x1c.tollway.router.v1.CacheMode\x12\x18\n\x10\x64rop_unsupported\x18\x06 \x01(\x08\x42\n\n\x08_assured\"x\n\x1c\x43reateChatCompletionResponse\x12+\n\x04\x63hat\x18\x01 \x01(\x0b\x32\x1d.tollway.chat.v1.ChatResponse\x12+\n\x07receipt\x18\x02 \x01(\x0b\x32\x1a.tollway.router.v1.Receipt\"\xa0\x01\n\x1bStreamChatCompletionRequest\x12*\n\x04\x63hat\x18\x01 \x01(\x0b\x32\x1c.tollway.chat.v1.ChatRequest\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0c\n\x04tags\x18\x03 \x03(\t\x12\x33\n\x0bpreferences\x18\x04 \x01(\x0b\x32\x1e.tollway.router.v1.Preferences\"v\n\x1cStreamChatCompletionResponse\x12)\n\x05\x63hunk\x18\x01 \x01(\x0b\x32\x1a.tollway.chat.v1.ChatChunk\x12+\n\x07receipt\x18\x02 \x01(\x0b\x32\x1a.tollway.router.v1.Receipt\"\xf4\x02\n\x07Receipt\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08trace_id\x18\x02 \x01(\t\x12\x12\n\ndeployment\x18\x03 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x04 \x01(\x05\x12\x17\n\ncost_nanos\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12.\n\x05\x63\x61\x63he\x18\x06 \x01(\x0e\x32\x1f.tollway.router.v1.CacheOutcome\x12\x10\n\x08replayed\x18\x07 \x01(\x08\x12\x0e\n\x06hedged\x18\x08 \x01(\x08\x12\x36\n\rcontinuations\x18\t \x03(\x0e\x32\x1f.tollway.router.v1.Continuation\x12\x32\n\x0brate_limits\x18\n \x01(\x0b\x32\x1d.tollway.router.v1.RateLimits\x12\x0f\n\x07\x64ropped\x18\x0b \x03(\t\x12&\n\x03\x61ge\x18\x0f \x01(\x0b\x32\x19.google.protobuf.DurationB\r\n\x0b_cost_nanos\"j\n\nRateLimits\x12.\n\x08requests\x18\x01 \x01(\x0b\x32\x1c.tollway.router.v1.RateLimit\x12,\n\x06tokens\x18\x02 \x01(\x0b\x32\x1c.tollway.router.v1.RateLimit\"f\n\tRateLimit\x12\r\n\x05scope\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\x03\x12\x11\n\tremaining\x18\x03 \x01(\x03\x12(\n\x05reset\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xa6\x01\n\x17\x43reateEmbeddingsRequest\x12\x34\n\tembedding\x18\x01 \x01(\x0b\x32!.tollway.chat.v1.EmbeddingRequest\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0c\n\x04tags\x18\x03 \x03(\t\x12\x33\n\x0bpreferences\x18\x04 \x01(\x0b\x32\x1e.tollway.router.v1.Preferences\"~\n\x18\x43reateEmbeddingsResponse\x12\x35\n\tembedding\x18\x01 \x01(\x0b\x32\".tollway.chat.v1.EmbeddingResponse\x12+\n\x07receipt\x18\x02 \x01(\x0b\x32\x1a.tollway.router.v1.Receipt\"\x97\x01\n\x12\x43ountTokensRequest\x12*\n\x04\x63hat\x18\x01 \x01(\x0b\x32\x1c.tollway.chat.v1.ChatRequest\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0c\n\x04tags\x18\x03 \x03(\t\x12\x33\n\x0bpreferences\x18\x04 \x01(\x0b\x32\x1e.tollway.router.v1.Preferences\"R\n\x13\x43ountTokensResponse\x12\x14\n\x0cinput_tokens\x18\x01 \x01(\x03\x12\x11\n\testimated\x18\x02 \x01(\x08\x12\x12\n\ndeployment\x18\x03 \x01(\t\"\x9d\x01\n\x0e\x46orwardRequest\x12\x34\n\x08question\x18\x01 \x01(\x0b\x32\".tollway.chat.v1.ForwardedQuestion\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0c\n\x04tags\x18\x03 \x03(\t\x12\x33\n\x0bpreferences\x18\x04 \x01(\x0b\x32\x1e.tollway.router.v1.Preferences\"z\n\x0f\x46orwardResponse\x12,\n\x04head\x18\x01 \x01(\x0b\x32\x1e.tollway.chat.v1.ForwardedHead\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12+\n\x07receipt\x18\x03 \x01(\x0b\x32\x1a.tollway.router.v1.Receipt\"\x96\x01\n\x13\x45xplainRouteRequest\x12*\n\x04\x63hat\x18\x01 \x01(\x0b\x32\x1c.tollway.chat.v1.ChatRequest\x12\x0c\n\x04tags\x18\x02 \x03(\t\x12\x33\n\x0bpreferences\x18\x03 \x01(\x0b\x32\x1e.tollway.router.v1.Preferences\x12\x10\n\x08streamed\x18\x04 \x01(\x08\"\x8a\x02\n\x14\x45xplainRouteResponse\x12\r\n\x05route\x18\x01 \x01(\t\x12\x10\n\x08strategy\x18\x02 \x01(\t\x12\x37\n\ncandidates\x18\x03 \x03(\x0b\x32#.tollway.router.v1.PlannedCandidate\x12\x34\n\x07skipped\x18\x04 \x03(\x0b\x32#.tollway.router.v1.SkippedCandidate\x12,\n\x05rules\x18\x05 \x03(\x0b\x32\x1d.tollway.router.v1.RuleReport\x12\x0f\n\x07refusal\x18\x06 \x01(\t\x12\r\n\x05needs\x18\x07 \x03(\t\x12\x14\n\x0cinput_tokens\x18\x08 \x01(\x03\"J\n\x10PlannedCandidate\x12\x12\n\ndeployment\x18\x01 \x01(\t\x12\x12\n\nstands_for\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"J\n\x10SkippedCandidate\x12\x12\n\ndeployment\x18\x01 \x01(\t\x12\x12\n\nstands_for\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"J\n\nRuleReport\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07matched\x18\x02 \x01(\x08\x12\r\n\x05\x65rror\x18\x03 \x01(\t\x12\x0e\n\x06\x65\x66\x66\x65\x63t\x18\x04 \x01(\t\"*\n\x16ListDeploymentsRequest\x12\x10\n\x08provider\x18\x01 \x01(\t\"S\n\x17ListDeploymentsResponse\x12\x38\n\x0b\x64\x65ployments\x18\x01 \x03(\x0b\x32#.tollway.router.v1.DeploymentStatus\"\xf9\x01\n\x10\x44\x65ploymentStatus\x12\x12\n\ndeployment\x18\x01 \x01(\t\x12\x31\n\x05state\x18\x02 \x01(\x0e\x32\".tollway.router.v1.DeploymentState\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12.\n\nretry_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tin_flight\x18\x05 \x01(\x05\x12*\n\x07latency\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x10\n\x08\x66\x61ilures\x18\x07 \x01(\x05\x12\r\n\x05\x63\x61lls\x18\x08 \x01(\x05\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"W\n\x12ListModelsResponse\x12(\n\x06models\x18\x01 \x03(\x0b\x32\x18.tollway.router.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x7f\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65ployments\x18\x02 \x03(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05owner\x18\x05 \x01(\t*j\n\tCacheMode\x12\x1a\n\x16\x43\x41\x43HE_MODE_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x43\x41\x43HE_MODE_USE\x10\x01\x12\x15\n\x11\x43\x41\x43HE_MODE_BYPASS\x10\x02\x12\x16\n\x12\x43\x41\x43HE_MODE_REFRESH\x10\x03*y\n\x0c\x43\x61\x63heOutcome\x12\x1d\n\x19\x43\x41\x43HE_OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n\x11\x43\x41\x43HE_OUTCOME_HIT\x10\x01\x12\x16\n\x12\x43\x41\x43HE_OUTCOME_MISS\x10\x02\x12\x1b\n\x17\x43\x41\x43HE_OUTCOME_REFRESHED\x10\x03*_\n\x0c\x43ontinuation\x12\x1c\n\x18\x43ONTINUATION_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43ONTINUATION_PREFILL\x10\x01\x12\x17\n\x13\x43ONTINUATION_SPLICE\x10\x02*\xc6\x01\n\x0f\x44\x65ploymentState\x12 \n\x1c\x44\x45PLOYMENT_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44\x45PLOYMENT_STATE_READY\x10\x01\x12\x19\n\x15\x44\x45PLOYMENT_STATE_OPEN\x10\x02\x12\x1c\n\x18\x44\x45PLOYMENT_STATE_PROBING\x10\x03\x12\x1c\n\x18\x44\x45PLOYMENT_STATE_OFFLINE\x10\x04\x12\x1e\n\x1a\x44\x45PLOYMENT_STATE_EXHAUSTED\x10\x05\x32\xc8\x06\n\rRouterService\x12w\n\x14\x43reateChatCompletion\x12..tollway.router.v1.CreateChatCompletionRequest\x1a/.tollway.router.v1.CreateChatCompletionResponse\x12y\n\x14StreamChatCompletion\x12..tollway.router.v1.StreamChatCompletionRequest\x1a/.tollway.router.v1.StreamChatCompletionResponse0\x01\x12k\n\x10\x43reateEmbeddings\x12*.tollway.router.v1.CreateEmbeddingsRequest\x1a+.tollway.router.v1.CreateEmbeddingsResponse\x12\\\n\x0b\x43ountTokens\x12%.tollway.router.v1.CountTokensRequest\x1a&.tollway.router.v1.CountTokensResponse\x12R\n\x07\x46orward\x12!.tollway.router.v1.ForwardRequest\x1a\".tollway.router.v1.ForwardResponse0\x01\x12Y\n\nListModels\x12$.tollway.router.v1.ListModelsRequest\x1a%.tollway.router.v1.ListModelsResponse\x12_\n\x0c\x45xplainRoute\x12&.tollway.router.v1.ExplainRouteRequest\x1a\'.tollway.router.v1.ExplainRouteResponse\x12h\n\x0fListDeployments\x12).tollway.router.v1.ListDeploymentsRequest\x1a*.tollway.router.v1.ListDeploymentsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tollway.router.v1.router_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CACHEMODE']._serialized_start=2746
-  _globals['_CACHEMODE']._serialized_end=2852
-  _globals['_CACHEOUTCOME']._serialized_start=2854
-  _globals['_CACHEOUTCOME']._serialized_end=2975
-  _globals['_CONTINUATION']._serialized_start=2977
-  _globals['_CONTINUATION']._serialized_end=3072
-  _globals['_DEPLOYMENTSTATE']._serialized_start=3075
-  _globals['_DEPLOYMENTSTATE']._serialized_end=3273
-  _globals['_CREATECHATCOMPLETIONREQUEST']._serialized_start=147
-  _globals['_CREATECHATCOMPLETIONREQUEST']._serialized_end=307
-  _globals['_PREFERENCES']._serialized_start=310
-  _globals['_PREFERENCES']._serialized_end=460
-  _globals['_CREATECHATCOMPLETIONRESPONSE']._serialized_start=462
-  _globals['_CREATECHATCOMPLETIONRESPONSE']._serialized_end=582
-  _globals['_STREAMCHATCOMPLETIONREQUEST']._serialized_start=585
-  _globals['_STREAMCHATCOMPLETIONREQUEST']._serialized_end=745
-  _globals['_STREAMCHATCOMPLETIONRESPONSE']._serialized_start=747
-  _globals['_STREAMCHATCOMPLETIONRESPONSE']._serialized_end=865
-  _globals['_RECEIPT']._serialized_start=868
-  _globals['_RECEIPT']._serialized_end=1223
-  _globals['_RATELIMITS']._serialized_start=1225
-  _globals['_RATELIMITS']._serialized_end=1331
-  _globals['_RATELIMIT']._serialized_start=1333
-  _globals['_RATELIMIT']._serialized_end=1435
-  _globals['_EXPLAINROUTEREQUEST']._serialized_start=1438
-  _globals['_EXPLAINROUTEREQUEST']._serialized_end=1588
-  _globals['_EXPLAINROUTERESPONSE']._serialized_start=1591
-  _globals['_EXPLAINROUTERESPONSE']._serialized_end=1857
-  _globals['_PLANNEDCANDIDATE']._serialized_start=1859
-  _globals['_PLANNEDCANDIDATE']._serialized_end=1933
-  _globals['_SKIPPEDCANDIDATE']._serialized_start=1935
-  _globals['_SKIPPEDCANDIDATE']._serialized_end=2009
-  _globals['_RULEREPORT']._serialized_start=2011
-  _globals['_RULEREPORT']._serialized_end=2085
-  _globals['_LISTDEPLOYMENTSREQUEST']._serialized_start=2087
-  _globals['_LISTDEPLOYMENTSREQUEST']._serialized_end=2129
-  _globals['_LISTDEPLOYMENTSRESPONSE']._serialized_start=2131
-  _globals['_LISTDEPLOYMENTSRESPONSE']._serialized_end=2214
-  _globals['_DEPLOYMENTSTATUS']._serialized_start=2217
-  _globals['_DEPLOYMENTSTATUS']._serialized_end=2466
-  _globals['_LISTMODELSREQUEST']._serialized_start=2468
-  _globals['_LISTMODELSREQUEST']._serialized_end=2526
-  _globals['_LISTMODELSRESPONSE']._serialized_start=2528
-  _globals['_LISTMODELSRESPONSE']._serialized_end=2615
-  _globals['_MODEL']._serialized_start=2617
-  _globals['_MODEL']._serialized_end=2744
-  _globals['_ROUTERSERVICE']._serialized_start=3276
-  _globals['_ROUTERSERVICE']._serialized_end=3829
+  _globals['_CACHEMODE']._serialized_start=3675
+  _globals['_CACHEMODE']._serialized_end=3781
+  _globals['_CACHEOUTCOME']._serialized_start=3783
+  _globals['_CACHEOUTCOME']._serialized_end=3904
+  _globals['_CONTINUATION']._serialized_start=3906
+  _globals['_CONTINUATION']._serialized_end=4001
+  _globals['_DEPLOYMENTSTATE']._serialized_start=4004
+  _globals['_DEPLOYMENTSTATE']._serialized_end=4202
+  _globals['_CREATECHATCOMPLETIONREQUEST']._serialized_start=214
+  _globals['_CREATECHATCOMPLETIONREQUEST']._serialized_end=374
+  _globals['_PREFERENCES']._serialized_start=377
+  _globals['_PREFERENCES']._serialized_end=553
+  _globals['_CREATECHATCOMPLETIONRESPONSE']._serialized_start=555
+  _globals['_CREATECHATCOMPLETIONRESPONSE']._serialized_end=675
+  _globals['_STREAMCHATCOMPLETIONREQUEST']._serialized_start=678
+  _globals['_STREAMCHATCOMPLETIONREQUEST']._serialized_end=838
+  _globals['_STREAMCHATCOMPLETIONRESPONSE']._serialized_start=840
+  _globals['_STREAMCHATCOMPLETIONRESPONSE']._serialized_end=958
+  _globals['_RECEIPT']._serialized_start=961
+  _globals['_RECEIPT']._serialized_end=1333
+  _globals['_RATELIMITS']._serialized_start=1335
+  _globals['_RATELIMITS']._serialized_end=1441
+  _globals['_RATELIMIT']._serialized_start=1443
+  _globals['_RATELIMIT']._serialized_end=1545
+  _globals['_CREATEEMBEDDINGSREQUEST']._serialized_start=1548
+  _globals['_CREATEEMBEDDINGSREQUEST']._serialized_end=1714
+  _globals['_CREATEEMBEDDINGSRESPONSE']._serialized_start=1716
+  _globals['_CREATEEMBEDDINGSRESPONSE']._serialized_end=1842
+  _globals['_COUNTTOKENSREQUEST']._serialized_start=1845
+  _globals['_COUNTTOKENSREQUEST']._serialized_end=1996
+  _globals['_COUNTTOKENSRESPONSE']._serialized_start=1998
+  _globals['_COUNTTOKENSRESPONSE']._serialized_end=2080
+  _globals['_FORWARDREQUEST']._serialized_start=2083
+  _globals['_FORWARDREQUEST']._serialized_end=2240
+  _globals['_FORWARDRESPONSE']._serialized_start=2242
+  _globals['_FORWARDRESPONSE']._serialized_end=2364
+  _globals['_EXPLAINROUTEREQUEST']._serialized_start=2367
+  _globals['_EXPLAINROUTEREQUEST']._serialized_end=2517
+  _globals['_EXPLAINROUTERESPONSE']._serialized_start=2520
+  _globals['_EXPLAINROUTERESPONSE']._serialized_end=2786
+  _globals['_PLANNEDCANDIDATE']._serialized_start=2788
+  _globals['_PLANNEDCANDIDATE']._serialized_end=2862
+  _globals['_SKIPPEDCANDIDATE']._serialized_start=2864
+  _globals['_SKIPPEDCANDIDATE']._serialized_end=2938
+  _globals['_RULEREPORT']._serialized_start=2940
+  _globals['_RULEREPORT']._serialized_end=3014
+  _globals['_LISTDEPLOYMENTSREQUEST']._serialized_start=3016
+  _globals['_LISTDEPLOYMENTSREQUEST']._serialized_end=3058
+  _globals['_LISTDEPLOYMENTSRESPONSE']._serialized_start=3060
+  _globals['_LISTDEPLOYMENTSRESPONSE']._serialized_end=3143
+  _globals['_DEPLOYMENTSTATUS']._serialized_start=3146
+  _globals['_DEPLOYMENTSTATUS']._serialized_end=3395
+  _globals['_LISTMODELSREQUEST']._serialized_start=3397
+  _globals['_LISTMODELSREQUEST']._serialized_end=3455
+  _globals['_LISTMODELSRESPONSE']._serialized_start=3457
+  _globals['_LISTMODELSRESPONSE']._serialized_end=3544
+  _globals['_MODEL']._serialized_start=3546
+  _globals['_MODEL']._serialized_end=3673
+  _globals['_ROUTERSERVICE']._serialized_start=4205
+  _globals['_ROUTERSERVICE']._serialized_end=5045
 # @@protoc_insertion_point(module_scope)

@@ -11,6 +11,8 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from tollway.chat.v1 import chat_pb2 as _chat_pb2
+from tollway.chat.v1 import embedding_pb2 as _embedding_pb2
+from tollway.chat.v1 import forwarding_pb2 as _forwarding_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -181,6 +183,7 @@ class Preferences(_message.Message):
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     ASSURED_FIELD_NUMBER: _builtins.int
     CACHE_FIELD_NUMBER: _builtins.int
+    DROP_UNSUPPORTED_FIELD_NUMBER: _builtins.int
     session: _builtins.str
     """Questions of one session go to the same deployment for as long as it can answer. At most 128 characters."""
     idempotency_key: _builtins.str
@@ -190,6 +193,10 @@ class Preferences(_message.Message):
     assured: _builtins.bool
     """Whether to hold the answer back until it is whole, so that it can always start again. Absent: as configured."""
     cache: Global___CacheMode.ValueType
+    drop_unsupported: _builtins.bool
+    """Whether what a provider cannot be told is left out of the question, rather than the question refused. What was left
+    out is in the receipt.
+    """
     @_builtins.property
     def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names to ask after `chat.model`, in order, before the configuration's fallbacks. At most 16."""
@@ -202,10 +209,11 @@ class Preferences(_message.Message):
         idempotency_key: _builtins.str = ...,
         assured: _builtins.bool | None = ...,
         cache: Global___CacheMode.ValueType = ...,
+        drop_unsupported: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_assured", b"_assured", "assured", b"assured"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_assured", b"_assured", "assured", b"assured", "cache", b"cache", "idempotency_key", b"idempotency_key", "models", b"models", "session", b"session"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_assured", b"_assured", "assured", b"assured", "cache", b"cache", "drop_unsupported", b"drop_unsupported", "idempotency_key", b"idempotency_key", "models", b"models", "session", b"session"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__assured: _TypeAlias = _typing.Literal["assured"]  # noqa: Y015
     _WhichOneofArgType__assured: _TypeAlias = _typing.Literal["_assured", b"_assured"]  # noqa: Y015
@@ -319,6 +327,7 @@ class Receipt(_message.Message):
     HEDGED_FIELD_NUMBER: _builtins.int
     CONTINUATIONS_FIELD_NUMBER: _builtins.int
     RATE_LIMITS_FIELD_NUMBER: _builtins.int
+    DROPPED_FIELD_NUMBER: _builtins.int
     AGE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     trace_id: _builtins.str
@@ -341,6 +350,10 @@ class Receipt(_message.Message):
     @_builtins.property
     def rate_limits(self) -> Global___RateLimits: ...
     @_builtins.property
+    def dropped(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What of the question was left out, because the provider that answered cannot be told: paths of its fields."""
+
+    @_builtins.property
     def age(self) -> _duration_pb2.Duration:
         """With CACHE_OUTCOME_HIT: how long ago the answer was given for the first time."""
 
@@ -357,11 +370,12 @@ class Receipt(_message.Message):
         hedged: _builtins.bool = ...,
         continuations: _abc.Iterable[Global___Continuation.ValueType] | None = ...,
         rate_limits: Global___RateLimits | None = ...,
+        dropped: _abc.Iterable[_builtins.str] | None = ...,
         age: _duration_pb2.Duration | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_cost_nanos", b"_cost_nanos", "age", b"age", "cost_nanos", b"cost_nanos", "rate_limits", b"rate_limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost_nanos", b"_cost_nanos", "age", b"age", "attempts", b"attempts", "cache", b"cache", "continuations", b"continuations", "cost_nanos", b"cost_nanos", "deployment", b"deployment", "hedged", b"hedged", "rate_limits", b"rate_limits", "replayed", b"replayed", "request_id", b"request_id", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost_nanos", b"_cost_nanos", "age", b"age", "attempts", b"attempts", "cache", b"cache", "continuations", b"continuations", "cost_nanos", b"cost_nanos", "deployment", b"deployment", "dropped", b"dropped", "hedged", b"hedged", "rate_limits", b"rate_limits", "replayed", b"replayed", "request_id", b"request_id", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cost_nanos: _TypeAlias = _typing.Literal["cost_nanos"]  # noqa: Y015
     _WhichOneofArgType__cost_nanos: _TypeAlias = _typing.Literal["_cost_nanos", b"_cost_nanos"]  # noqa: Y015
@@ -428,6 +442,203 @@ class RateLimit(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RateLimit: _TypeAlias = RateLimit  # noqa: Y015
+
+@_typing.final
+class CreateEmbeddingsRequest(_message.Message):
+    """Texts to find places for, with what the router should know about it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EMBEDDING_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    PREFERENCES_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """As in CreateChatCompletionRequest."""
+    @_builtins.property
+    def embedding(self) -> _embedding_pb2.EmbeddingRequest: ...
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """As in CreateChatCompletionRequest."""
+
+    @_builtins.property
+    def preferences(self) -> Global___Preferences: ...
+    def __init__(
+        self,
+        *,
+        embedding: _embedding_pb2.EmbeddingRequest | None = ...,
+        request_id: _builtins.str = ...,
+        tags: _abc.Iterable[_builtins.str] | None = ...,
+        preferences: Global___Preferences | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["embedding", b"embedding", "preferences", b"preferences"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["embedding", b"embedding", "preferences", b"preferences", "request_id", b"request_id", "tags", b"tags"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateEmbeddingsRequest: _TypeAlias = CreateEmbeddingsRequest  # noqa: Y015
+
+@_typing.final
+class CreateEmbeddingsResponse(_message.Message):
+    """The vectors."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EMBEDDING_FIELD_NUMBER: _builtins.int
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def embedding(self) -> _embedding_pb2.EmbeddingResponse: ...
+    @_builtins.property
+    def receipt(self) -> Global___Receipt: ...
+    def __init__(
+        self,
+        *,
+        embedding: _embedding_pb2.EmbeddingResponse | None = ...,
+        receipt: Global___Receipt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["embedding", b"embedding", "receipt", b"receipt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["embedding", b"embedding", "receipt", b"receipt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateEmbeddingsResponse: _TypeAlias = CreateEmbeddingsResponse  # noqa: Y015
+
+@_typing.final
+class CountTokensRequest(_message.Message):
+    """A question whose tokens are to be counted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHAT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    PREFERENCES_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """As in CreateChatCompletionRequest."""
+    @_builtins.property
+    def chat(self) -> _chat_pb2.ChatRequest: ...
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """As in CreateChatCompletionRequest."""
+
+    @_builtins.property
+    def preferences(self) -> Global___Preferences: ...
+    def __init__(
+        self,
+        *,
+        chat: _chat_pb2.ChatRequest | None = ...,
+        request_id: _builtins.str = ...,
+        tags: _abc.Iterable[_builtins.str] | None = ...,
+        preferences: Global___Preferences | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["chat", b"chat", "preferences", b"preferences"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chat", b"chat", "preferences", b"preferences", "request_id", b"request_id", "tags", b"tags"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountTokensRequest: _TypeAlias = CountTokensRequest  # noqa: Y015
+
+@_typing.final
+class CountTokensResponse(_message.Message):
+    """How many there are."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    ESTIMATED_FIELD_NUMBER: _builtins.int
+    DEPLOYMENT_FIELD_NUMBER: _builtins.int
+    input_tokens: _builtins.int
+    estimated: _builtins.bool
+    """Whether that is a guess by size, because the provider does not count."""
+    deployment: _builtins.str
+    """Who counted, as `provider/model`."""
+    def __init__(
+        self,
+        *,
+        input_tokens: _builtins.int = ...,
+        estimated: _builtins.bool = ...,
+        deployment: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment", b"deployment", "estimated", b"estimated", "input_tokens", b"input_tokens"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountTokensResponse: _TypeAlias = CountTokensResponse  # noqa: Y015
+
+@_typing.final
+class ForwardRequest(_message.Message):
+    """A question to pass on, with what the router should know about it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUESTION_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    PREFERENCES_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """As in CreateChatCompletionRequest."""
+    @_builtins.property
+    def question(self) -> _forwarding_pb2.ForwardedQuestion: ...
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """As in CreateChatCompletionRequest."""
+
+    @_builtins.property
+    def preferences(self) -> Global___Preferences: ...
+    def __init__(
+        self,
+        *,
+        question: _forwarding_pb2.ForwardedQuestion | None = ...,
+        request_id: _builtins.str = ...,
+        tags: _abc.Iterable[_builtins.str] | None = ...,
+        preferences: Global___Preferences | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["preferences", b"preferences", "question", b"question"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["preferences", b"preferences", "question", b"question", "request_id", b"request_id", "tags", b"tags"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForwardRequest: _TypeAlias = ForwardRequest  # noqa: Y015
+
+@_typing.final
+class ForwardResponse(_message.Message):
+    """What has arrived of the answer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEAD_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    data: _builtins.bytes
+    """The next piece of the body."""
+    @_builtins.property
+    def head(self) -> _forwarding_pb2.ForwardedHead:
+        """In the first message."""
+
+    @_builtins.property
+    def receipt(self) -> Global___Receipt:
+        """As in StreamChatCompletionResponse."""
+
+    def __init__(
+        self,
+        *,
+        head: _forwarding_pb2.ForwardedHead | None = ...,
+        data: _builtins.bytes = ...,
+        receipt: Global___Receipt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["head", b"head", "receipt", b"receipt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "head", b"head", "receipt", b"receipt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForwardResponse: _TypeAlias = ForwardResponse  # noqa: Y015
 
 @_typing.final
 class ExplainRouteRequest(_message.Message):
