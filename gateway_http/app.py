@@ -9,7 +9,7 @@ from aiohttp import web
 
 from gateway_http.connection import Connection
 from gateway_http.cross_site import SameSite
-from gateway_http.errors import error_event, error_response, explain
+from gateway_http.errors import OPENAI, error_response, explain
 from gateway_http.exchange import Exchange
 from gateway_http.in_flight import InFlight
 from gateway_http.request_headers import request_id, trace_parent
@@ -71,7 +71,8 @@ class App:
         method = _known(request.method)
         name = method if route is None else f"{method} {route.template}"
         span = tracer.start(name, Kind.SERVER, trace_parent(request.headers))
-        return Exchange(request, request_id(request.headers, self._clock.time()), span)
+        errors = OPENAI if route is None else route.errors
+        return Exchange(request, request_id(request.headers, self._clock.time()), span, errors)
 
     async def _answer(self, exchange: Exchange, route: Route | None, task: asyncio.Task[object]) -> web.StreamResponse:
         """The one place where whatever was raised becomes an answer, or an event in one that has begun."""
@@ -110,11 +111,11 @@ class App:
 async def _fail(exchange: Exchange, error: TollwayError) -> web.StreamResponse:
     stream = exchange.stream
     if stream is None:
-        response = error_response(error, exchange.trace_id)
+        response = error_response(error, exchange.trace_id, exchange.errors)
         response.headers.update(exchange.identity())
         return response
     if not stream.finished:
-        await stream.finish(error_event(error, exchange.trace_id))
+        await stream.finish(exchange.errors.event(error, exchange.trace_id))
     return stream
 
 

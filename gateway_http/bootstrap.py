@@ -6,11 +6,13 @@ from collections.abc import Callable
 
 import grpc
 
+from gateway_http import openai_chat
 from gateway_http.app import App
 from gateway_http.body import BodyReader
-from gateway_http.chat_completions import ChatCompletions
 from gateway_http.connection import Server
+from gateway_http.conversation import Conversation
 from gateway_http.cross_site import SameSite
+from gateway_http.dialect import Dialect
 from gateway_http.health import MetricsPage, Readiness, healthz
 from gateway_http.in_flight import InFlight
 from gateway_http.listening import Listener, check_address, listen
@@ -80,8 +82,12 @@ def _routes(
     stub = RouterServiceStub(router)
     bodies = BodyReader(clock, settings.max_body, settings.body_timeout)
     models = Models(stub)
+
+    def conversation(dialect: Dialect) -> Conversation:
+        return Conversation(dialect, stub, bodies, clock, settings.max_messages)
+
     routes = [
-        Route("/v1/chat/completions", {"POST": ChatCompletions(stub, bodies, clock, settings.max_messages)}),
+        Route("/v1/chat/completions", {"POST": conversation(openai_chat)}),
         Route("/v1/models", {"GET": models.list_all}),
         Route("/v1/models/{id}", {"GET": models.get_one}),
         Route("/healthz", {"GET": healthz}, quiet=True),

@@ -1,4 +1,5 @@
-"""Errors as OpenAI's clients expect them: a JSON body, a status, and headers that say whether to try again."""
+"""Errors as clients expect them: a JSON body in their dialect's shape, a status, and headers that say whether to try
+again."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from typing import Any
 import grpc
 from aiohttp import web
 
-from gateway_http.openai_response import encode_json
+from gateway_http.exchange import ErrorShape
+from gateway_http.json_output import encode_json
 from gateway_http.rate_limits import refusal_headers
 from mesh.errors import Reason, TollwayError
 from mesh.status import from_rpc_error
@@ -82,9 +84,22 @@ _SHOWN_METADATA = {
 }
 
 
-def error_response(error: TollwayError, trace_id: str) -> web.Response:
+class OpenAiErrors:
+    """OpenAI's shape, which is everybody's whose own is not known. Implements `exchange.ErrorShape`."""
+
+    def body(self, error: TollwayError, trace_id: str) -> bytes:
+        return error_body(error, trace_id)
+
+    def event(self, error: TollwayError, trace_id: str) -> bytes:
+        return error_event(error, trace_id)
+
+
+OPENAI = OpenAiErrors()
+
+
+def error_response(error: TollwayError, trace_id: str, errors: ErrorShape = OPENAI) -> web.Response:
     response = web.Response(
-        status=error.row.http_status, body=error_body(error, trace_id), headers=error_headers(error)
+        status=error.row.http_status, body=errors.body(error, trace_id), headers=error_headers(error)
     )
     if error.reason in _LEAVES_BODY_UNREAD:
         response.force_close()

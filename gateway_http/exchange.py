@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
 
 from aiohttp import web
 
@@ -46,13 +47,23 @@ class EventStream(web.StreamResponse):
         await self.write_eof(self._held + events)
 
 
+class ErrorShape(Protocol):
+    """How a dialect tells an error."""
+
+    def body(self, error: TollwayError, trace_id: str) -> bytes:
+        """In JSON, where it is the answer."""
+
+    def event(self, error: TollwayError, trace_id: str) -> bytes:
+        """As the event that ends a stream whose headers have gone out. No end mark may follow it."""
+
+
 class Exchange:
     """What a handler is given. It answers with a response, or opens a stream, writes to it and answers with that."""
 
-    __slots__ = ("error", "request", "request_id", "span", "stream")
+    __slots__ = ("error", "errors", "request", "request_id", "span", "stream")
 
-    def __init__(self, request: web.BaseRequest, request_id: str, span: Span) -> None:
-        self.request, self.request_id, self.span = request, request_id, span
+    def __init__(self, request: web.BaseRequest, request_id: str, span: Span, errors: ErrorShape) -> None:
+        self.request, self.request_id, self.span, self.errors = request, request_id, span, errors
         self.stream: EventStream | None = None
         self.error: TollwayError | None = None
 

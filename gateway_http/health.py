@@ -11,7 +11,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from gateway_http.exchange import Exchange
-from gateway_http.openai_response import encode_json
+from gateway_http.json_output import encode_json
 
 HOPS = (
     "tollway.router.v1.RouterService",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from gateway_http.exchange import Exchange
-from gateway_http.openai_response import encode_json
+from gateway_http.json_output import encode_json
 from gateway_http.request_headers import call_metadata
 from mesh.config.patterns import find
 from mesh.errors import Reason, TollwayError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway_http.openai_response import encode_json
+from gateway_http.json_output import encode_json
 from gateway_http.rate_limits import limit_headers
 from mesh.money import format_usd
 from tollway.router.v1.router_pb2 import CONTINUATION_PREFILL, CONTINUATION_SPLICE, CacheOutcome, Receipt
@@ -31,6 +31,8 @@ def receipt_headers(receipt: Receipt) -> dict[str, str]:
         headers["age"] = str(receipt.age.seconds)
     if receipt.replayed:
         headers["x-tollway-replayed"] = "1"
+    if receipt.dropped:
+        headers["x-tollway-dropped"] = ", ".join(receipt.dropped)
     if receipt.HasField("rate_limits"):
         headers.update(limit_headers(receipt.rate_limits))
     return headers
@@ -56,4 +58,6 @@ def _told(receipt: Receipt) -> dict[str, Any]:
         told["age"] = receipt.age.seconds
     if receipt.replayed:
         told["replayed"] = True
+    if receipt.dropped:
+        told["dropped"] = list(receipt.dropped)
     return told

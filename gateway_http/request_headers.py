@@ -148,6 +148,16 @@ def assured(headers: Headers) -> bool | None:
     return _YES_OR_NO[given]
 
 
+def drops_unsupported(headers: Headers) -> bool:
+    """Whether `x-tollway-drop-unsupported` has what a provider cannot be told left out. Raises INVALID_REQUEST."""
+    given = headers.get("x-tollway-drop-unsupported")
+    if given is None:
+        return False
+    if given.lower() not in _YES_OR_NO:
+        raise invalid("x-tollway-drop-unsupported", "must be 1 or 0")
+    return _YES_OR_NO[given.lower()]
+
+
 def note_repetition(headers: Headers, preferences: Preferences) -> None:
     """Notes the key of a request that may be sent again, and what the response cache may do. Raises INVALID_REQUEST."""
     key = headers.get("idempotency-key")

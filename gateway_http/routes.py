@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from gateway_http.exchange import Exchange, Handler
+from gateway_http.errors import OPENAI
+from gateway_http.exchange import ErrorShape, Exchange, Handler
 from mesh.errors import Reason, TollwayError
 
 _LONGEST_PATH_SHOWN = 128
@@ -20,6 +21,7 @@ class Route:
     template: str
     handlers: Mapping[str, Handler]
     quiet: bool = False
+    errors: ErrorShape = OPENAI
 
     @property
     def allow(self) -> str:

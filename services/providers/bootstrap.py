@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, cast
 
 import grpc
 
@@ -14,7 +15,7 @@ from mesh.metrics import Metrics
 from mesh.telemetry.redaction import redactor
 from mesh.tracing import Tracer
 from services.providers import handlers
-from services.providers.adapters import openai
+from services.providers.adapters.credentials import key_headers
 from services.providers.adapters.sim.behaviour import CATALOGUE
 from services.providers.adapters.sim.memory import MemoryTransport
 from services.providers.adapters.sim.script import Model
@@ -33,8 +34,7 @@ if TYPE_CHECKING:
 
 _SIM = "sim"
 _SIM_BASE_URL = "http://sim/v1"
-_DIALECTS: Mapping[str, Dialect] = {"openai": openai, _SIM: openai}
-"""The sim speaks OpenAI's, so that what reads it is what reads a provider."""
+_ADAPTERS = "services.providers.adapters"
 _HEADERS = {
     "content-type": "application/json",
     "accept": "application/json, text/event-stream",
@@ -80,7 +80,7 @@ async def start(settings: ProvidersSettings, *, clock: Clock, tracer: Tracer, me
 
 
 def _provider(settings: ProviderSettings, http: HttpTransport | None, clock: Clock) -> Provider:
-    dialect = _DIALECTS[settings.dialect]
+    dialect = dialect_named(settings.dialect)
     transport: Transport = http if http and _is_remote(settings) else MemoryTransport(Model(settings.sim), clock)
     own = {name.lower(): value for name, value in settings.headers.items()}
     local = _SIM_BASE_URL if settings.dialect == _SIM else dialect.default_base_url
@@ -89,10 +89,17 @@ def _provider(settings: ProviderSettings, http: HttpTransport | None, clock: Clo
         dialect=dialect,
         transport=transport,
         base_url=settings.base_url or local,
-        headers={**_HEADERS, **dialect.credentials(settings.api_key), **own},
+        headers={**_HEADERS, **key_headers(dialect.credentials, settings.api_key), **own},
         redact=redactor((settings.api_key, *own.values())),
         models=CATALOGUE if settings.dialect == _SIM else (),
     )
+
+
+def dialect_named(name: str) -> Dialect:
+    """The adapter of that name, imported now: those that nobody uses cost nothing."""
+    # The sim speaks OpenAI's, so that what reads it is what reads a provider.
+    module: object = import_module(f"{_ADAPTERS}.{'openai' if name == _SIM else name}")
+    return cast(Dialect, module)
 
 
 def _is_remote(settings: ProviderSettings) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mesh.errors import Reason, TollwayError
+from services.providers.domain.unsaid import Unsaid
 from services.providers.domain.wire import Encoded, Limits, Outgoing
 from tollway.chat.v1 import chat_pb2
 
@@ -35,11 +36,16 @@ class Dialect(Protocol):
     def health_path(self) -> str:
         """Where under the base URL something can be had that takes the credentials and asks no model."""
 
-    def credentials(self, secret: str) -> Mapping[str, str]:
-        """The headers that show who pays."""
+    @property
+    def credentials(self) -> str:
+        """How a call shows who pays where the configuration does not say: a kind of `adapters.credentials`."""
 
-    def encode_request(self, chat: chat_pb2.ChatRequest, model: str, stream: bool) -> Encoded:
-        """Raises INVALID_REQUEST or UNSUPPORTED_FEATURE for what cannot be said."""
+    def encode_request(self, chat: chat_pb2.ChatRequest, model: str, stream: bool, unsaid: Unsaid) -> Encoded:
+        """The call that asks the question.
+
+        Raises INVALID_REQUEST for what no provider could be told, and UNSUPPORTED_FEATURE for what this one cannot,
+        unless `unsaid` has it left out.
+        """
 
     def decode_response(self, body: bytes) -> chat_pb2.ChatResponse:
         """Raises UPSTREAM_MALFORMED, or the error that the body carries."""
@@ -47,6 +53,13 @@ class Dialect(Protocol):
     def decode_error(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> TollwayError: ...
 
     def stream_decoder(self, choices: int, max_event: int) -> StreamDecoder: ...
+
+
+class Credentials(Protocol):
+    """What shows who pays, where that is more than headers that stay the same: it is signed for, or expires."""
+
+    async def sign(self, call: Outgoing) -> Outgoing:
+        """The call with what shows who pays. Raises UPSTREAM_CREDENTIALS where that cannot be had."""
 
 
 class Answer(Protocol):
@@ -93,7 +106,10 @@ class KnownModel:
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """Someone who can be called. `headers` go with every call; `redact` takes their secrets out of a text."""
+    """Someone who can be called. `headers` go with every call; `redact` takes their secrets out of a text.
+
+    `credentials` sign each call where those headers do not say all.
+    """
 
     name: str
     dialect: Dialect
@@ -102,6 +118,7 @@ class Provider:
     headers: Mapping[str, str]
     redact: Callable[[str], str]
     models: tuple[KnownModel, ...] = ()
+    credentials: Credentials | None = None
 
 
 Providers = Mapping[str, Provider]

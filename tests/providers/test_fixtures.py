@@ -3,7 +3,8 @@
 `fixtures/<dialect>/<case>/` holds
 
 - `request.json`: a ChatRequest as proto-JSON, but that its `*_json` fields hold their JSON as it is, not in base64;
-- `upstream_request.json`: the body that must go out for it;
+- `upstream_request.json`: the body that must go out for it, and in `dropped.json` the paths of what is left out of it,
+  where the client allows that and there is any;
 - `upstream.json` or `upstream.sse`: the provider's body, and in `upstream_head.json` its status and headers where they
   are not a plain 200's;
 - `expected.json`: the `response`, or the joined `stream`, and the `error` that is in place of it or ends it.
@@ -18,7 +19,6 @@ from base64 import b64decode, b64encode
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -26,15 +26,16 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.message import Message
 
 from mesh.errors import TollwayError
-from services.providers.adapters import openai
-from services.providers.ports import StreamDecoder
+from services.providers.bootstrap import dialect_named
+from services.providers.domain.unsaid import Unsaid
+from services.providers.ports import Dialect, StreamDecoder
 from tollway.chat.v1 import chat_pb2
 
 Json = dict[str, Any]
 
 ROOT = Path(__file__).parent / "fixtures"
-DIALECTS: dict[str, ModuleType] = {"openai": openai}
 CASES = sorted(ROOT.glob("*/*/"))
+DIALECTS = {name: dialect_named(name) for name in sorted({case.parent.name for case in CASES})}
 NOW = 1_700_000_000.0
 
 
@@ -47,10 +48,13 @@ def test_a_recorded_call_means_what_its_fixture_says(case: Path) -> None:
     dialect = DIALECTS[case.parent.name]
     chat = read_request(case / "request.json")
     stream = (case / "upstream.sse").exists()
-    assert json.loads(dialect.encode_request(chat, "the-model", stream).body) == load(case / "upstream_request.json")
+    unsaid = Unsaid(allowed=True)
+    encoded = dialect.encode_request(chat, "the-model", stream, unsaid)
+    assert json.loads(encoded.body) == load(case / "upstream_request.json")
+    assert unsaid.dropped == (load(case / "dropped.json") if (case / "dropped.json").exists() else [])
 
     expected = load(case / "expected.json")
-    head = load(case / "upstream_head.json") if (case / "upstream_head.json").exists() else {"status": 200}
+    head: Json = load(case / "upstream_head.json") if (case / "upstream_head.json").exists() else {"status": 200}
     body = (case / ("upstream.sse" if stream else "upstream.json")).read_bytes()
     if head["status"] != 200:
         error = dialect.decode_error(head["status"], head.get("headers", {}), body, NOW)
@@ -77,14 +81,14 @@ def test_a_truncated_stream_is_never_reported_as_finished(case: Path) -> None:
                 assert choice.get("text") == whole["stream"]["choices"][index].get("text")
 
 
-def decode_whole(dialect: ModuleType, body: bytes) -> Json:
+def decode_whole(dialect: Dialect, body: bytes) -> Json:
     try:
         return {"response": readable(dialect.decode_response(body))}
     except TollwayError as error:
         return {"error": readable_error(error)}
 
 
-def decode_stream(dialect: ModuleType, chat: chat_pb2.ChatRequest, pieces: Iterable[bytes]) -> Json:
+def decode_stream(dialect: Dialect, chat: chat_pb2.ChatRequest, pieces: Iterable[bytes]) -> Json:
     decoder: StreamDecoder = dialect.stream_decoder(chat.choice_count or 1, 1 << 20)
     chunks: list[chat_pb2.ChatChunk] = []
     for piece in pieces:
@@ -122,7 +126,17 @@ def join(choice: Json, delta: Json) -> None:
         if name in ("text", "refusal"):
             choice[name] = choice.get(name, "") + value
         elif name == "reasoning":
-            choice[name] = choice.get(name, "") + value["text"]
+            if value.get("text"):
+                choice[name] = choice.get(name, "") + value["text"]
+            if value.keys() - {"text"}:  # what proves the thinking, in the order in which it came
+                proof = {kept: each for kept, each in value.items() if kept != "text"}
+                choice.setdefault("reasoning_proofs", []).append({"part": delta.get("part", 0), **proof})
+        elif name == "part":
+            continue
+        elif name == "citations":
+            choice.setdefault(name, []).extend({"part": delta.get("part", 0), **each} for each in value)
+        elif name == "parts":
+            choice.setdefault(name, []).extend(value)
         elif name == "tool_calls":
             calls = choice.setdefault(name, {})
             for piece in value:

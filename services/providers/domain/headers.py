@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from email.utils import parsedate_to_datetime
 
 from tollway.providers.v1 import providers_pb2
@@ -14,9 +14,9 @@ _SPAN = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+")
 _SPAN_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 
 
-def upstream_call(status: int, headers: Mapping[str, str]) -> providers_pb2.UpstreamCall:
-    """What is passed on about a call that was answered."""
-    call = providers_pb2.UpstreamCall(status=status, request_id=request_id(headers))
+def upstream_call(status: int, headers: Mapping[str, str], dropped: Sequence[str] = ()) -> providers_pb2.UpstreamCall:
+    """What is passed on about a call that was answered, and what of the question it left out."""
+    call = providers_pb2.UpstreamCall(status=status, request_id=request_id(headers), dropped=dropped)
     for name, value in headers.items():
         lower = name.lower()
         if "ratelimit" in lower or "tokenlimit" in lower or lower == "retry-after":

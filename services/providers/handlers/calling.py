@@ -77,7 +77,10 @@ class Call:
 
     async def __aenter__(self) -> Answer:
         try:
-            answer = self._answer = await self._provider.transport.open(self._outgoing, self.limits)
+            outgoing, credentials = self._outgoing, self._provider.credentials
+            if credentials is not None:
+                outgoing = await credentials.sign(outgoing)
+            answer = self._answer = await self._provider.transport.open(outgoing, self.limits)
             if self._span.recording:
                 self._span.set({"http.response.status_code": answer.status})
             if not 200 <= answer.status < 300:

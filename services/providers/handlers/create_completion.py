@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from mesh.mediator import Command
 from mesh.tracing import TraceContext
 from services.providers.domain.headers import upstream_call
+from services.providers.domain.unsaid import Unsaid
 from services.providers.domain.wire import limits_of
 from services.providers.handlers.calling import Call, Surroundings, check, read_whole
 from services.providers.ports import Providers, provider_named
@@ -27,11 +28,11 @@ async def create_completion(
     request = command.request
     check(request)
     provider = provider_named(request.provider, providers)
-    encoded = provider.dialect.encode_request(request.chat, request.model, stream=False)
+    unsaid = Unsaid(allowed=request.drop_unsupported)
+    encoded = provider.dialect.encode_request(request.chat, request.model, False, unsaid)
     limits = limits_of(request.timeouts)
     call = Call(provider, encoded, command.trace, around, limits=limits, attempt_id=request.attempt_id)
     async with call as answer:
         body = await read_whole(answer, call.limits, around.clock)
-        return providers_pb2.CreateCompletionResponse(
-            chat=provider.dialect.decode_response(body), upstream=upstream_call(answer.status, answer.headers)
-        )
+        upstream = upstream_call(answer.status, answer.headers, unsaid.dropped)
+        return providers_pb2.CreateCompletionResponse(chat=provider.dialect.decode_response(body), upstream=upstream)

@@ -16,6 +16,7 @@ from mesh.tracing import TraceContext
 from services.providers.domain.failures import cut
 from services.providers.domain.headers import upstream_call
 from services.providers.domain.patience import Patience
+from services.providers.domain.unsaid import Unsaid
 from services.providers.domain.whole import as_chunk
 from services.providers.domain.wire import MAX_EVENT, limits_of
 from services.providers.handlers.calling import Call, Surroundings, check, read_whole
@@ -39,11 +40,12 @@ async def stream_completion(
     request = command.request
     check(request)
     provider = provider_named(request.provider, providers)
-    encoded = provider.dialect.encode_request(request.chat, request.model, stream=True)
+    unsaid = Unsaid(allowed=request.drop_unsupported)
+    encoded = provider.dialect.encode_request(request.chat, request.model, True, unsaid)
     limits = limits_of(request.timeouts)
     call = Call(provider, encoded, command.trace, around, limits=limits, attempt_id=request.attempt_id)
     async with call as answer:
-        upstream: providers_pb2.UpstreamCall | None = upstream_call(answer.status, answer.headers)
+        upstream: providers_pb2.UpstreamCall | None = upstream_call(answer.status, answer.headers, unsaid.dropped)
         if not _streams(answer):
             body = await read_whole(answer, call.limits, around.clock)
             yield Response(chunk=as_chunk(provider.dialect.decode_response(body)), upstream=upstream)

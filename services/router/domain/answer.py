@@ -147,10 +147,12 @@ class Answer:
             if content:
                 kept.index, kept.finish_reason = delta.index, delta.finish_reason
                 kept.native_finish_reason = delta.native_finish_reason
+                kept.stop_sequence = delta.stop_sequence
             else:
                 kept.CopyFrom(delta)
         delta.ClearField("finish_reason")
         delta.ClearField("native_finish_reason")
+        delta.ClearField("stop_sequence")
         return content
 
     def ending(self) -> ChatChunk:
@@ -166,7 +168,7 @@ class Answer:
 
 def is_content(delta: Delta) -> bool:
     """Whether the delta adds anything to the answer: text, a refusal, thinking, a tool call, sound."""
-    if delta.text or delta_size(delta) or delta.tool_calls:
+    if delta.text or delta_size(delta) or delta.tool_calls or delta.parts:
         return True
     # Sound has no field of its own in a delta; it comes in the dialect's own words.
     return b'"audio"' in delta.extra_json

@@ -13,7 +13,16 @@ TEXT: Part = (0, "text")
 _MOST_KEPT = 2**20
 _TEXT_FIELD = Delta.DESCRIPTOR.fields_by_name["text"]
 _WITHOUT_CONTENT = frozenset(
-    {"index", "role", "finish_reason", "native_finish_reason", "choice_extra_json", "extra_json"}
+    {
+        "index",
+        "role",
+        "part",
+        "finish_reason",
+        "native_finish_reason",
+        "stop_sequence",
+        "choice_extra_json",
+        "extra_json",
+    }
 )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -89,6 +89,8 @@ class AttemptRun:
         """As far as it is here; None where a whole one is asked for."""
         self.lost = False
         """Whether it is being cancelled because another attempt was faster."""
+        self.dropped: Sequence[str] = ()
+        """What of the question the provider was not told."""
         self._desk = desk
         self._began = desk.clock.monotonic()
         self._content_at: float | None = None
@@ -189,6 +191,7 @@ class AttemptRun:
     def _hear(self, upstream: UpstreamCall) -> None:
         self._heard = True
         settlement.note_upstream(self.row, upstream.status, upstream.request_id)
+        self.dropped = upstream.dropped
         if upstream.rate_limits:
             clock = self._desk.clock
             self._standing.quota.note(upstream.rate_limits, self._call, clock.monotonic(), clock.time())

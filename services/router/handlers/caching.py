@@ -226,7 +226,10 @@ class Caching(Behavior):
 
 def _asked(question: Question, ruled: Ruled, *, streamed: bool) -> Asked:
     made = fingerprint(ruled.chat, ruled.models)
-    return Asked(scope_of(question.principal), made, ruled.chat, streamed)
+    scope = scope_of(question.principal)
+    if question.preferences.drop_unsupported:
+        scope += ("dropping",)  # who did not allow that must not get an answer to less than was asked
+    return Asked(scope, made, ruled.chat, streamed)
 
 
 def _describe(span: Span, question: Question, answer: KeptAnswer, row: Attempt) -> None:

@@ -32,6 +32,7 @@ async def complete(providers: ProviderCalls, attempt: AttemptRun) -> ChatRespons
             attempt_id=row.attempt_id,
             chat=attempt.turn.chat,
             timeouts=attempt.candidate.whole_timeouts,
+            drop_unsupported=attempt.question.preferences.drop_unsupported,
         )
         call = providers.complete(request, attempt.time_allowed, attempt.place)
         if not deployment.drain:
@@ -100,6 +101,7 @@ def _start(providers: ProviderCalls, attempt: AttemptRun) -> CompletionStream:
         attempt_id=row.attempt_id,
         chat=attempt.turn.chat,
         timeouts=deployment.timeouts,
+        drop_unsupported=attempt.question.preferences.drop_unsupported,
     )
     call = providers.stream(request, attempt.time_allowed, attempt.place)
     return Outliving(call) if deployment.drain else call

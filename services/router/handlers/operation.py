@@ -351,6 +351,7 @@ class Operation:
             deployment=self._candidate.name,
             attempts=self._attempts,
             hedged=self._hedged,
+            dropped=self.attempt.dropped,
         )
 
     def _answered(self, attempt: AttemptRun, receipt: Receipt) -> dict[str, AttributeValue]:

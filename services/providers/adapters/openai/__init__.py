@@ -1,11 +1,11 @@
 """OpenAI's chat completions, as spoken by OpenAI and by everyone compatible with it."""
 
-from services.providers.adapters.credentials import bearer as credentials
 from services.providers.adapters.openai.errors import decode_error
 from services.providers.adapters.openai.request import encode_request
 from services.providers.adapters.openai.response import decode_response
 from services.providers.adapters.openai.stream import StreamDecoder
 
+credentials = "bearer"
 default_base_url = "https://api.openai.com/v1"
 health_path = "/models"
 stream_decoder = StreamDecoder

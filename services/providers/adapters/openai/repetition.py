@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from services.providers.adapters.sse import Event
+from services.providers.domain.sse import Event
 
 Json = dict[str, Any]
 

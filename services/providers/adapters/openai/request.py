@@ -11,6 +11,7 @@ import orjson
 from mesh.errors import invalid
 from services.providers.adapters.openai.content import put_content
 from services.providers.adapters.openai.extra import Json, json_object, lay_over
+from services.providers.domain.unsaid import Unsaid
 from services.providers.domain.wire import Encoded
 from tollway.chat.v1 import chat_pb2
 
@@ -41,7 +42,7 @@ _SAMPLING = {
 }
 
 
-def encode_request(chat: chat_pb2.ChatRequest, model: str, stream: bool) -> Encoded:
+def encode_request(chat: chat_pb2.ChatRequest, model: str, stream: bool, unsaid: Unsaid) -> Encoded:
     """The call that asks `model` this question.
 
     Raises INVALID_REQUEST naming the field that is missing or is not JSON, and UNSUPPORTED_FEATURE for what chat

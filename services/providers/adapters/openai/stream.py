@@ -24,8 +24,8 @@ from services.providers.adapters.openai.response import (
     parse,
     take_reasoning,
 )
-from services.providers.adapters.sse import EventDecoder
 from services.providers.domain.failures import cut, malformed
+from services.providers.domain.sse import EventDecoder
 from tollway.chat.v1 import chat_pb2
 
 Json = dict[str, Any]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway_http.openai_request import decode_chat_call
+from gateway_http import openai_chat
 from services.router.domain.fingerprint import fingerprint, scoped
 from tollway.chat.v1.chat_pb2 import (
     ChatRequest,
@@ -42,7 +42,7 @@ BODY: dict[str, Any] = {
 
 def of(body: dict[str, Any], models: list[str] | None = None) -> bytes:
     """The fingerprint of what the edge makes of a JSON body."""
-    request = decode_chat_call(json.loads(json.dumps(body)), 100).request
+    request = openai_chat.decode(json.loads(json.dumps(body)), 100).request
     return fingerprint(request.chat, models or [])
 
 
@@ -127,6 +127,9 @@ CHANGES: list[Callable[[ChatRequest], object]] = [
     lambda it: setattr(it, "service_tier", "flex"),
     lambda it: it.metadata.update({"a": "1"}),
     lambda it: setattr(it, "user", "ann"),
+    lambda it: setattr(it, "dialect", "anthropic"),
+    lambda it: setattr(it, "reasoning_budget_tokens", 1024),
+    lambda it: setattr(it, "reasoning_summary", "auto"),
     lambda it: setattr(it, "extra_json", b'{"a":1}'),
     lambda it: setattr(it, "extra_json", b'{"a":1.0}'),
     lambda it: setattr(it, "extra_json", b'{"a":123456789012345678901234567890}'),

@@ -7,6 +7,7 @@ import pytest
 
 from mesh.errors import Reason, TollwayError
 from services.providers.adapters.openai import encode_request
+from services.providers.domain.unsaid import Unsaid
 from tollway.chat.v1 import chat_pb2
 
 
@@ -24,7 +25,7 @@ def saying(*parts: chat_pb2.ContentPart, **fields: Any) -> chat_pb2.ChatRequest:
 
 
 def body_of(chat: chat_pb2.ChatRequest, stream: bool = False) -> dict[str, Any]:
-    body: dict[str, Any] = json.loads(encode_request(chat, "m", stream).body)
+    body: dict[str, Any] = json.loads(encode_request(chat, "m", stream, Unsaid()).body)
     return body
 
 
@@ -61,14 +62,14 @@ DEEP = b'{"a":' * 500 + b"1" + b"}" * 500
 )
 def test_what_cannot_be_sent_is_named_by_its_path(chat: chat_pb2.ChatRequest, field: str) -> None:
     with pytest.raises(TollwayError) as caught:
-        encode_request(chat, "m", stream=False)
+        encode_request(chat, "m", False, Unsaid())
     assert caught.value.reason is Reason.INVALID_REQUEST
     assert [violation.field for violation in caught.value.violations] == [field]
 
 
 def test_a_picture_known_only_by_its_file_id_cannot_be_said_in_this_dialect() -> None:
     with pytest.raises(TollwayError, match=r"content\[0\]\.image\.file_id") as caught:
-        encode_request(saying(part(image=chat_pb2.ImagePart(file_id="f"))), "m", stream=False)
+        encode_request(saying(part(image=chat_pb2.ImagePart(file_id="f"))), "m", False, Unsaid())
     assert caught.value.reason is Reason.UNSUPPORTED_FEATURE
 
 
@@ -91,7 +92,7 @@ def test_stream_options_stay_away_from_a_call_that_is_not_streamed() -> None:
 def test_encoding_leaves_the_question_as_it_was() -> None:
     chat = asking(extra_json=b'{"stream_options": {"x": 1}}', tools=[chat_pb2.ToolDefinition(name="f")])
     before = chat.SerializeToString(deterministic=True)
-    encode_request(chat, "m", stream=True)
+    encode_request(chat, "m", True, Unsaid())
     assert chat.SerializeToString(deterministic=True) == before
 
 

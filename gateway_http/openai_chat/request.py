@@ -7,8 +7,9 @@ there, is checked here: which values make sense is the provider's to say.
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
+from gateway_http.dialect import Decoded, Identity
 from gateway_http.field_reading import (
     Readers,
     Wrong,
@@ -29,7 +30,9 @@ from gateway_http.field_reading import (
     whole_number,
     whole_number_into,
 )
-from gateway_http.openai_request_message import read_message
+from gateway_http.openai_chat.message import read_message
+from gateway_http.openai_chat.response import encode_completion
+from gateway_http.openai_chat.stream import ChunkEncoder
 from tollway.chat.v1 import chat_pb2 as pb
 from tollway.router.v1.router_pb2 import CreateChatCompletionRequest, StreamChatCompletionRequest
 
@@ -37,15 +40,21 @@ _LONGEST_MODEL = 256
 _MOST_MODELS = 16
 
 
-class ChatCall(NamedTuple):
-    """What the client asks of the router, and whether a stream shows usage at its end."""
+class Answering:
+    """How the answer is written. `include_usage`: a stream shows usage at its end. Implements `dialect.Answering`."""
 
-    request: CreateChatCompletionRequest | StreamChatCompletionRequest
-    include_usage: bool
+    def __init__(self, *, include_usage: bool) -> None:
+        self.include_usage = include_usage
+
+    def whole(self, chat: pb.ChatResponse, identity: Identity) -> bytes:
+        return encode_completion(chat, identity)
+
+    def stream(self, identity: Identity) -> ChunkEncoder:
+        return ChunkEncoder(identity, include_usage=self.include_usage)
 
 
-def decode_chat_call(fields: dict[str, Any], max_messages: int) -> ChatCall:
-    """The call that a request's JSON object asks for. Takes `fields` apart.
+def decode(fields: dict[str, Any], max_messages: int) -> Decoded:
+    """The call that a request's JSON object asks for, and how it is answered. Takes `fields` apart.
 
     Raises INVALID_REQUEST with the path of the field that cannot be accepted.
     """
@@ -58,7 +67,7 @@ def decode_chat_call(fields: dict[str, Any], max_messages: int) -> ChatCall:
         request.chat.extra_json = json_of(read_fields(_REQUEST, request.chat, fields))
     except Wrong as wrong:
         raise wrong.as_error() from None
-    return ChatCall(request, stream.include_usage)
+    return Decoded(request, Answering(include_usage=stream.include_usage))
 
 
 class _Stream:

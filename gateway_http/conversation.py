@@ -1,4 +1,4 @@
-"""`POST /v1/chat/completions`: asks the router, and passes its answer on, whole or as it arrives."""
+"""A question to a model, in whatever dialect: asks the router, and passes its answer on, whole or as it arrives."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from gateway_http.body import BodyReader
+from gateway_http.dialect import Answering, Dialect, Identity, StreamWriter
 from gateway_http.exchange import Exchange
 from gateway_http.explanation import explanation_fields
 from gateway_http.json_input import read_object
-from gateway_http.openai_request import decode_chat_call
-from gateway_http.openai_response import encode_completion, encode_json
-from gateway_http.openai_stream import ChunkEncoder
-from gateway_http.receipt import receipt_headers, receipt_json
+from gateway_http.json_output import encode_json
+from gateway_http.receipt import receipt_headers
 from gateway_http.request_headers import (
     Metadata,
     assured,
     call_metadata,
+    drops_unsupported,
     note_repetition,
     session,
     tags,
@@ -38,10 +38,18 @@ if TYPE_CHECKING:  # the name exists for the type checker alone
     from tollway.router.v1.router_pb2_grpc import RouterServiceAsyncStub
 
 
-class ChatCompletions:
-    """The handler. `max_messages` bounds a conversation."""
+class Conversation:
+    """The handler of a dialect's endpoint. `max_messages` bounds a conversation."""
 
-    def __init__(self, router: RouterServiceAsyncStub, bodies: BodyReader, clock: Clock, max_messages: int) -> None:
+    def __init__(
+        self,
+        dialect: Dialect,
+        router: RouterServiceAsyncStub,
+        bodies: BodyReader,
+        clock: Clock,
+        max_messages: int,
+    ) -> None:
+        self._dialect = dialect
         self._router, self._bodies, self._clock, self._max_messages = router, bodies, clock, max_messages
 
     async def __call__(self, exchange: Exchange) -> web.StreamResponse:
@@ -50,7 +58,7 @@ class ChatCompletions:
         labels, kept_to, explain = tags(headers), session(headers), wants_explanation(headers)
         held_back = assured(headers)
         body = await self._bodies.read(exchange.request)
-        request, include_usage = decode_chat_call(read_object(body), self._max_messages)
+        request, answering = self._dialect.decode(read_object(body), self._max_messages)
         request.request_id = exchange.request_id
         request.tags.extend(labels)
         if kept_to:
@@ -60,15 +68,12 @@ class ChatCompletions:
         if held_back is not None:
             request.preferences.assured = held_back
         note_repetition(headers, request.preferences)
+        if drops_unsupported(headers):
+            request.preferences.drop_unsupported = True
         if isinstance(request, CreateChatCompletionRequest):
-            return await self._answer_whole(exchange, request, metadata, seconds)
-        encoder = ChunkEncoder(
-            request_id=exchange.request_id,
-            model=request.chat.model,
-            now=self._clock.time(),
-            include_usage=include_usage,
-        )
-        return await self._answer_in_pieces(exchange, request, metadata, seconds, encoder)
+            return await self._answer_whole(exchange, request, metadata, seconds, answering)
+        writer = answering.stream(Identity(exchange.request_id, request.chat.model, self._clock.time()))
+        return await self._answer_in_pieces(exchange, request, metadata, seconds, writer)
 
     async def _explain(
         self,
@@ -93,14 +98,11 @@ class ChatCompletions:
         request: CreateChatCompletionRequest,
         metadata: Metadata,
         seconds: float | None,
+        answering: Answering,
     ) -> web.StreamResponse:
         answer = await self._router.CreateChatCompletion(request, metadata=metadata, timeout=seconds)
-        body = encode_completion(
-            answer.chat,
-            request_id=answer.receipt.request_id or exchange.request_id,
-            model=request.chat.model,
-            now=self._clock.time(),
-        )
+        request_id = answer.receipt.request_id or exchange.request_id
+        body = answering.whole(answer.chat, Identity(request_id, request.chat.model, self._clock.time()))
         headers = {"content-type": "application/json", **receipt_headers(answer.receipt)}
         return web.Response(body=body, headers=headers)
 
@@ -110,7 +112,7 @@ class ChatCompletions:
         request: StreamChatCompletionRequest,
         metadata: Metadata,
         seconds: float | None,
-        encoder: ChunkEncoder,
+        writer: StreamWriter,
     ) -> web.StreamResponse:
         """Sends nothing, not even a status, before the router's first message: it comes with the first content."""
         stream, receipt = None, Receipt()
@@ -120,9 +122,10 @@ class ChatCompletions:
                 if message.HasField("receipt"):
                     receipt = message.receipt
                     if receipt.replayed and stream is None:
-                        encoder.stand_in(receipt.request_id)
-                events = encoder.encode(message.chunk)
+                        writer.stand_in(receipt.request_id)
+                events = writer.encode(message.chunk)
                 if stream is None:
+                    exchange.errors = writer.failing(exchange.errors)
                     stream = await exchange.open_stream(receipt_headers(receipt))
                 stream.hold(events)
                 if not next_is_here(call):
@@ -131,5 +134,5 @@ class ChatCompletions:
             call.cancel()  # does nothing where the call has ended
         if stream is None:
             raise TollwayError(Reason.INTERNAL, "the router ended a stream that had not begun")
-        await stream.finish(encoder.finish(receipt_json(receipt, exchange.trace_id)))
+        await stream.finish(writer.finish(receipt, exchange.trace_id))
         return stream

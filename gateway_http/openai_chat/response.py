@@ -6,12 +6,9 @@ import binascii
 from collections.abc import Iterable
 from typing import Any
 
-import msgspec
-
+from gateway_http.dialect import Identity
+from gateway_http.json_output import decode_json, encode_json, put_back
 from tollway.chat.v1 import chat_pb2 as pb
-
-encode_json = msgspec.json.Encoder().encode
-_decode_json = msgspec.json.Decoder().decode
 
 ROLES = {
     pb.ROLE_UNSPECIFIED: "assistant",
@@ -32,13 +29,13 @@ _FINISH_REASONS = {
 }
 
 
-def encode_completion(chat: pb.ChatResponse, *, request_id: str, model: str, now: float) -> bytes:
-    """The answer's body. The rest stands in for what a provider leaves out: id, model, and time (Unix seconds)."""
+def encode_completion(chat: pb.ChatResponse, identity: Identity) -> bytes:
+    """The answer's body. The identity stands in for what a provider leaves out."""
     body: dict[str, Any] = {
-        "id": chat.id or f"chatcmpl-{request_id}",
+        "id": chat.id or f"chatcmpl-{identity.request_id}",
         "object": "chat.completion",
-        "created": chat.create_time.seconds or int(now),
-        "model": chat.model or model,
+        "created": chat.create_time.seconds or int(identity.now),
+        "model": chat.model or identity.model,
         "choices": [_choice(choice) for choice in chat.choices],
         "usage": usage_json(chat.usage) if chat.HasField("usage") else None,
         "service_tier": chat.service_tier or None,
@@ -46,21 +43,6 @@ def encode_completion(chat: pb.ChatResponse, *, request_id: str, model: str, now
     }
     put_back(body, chat.extra_json)
     return encode_json(body)
-
-
-def put_back(target: dict[str, Any], extra_json: bytes) -> None:
-    """Adds the fields that had no place in the message, where nothing stands yet, at every depth."""
-    if extra_json:
-        _merge(target, _decode_json(extra_json))
-
-
-def _merge(target: dict[str, Any], extra: dict[str, Any]) -> None:
-    for name, value in extra.items():
-        there = target.get(name)
-        if there is None:
-            target[name] = value
-        elif isinstance(there, dict) and isinstance(value, dict):
-            _merge(there, value)
 
 
 def _choice(choice: pb.Choice) -> dict[str, Any]:
@@ -109,7 +91,7 @@ def _add_part(message: dict[str, Any], part: pb.ContentPart) -> None:
     elif kind == "image":
         message.setdefault("images", []).append({"type": "image_url", "image_url": {"url": _image_url(part.image)}})
     if kind is None:
-        message.setdefault("content_parts", []).append(_decode_json(part.extra_json or b"{}"))
+        message.setdefault("content_parts", []).append(decode_json(part.extra_json or b"{}"))
     else:
         put_back(message, part.extra_json)
 

@@ -12,16 +12,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway_http.openai_response import (
-    ROLES,
-    encode_json,
-    finish_json,
-    logprobs_json,
-    put_back,
-    usage_json,
-)
+from gateway_http.dialect import Identity
+from gateway_http.exchange import ErrorShape
+from gateway_http.json_output import encode_json, put_back
+from gateway_http.openai_chat.response import ROLES, finish_json, logprobs_json, usage_json
+from gateway_http.receipt import receipt_json
 from mesh.errors import Reason, TollwayError
 from tollway.chat.v1 import chat_pb2 as pb
+from tollway.router.v1.router_pb2 import Receipt
 
 _TEXT = pb.Delta.DESCRIPTOR.fields_by_name["text"]
 _BARE_ROLE = {"index", "role"}
@@ -34,11 +32,12 @@ _DONE = b"data: [DONE]\n\n"
 class ChunkEncoder:
     """The events of one stream: `encode` each chunk, then `finish` once.
 
-    `request_id`, `model` and `now` (Unix seconds) stand in for what the provider leaves out.
+    The identity stands in for what the provider leaves out.
     """
 
-    def __init__(self, *, request_id: str, model: str, now: float, include_usage: bool) -> None:
-        self._id, self._model, self._created = f"chatcmpl-{request_id}", model, int(now)
+    def __init__(self, identity: Identity, *, include_usage: bool) -> None:
+        self._id, self._model = f"chatcmpl-{identity.request_id}", identity.model
+        self._created = int(identity.now)
         self._tier = self._fingerprint = ""
         self._include_usage = include_usage
         self._usage: pb.Usage | None = None
@@ -76,8 +75,8 @@ class ChunkEncoder:
                 self._encode_delta(delta, {field.name for field, _ in fields}, events)
         return _on_one_line_each(b"".join(events))
 
-    def finish(self, receipt: bytes) -> bytes:
-        """The last events and the end mark. `receipt` is the `tollway` object.
+    def finish(self, receipt: Receipt, trace_id: str) -> bytes:
+        """The last events and the end mark; the last event carries the receipt, as the `tollway` object.
 
         Raises UPSTREAM_CUT where a choice has no finish reason: what is cut must not look finished.
         """
@@ -86,8 +85,11 @@ class ChunkEncoder:
         events: list[bytes] = []
         if self._include_usage and self._usage is not None:
             self._put(self._prefix + b'],"usage":' + encode_json(usage_json(self._usage)), events)
-        events += (self._held, self._take_extra(), b',"tollway":', receipt, _END, _DONE)
+        events += (self._held, self._take_extra(), b',"tollway":', receipt_json(receipt, trace_id), _END, _DONE)
         return _on_one_line_each(b"".join(events))
+
+    def failing(self, errors: ErrorShape) -> ErrorShape:
+        return errors
 
     def _read_envelope(self, chunk: pb.ChatChunk) -> None:
         """Takes what a chunk says of the whole answer. Id, time and model stay what the first chunk said."""

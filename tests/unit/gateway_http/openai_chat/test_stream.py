@@ -9,24 +9,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from openai.types.chat import ChatCompletionChunk
 
-from gateway_http.openai_stream import ChunkEncoder
+from gateway_http.dialect import Identity
+from gateway_http.openai_chat.stream import ChunkEncoder
 from mesh.errors import Reason, TollwayError
 from tests.unit.gateway_http.edge import events
 from tollway.chat.v1 import chat_pb2 as pb
+from tollway.router.v1.router_pb2 import Receipt
 
-RECEIPT = b'{"cost_usd":0.01}'
+RECEIPT = Receipt(deployment="openai/gpt-4o", attempts=1, cost_nanos=10_000_000)
+TOLD = {"cost_usd": 0.01, "deployment": "openai/gpt-4o", "attempts": 1, "trace_id": "0af7"}
 STOP = pb.FINISH_REASON_STOP
 USAGE = pb.Usage(input_tokens=9, output_tokens=3)
 
 
 def encoder(*, include_usage: bool = False) -> ChunkEncoder:
-    return ChunkEncoder(request_id="req_1", model="gpt-4o", now=1_700_000_000.5, include_usage=include_usage)
+    return ChunkEncoder(Identity("req_1", "gpt-4o", 1_700_000_000.5), include_usage=include_usage)
 
 
 def stream(chunks: Sequence[pb.ChatChunk], *, include_usage: bool = False) -> list[Any]:
     """The events of a whole stream."""
     making = encoder(include_usage=include_usage)
-    return events(b"".join(making.encode(chunk) for chunk in chunks) + making.finish(RECEIPT))
+    return events(b"".join(making.encode(chunk) for chunk in chunks) + making.finish(RECEIPT, "0af7"))
 
 
 def deltas_of(*deltas: pb.Delta) -> list[Any]:
@@ -72,7 +75,7 @@ def test_a_stream_is_a_role_then_texts_then_an_end() -> None:
         }
         assert (event["system_fingerprint"], event["service_tier"]) == ("fp_1", "default")
         assert "usage" not in event
-    assert chunks[-1]["tollway"] == {"cost_usd": 0.01}
+    assert chunks[-1]["tollway"] == TOLD
 
 
 def test_usage_comes_in_an_event_without_choices_where_it_was_asked_for() -> None:
@@ -85,7 +88,7 @@ def test_usage_comes_in_an_event_without_choices_where_it_was_asked_for() -> Non
     assert all("tollway" not in event for event in chunks)
     assert usage["choices"] == []
     assert usage["usage"]["total_tokens"] == 12
-    assert usage["tollway"] == {"cost_usd": 0.01}
+    assert usage["tollway"] == TOLD
 
 
 def test_usage_that_is_not_known_is_not_made_up() -> None:
@@ -187,7 +190,7 @@ def test_a_stream_that_is_cut_is_never_given_an_end(deltas: list[pb.Delta]) -> N
     making.encode(pb.ChatChunk(deltas=deltas))
 
     with pytest.raises(TollwayError) as raised:
-        making.finish(RECEIPT)
+        making.finish(RECEIPT, "0af7")
 
     assert raised.value.reason is Reason.UPSTREAM_CUT
 
@@ -281,7 +284,7 @@ def test_nothing_from_upstream_displaces_what_an_event_says_itself() -> None:
 
     raw = encoder()
     made = raw.encode(pb.ChatChunk(deltas=[pb.Delta(text="a", finish_reason=STOP)], extra_json=extra))
-    made += raw.finish(RECEIPT)
+    made += raw.finish(RECEIPT, "0af7")
 
     assert made.count(b'"tollway"') == 1
     assert made.count(b'"usage"') == 0

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from gateway_http import openai_chat
+from gateway_http.dialect import Identity
 from gateway_http.json_input import read_object
-from gateway_http.openai_request import decode_chat_call
-from gateway_http.openai_response import encode_completion
+from gateway_http.openai_chat.response import encode_completion
 from services.providers.adapters.openai import decode_response, encode_request
+from services.providers.domain.unsaid import Unsaid
 
 USER = {"role": "user", "content": "Hi"}
 CALL = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}", "new": 1}, "x": 2}
@@ -68,9 +70,9 @@ TOOL = {
 def test_a_request_reaches_a_provider_as_it_was_written(fields: dict[str, Any]) -> None:
     question = {"model": "gpt-4o", "messages": [USER], **fields}
 
-    chat = decode_chat_call(read_object(json.dumps(question).encode()), max_messages=10).request.chat
+    chat = openai_chat.decode(read_object(json.dumps(question).encode()), max_messages=10).request.chat
 
-    assert json.loads(encode_request(chat, "gpt-4o", False).body) == question
+    assert json.loads(encode_request(chat, "gpt-4o", False, Unsaid()).body) == question
 
 
 @pytest.mark.parametrize(
@@ -119,4 +121,4 @@ def test_an_answer_reaches_the_client_as_the_provider_wrote_it(choice: dict[str,
 
     chat = decode_response(json.dumps(answer).encode())
 
-    assert json.loads(encode_completion(chat, request_id="req_1", model="gpt-4o", now=0.0)) == answer
+    assert json.loads(encode_completion(chat, Identity("req_1", "gpt-4o", 0.0))) == answer

@@ -5,12 +5,14 @@ from typing import Any
 
 from openai.types.chat import ChatCompletion
 
-from gateway_http.openai_response import encode_completion, put_back
+from gateway_http.dialect import Identity
+from gateway_http.json_output import put_back
+from gateway_http.openai_chat.response import encode_completion
 from tollway.chat.v1 import chat_pb2 as pb
 
 
 def encode(chat: pb.ChatResponse) -> Any:
-    return json.loads(encode_completion(chat, request_id="req_1", model="gpt-4o", now=1_700_000_000.5))
+    return json.loads(encode_completion(chat, Identity("req_1", "gpt-4o", 1_700_000_000.5)))
 
 
 def encode_message(**fields: Any) -> Any:

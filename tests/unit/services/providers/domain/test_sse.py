@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.providers.adapters.sse import Event, EventDecoder
+from services.providers.domain.sse import Event, EventDecoder
 
 LINES = [
     "data: a",

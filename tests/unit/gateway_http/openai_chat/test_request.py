@@ -6,15 +6,17 @@ from typing import Any
 
 import pytest
 
-from gateway_http.openai_request import ChatCall, decode_chat_call
+from gateway_http import openai_chat
+from gateway_http.dialect import Decoded
+from gateway_http.openai_chat.request import Answering
 from mesh.errors import Reason, TollwayError
 from tollway.chat.v1 import chat_pb2 as pb
 from tollway.router.v1.router_pb2 import CreateChatCompletionRequest, StreamChatCompletionRequest
 
 
-def decode(messages: Any = None, **fields: Any) -> ChatCall:
+def decode(messages: Any = None, **fields: Any) -> Decoded:
     question = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}] if messages is None else messages}
-    return decode_chat_call({**question, **fields}, max_messages=3)
+    return openai_chat.decode({**question, **fields}, max_messages=3)
 
 
 def chat(messages: Any = None, **fields: Any) -> pb.ChatRequest:
@@ -27,6 +29,12 @@ def message(**fields: Any) -> pb.Message:
 
 def part(**fields: Any) -> pb.ContentPart:
     return message(content=[fields]).content[0]
+
+
+def shows_usage(**fields: Any) -> bool:
+    answering = decode(**fields).answering
+    assert isinstance(answering, Answering)
+    return answering.include_usage
 
 
 def refused(field: str, messages: Any = None, **fields: Any) -> str:
@@ -140,10 +148,10 @@ def test_stream_decides_which_call_is_made(stream: bool, kind: type) -> None:
 
 
 def test_usage_is_asked_for_by_a_stream_option() -> None:
-    assert decode(stream=True, stream_options={"include_usage": True}).include_usage
-    assert not decode(stream=True, stream_options={"include_usage": False}).include_usage
-    assert not decode(stream=True, stream_options=None).include_usage
-    assert not decode(stream=True).include_usage
+    assert shows_usage(stream=True, stream_options={"include_usage": True})
+    assert not shows_usage(stream=True, stream_options={"include_usage": False})
+    assert not shows_usage(stream=True, stream_options=None)
+    assert not shows_usage(stream=True)
 
 
 def test_other_stream_options_are_carried() -> None:
@@ -443,7 +451,7 @@ def test_a_path_is_not_as_long_as_a_client_likes() -> None:
 
 def named(**fields: Any) -> tuple[str, list[str]]:
     """The model asked, and those to ask after it."""
-    call = decode_chat_call({"messages": [{"role": "user", "content": "Hi"}], **fields}, max_messages=3)
+    call = openai_chat.decode({"messages": [{"role": "user", "content": "Hi"}], **fields}, max_messages=3)
     assert b"models" not in call.request.chat.extra_json
     return call.request.chat.model, list(call.request.preferences.models)
 
