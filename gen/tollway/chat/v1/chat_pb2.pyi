@@ -723,21 +723,25 @@ class ReasoningPart(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     SIGNATURE_FIELD_NUMBER: _builtins.int
     REDACTED_FIELD_NUMBER: _builtins.int
+    ISSUER_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     signature: _builtins.str
     """The provider's proof that the text is its own; must travel back unchanged."""
     redacted: _builtins.bytes
     """Thinking the provider shows only encrypted; must travel back unchanged."""
+    issuer: _builtins.str
+    """Whose proof it is, as the dialect is called that it came in; nobody else takes it. Empty: not known."""
     def __init__(
         self,
         *,
         text: _builtins.str = ...,
         signature: _builtins.str = ...,
         redacted: _builtins.bytes = ...,
+        issuer: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["redacted", b"redacted", "signature", b"signature", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["issuer", b"issuer", "redacted", b"redacted", "signature", b"signature", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -801,6 +805,7 @@ class ToolCall(_message.Message):
     TYPE_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     ARGUMENTS_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
     EXTRA_JSON_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Ties the tool's answer to the call."""
@@ -809,6 +814,8 @@ class ToolCall(_message.Message):
     name: _builtins.str
     arguments: _builtins.str
     """JSON text as the model wrote it, valid or not."""
+    signature: _builtins.str
+    """The proof of the thinking that led to the call (Gemini's `thoughtSignature`); must travel back unchanged."""
     extra_json: _builtins.bytes
     """JSON object of fields that have no place above."""
     def __init__(
@@ -818,11 +825,12 @@ class ToolCall(_message.Message):
         type: _builtins.str = ...,
         name: _builtins.str = ...,
         arguments: _builtins.str = ...,
+        signature: _builtins.str = ...,
         extra_json: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments", b"arguments", "extra_json", b"extra_json", "id", b"id", "name", b"name", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments", b"arguments", "extra_json", b"extra_json", "id", b"id", "name", b"name", "signature", b"signature", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1150,6 +1158,7 @@ class ToolCallDelta(_message.Message):
     TYPE_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     ARGUMENTS_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
     EXTRA_JSON_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     """Which of the choice's tool calls."""
@@ -1161,6 +1170,8 @@ class ToolCallDelta(_message.Message):
     """Set once, in the call's first delta."""
     arguments: _builtins.str
     """The next piece of the arguments' text."""
+    signature: _builtins.str
+    """As in ToolCall; set once."""
     extra_json: _builtins.bytes
     """JSON object of fields that have no place above."""
     def __init__(
@@ -1171,11 +1182,12 @@ class ToolCallDelta(_message.Message):
         type: _builtins.str = ...,
         name: _builtins.str = ...,
         arguments: _builtins.str = ...,
+        signature: _builtins.str = ...,
         extra_json: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments", b"arguments", "extra_json", b"extra_json", "id", b"id", "index", b"index", "name", b"name", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments", b"arguments", "extra_json", b"extra_json", "id", b"id", "index", b"index", "name", b"name", "signature", b"signature", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
