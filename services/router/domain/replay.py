@@ -14,10 +14,20 @@ from typing import Any, cast
 import msgspec
 
 from mesh.errors import FieldViolation, Reason, TollwayError
-from tollway.router.v1.router_pb2 import CreateChatCompletionResponse, StreamChatCompletionResponse
+from tollway.router.v1.router_pb2 import (
+    CreateChatCompletionResponse,
+    CreateEmbeddingsResponse,
+    ForwardResponse,
+    StreamChatCompletionResponse,
+)
 
-Response = CreateChatCompletionResponse | StreamChatCompletionResponse
-Shape = type[CreateChatCompletionResponse] | type[StreamChatCompletionResponse]
+Response = CreateChatCompletionResponse | StreamChatCompletionResponse | CreateEmbeddingsResponse | ForwardResponse
+Shape = (
+    type[CreateChatCompletionResponse]
+    | type[StreamChatCompletionResponse]
+    | type[CreateEmbeddingsResponse]
+    | type[ForwardResponse]
+)
 
 
 class State(IntEnum):
