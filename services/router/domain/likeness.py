@@ -12,11 +12,10 @@ from typing import Any
 
 import orjson
 
-from mesh.errors import invalid
 from services.router.domain.usage import CHARACTERS_PER_TOKEN
 from tollway.chat.v1.chat_pb2 import ChatRequest, ChatResponse, Role
 from tollway.chat.v1.embedding_pb2 import EmbeddingInput, EmbeddingRequest, EmbeddingResponse
-from tollway.chat.v1.forwarding_pb2 import ForwardedQuestion
+from tollway.chat.v1.forwarding_pb2 import Endpoint, ForwardedQuestion
 
 _SAID = ("prompt", "instructions", "input", "query", "documents")
 """Where in the JSON, or the form, of a question that is passed on there are words."""
@@ -34,25 +33,32 @@ def of_vectors(response: EmbeddingResponse) -> ChatResponse:
 
 
 def of_forwarded(question: ForwardedQuestion) -> ChatRequest:
-    """A question that is passed on: its words are said. Pictures and sound are not guessed at.
-
-    Raises INVALID_REQUEST for a body that is no JSON object.
-    """
+    """A question that is passed on: its words are said. Pictures and sound are not guessed at."""
     return _chat(question.model, _words(fields_of(question)))
 
 
+def one_for_each(embedding: EmbeddingRequest, response: EmbeddingResponse) -> bool:
+    """Whether an answer has one vector for each text, so that none goes to the wrong one."""
+    return sorted(each.index for each in response.embeddings) == list(range(len(embedding.inputs)))
+
+
+def wants_stream(question: ForwardedQuestion) -> bool:
+    """Whether a question that is passed on wants its answer as it is made."""
+    if question.endpoint == Endpoint.ENDPOINT_AUDIO_SPEECH:
+        return True
+    return fields_of(question).get("stream") in (True, "true", "True", "1")
+
+
 def fields_of(question: ForwardedQuestion) -> dict[str, Any]:
-    """The fields of its body; of a form, those that are no files. Raises INVALID_REQUEST."""
+    """The fields of its body; of a form, those that are no files. None, where it is no JSON object."""
     if question.WhichOneof("body") == "form":
         plain = (field for field in question.form.fields if not field.filename)
         return {field.name: field.value.decode("utf-8", "replace") for field in plain}
     try:
-        fields = orjson.loads(question.json or b"{}")
-    except orjson.JSONDecodeError as error:
-        raise invalid("question.json", f"is not JSON: {error}") from None
-    if not isinstance(fields, dict):
-        raise invalid("question.json", "must be a JSON object")
-    return fields
+        fields = orjson.loads(question.json)
+    except orjson.JSONDecodeError:
+        return {}
+    return fields if isinstance(fields, dict) else {}
 
 
 def _chat(model: str, texts: Iterable[str]) -> ChatRequest:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import orjson
+
 from mesh.errors import FieldViolation
 from tollway.chat.v1.chat_pb2 import ChatRequest, Role
 from tollway.chat.v1.embedding_pb2 import EmbeddingRequest
@@ -82,11 +84,20 @@ def _body_violations(question: ForwardedQuestion) -> Iterator[FieldViolation]:
         yield FieldViolation("question.endpoint", "is not a known endpoint")
     if question.WhichOneof("body") is None:
         yield FieldViolation("question.json", "must be given, or a form")
+    elif not question.HasField("form") and not _is_object(question.json):
+        yield FieldViolation("question.json", "must be a JSON object")
     for index, field in enumerate(question.form.fields[: MAX_FIELDS + 1]):
         if index == MAX_FIELDS:
             yield FieldViolation("question.form.fields", f"must be at most {MAX_FIELDS}")
         elif not field.name:
             yield FieldViolation(f"question.form.fields[{index}].name", "must not be empty")
+
+
+def _is_object(json: bytes) -> bool:
+    try:
+        return isinstance(orjson.loads(json), dict)
+    except orjson.JSONDecodeError:
+        return False
 
 
 def _chat_violations(chat: ChatRequest) -> Iterator[FieldViolation]:
