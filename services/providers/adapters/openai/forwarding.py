@@ -79,7 +79,9 @@ def _usage(said: Any) -> chat_pb2.Usage | None:
     details = said.get("input_tokens_details") or said.get("input_token_details") or {}
     usage.input_audio_tokens = details.get("audio_tokens", 0)
     usage.input_image_tokens = details.get("image_tokens", 0)
-    said.pop("total_tokens", None)
+    total = said.pop("total_tokens", 0)
+    if not (usage.input_tokens or usage.output_tokens):  # all that rerankers count is what they read
+        usage.input_tokens = total
     if said:
         usage.extra_json = orjson.dumps(said)
     return usage
