@@ -34,6 +34,7 @@ if TYPE_CHECKING:  # the name exists for the type checker alone
     from tollway.router.v1.router_pb2_grpc import RouterServiceAsyncStub
 
 _FORMATS = ("float", "base64")
+_NEEDED = {"model": "the name of the model to ask", "input": "the texts to find places for"}
 _TOGETHER = 16
 """Vectors that are written in one go. Others have their turn in between: numbers take long to write."""
 
@@ -63,9 +64,9 @@ def decode(fields: dict[str, Any], embedding: EmbeddingRequest) -> bool:
     """
     try:
         coded = _take_format(fields)
-        for name in ("model", "input"):
+        for name, what in _NEEDED.items():
             if fields.get(name) is None:
-                raise Wrong("is required", name)
+                raise Wrong(f"must be given: {what}", name)
         embedding.extra_json = json_of(read_fields(_REQUEST, embedding, fields))
     except Wrong as wrong:
         raise wrong.as_error() from None

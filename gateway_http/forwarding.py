@@ -32,6 +32,9 @@ _MODELS = {Endpoint.ENDPOINT_MODERATIONS: "omni-moderation-latest"}
 """What is asked where no model is named, as OpenAI documents it."""
 
 
+_NO_MODEL = "must be given: the name of the model to ask"
+
+
 class Forwarding:
     """The handler of one endpoint."""
 
@@ -56,7 +59,7 @@ class Forwarding:
         if model is None:
             model = _MODELS.get(self._endpoint)
         if model is None:
-            raise invalid("model", "is required")
+            raise invalid("model", _NO_MODEL)
         if type(model) is not str:
             raise invalid("model", f"must be a string, not {name_of(model)}")
         if not model:
@@ -116,7 +119,7 @@ def _model_in(form: Form) -> str:
     """Wherever it stands. Raises INVALID_REQUEST where there is none."""
     given = next((field.value for field in form.fields if field.name == "model" and not field.filename), None)
     if given is None:
-        raise invalid("model", "is required")
+        raise invalid("model", _NO_MODEL)
     try:
         model = given.decode()
     except UnicodeDecodeError:

@@ -152,7 +152,7 @@ def _dearest(rates: Price | Rates, *, beyond_text: bool) -> tuple[int, int]:
 
 def tokens_are_free(price: Price) -> bool:
     """Whether a call costs the same however many tokens it takes."""
-    every = [price, *_every_rate(price.context_tiers, price.service_tiers)]
+    every: list[Price | Rates] = [price, *_every_rate(price.context_tiers, price.service_tiers)]
     return not any(any(_dearest(rates, beyond_text=True)) for rates in every)
 
 

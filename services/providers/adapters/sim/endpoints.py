@@ -196,7 +196,7 @@ def transcription(fields: Json) -> Answered:
 def moderations(fields: Json) -> Answered:
     """Flags as violence what speaks of harm."""
     inputs = fields.get("input")
-    texts = inputs if isinstance(inputs, list) else [inputs]
+    texts: list[Any] = inputs if isinstance(inputs, list) else [inputs]
     if not texts or not all(isinstance(each, (str, dict)) for each in texts):
         raise BadQuestion("'input' must be a text, or an array of them.", "input")
     if isinstance(texts[0], dict):  # parts of one input
