@@ -77,7 +77,7 @@ def _take_format(fields: dict[str, Any]) -> bool:
     wanted = fields.pop("encoding_format", None)
     if wanted is not None and wanted not in _FORMATS:
         raise Wrong(f"must be one of {', '.join(_FORMATS)}", "encoding_format")
-    return wanted == "base64"
+    return bool(wanted == "base64")
 
 
 def _read_input(embedding: EmbeddingRequest, value: Any) -> None:
@@ -128,7 +128,7 @@ _REQUEST: Readers = {
 
 
 class _Vector(NamedTuple):
-    index: int
+    place: int
     written: Any
 
 
@@ -139,10 +139,10 @@ async def encode(response: EmbeddingResponse, model: str, *, coded: bool) -> byt
         vectors.append(_Vector(each.index, base64(each.values) if coded else _decimals(each.values)))
         if not place % _TOGETHER:
             await asyncio.sleep(0)
-    vectors.sort(key=lambda each: each.index)
+    vectors.sort(key=lambda each: each.place)
     body: dict[str, Any] = {
         "object": "list",
-        "data": [{"object": "embedding", "index": each.index, "embedding": each.written} for each in vectors],
+        "data": [{"object": "embedding", "index": each.place, "embedding": each.written} for each in vectors],
         "model": response.model or model,
         "usage": _usage(response) if response.HasField("usage") else None,
     }

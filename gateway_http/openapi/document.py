@@ -19,7 +19,7 @@ _KEYS: Json = {
     "x-api-key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
     "api-key": {"type": "apiKey", "in": "header", "name": "api-key"},
 }
-_SECURITY = [*({name: []} for name in _KEYS), {}]
+_SECURITY: list[Json] = [*({name: []} for name in _KEYS), {}]
 """One of them; none where the configuration has no keys."""
 _PARTS = (conversations, anthropic, others, looking)
 

@@ -95,7 +95,7 @@ def framed(responses: Iterable[Response]) -> bytes:
 
 def unframed(frames: bytes, shape: type[R]) -> list[R]:
     """The responses in a piece of bytes."""
-    return [shape.FromString(frame) for frame in _decode_frames(frames)]
+    return [cast(R, shape.FromString(frame)) for frame in _decode_frames(frames)]
 
 
 def repeated(response: R) -> R:

@@ -74,7 +74,7 @@ def _input_violations(embedding: EmbeddingRequest) -> Iterator[FieldViolation]:
     for index, given in enumerate(embedding.inputs):
         if not (given.text or given.tokens.tokens):
             yield FieldViolation(f"embedding.inputs[{index}]", "must not be empty")
-            return
+            break
     if embedding.HasField("dimensions") and embedding.dimensions < 1:
         yield FieldViolation("embedding.dimensions", "must be at least 1")
 

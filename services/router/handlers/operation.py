@@ -10,6 +10,7 @@ import asyncio
 import logging
 from dataclasses import replace
 from types import TracebackType
+from typing import Self
 
 from mesh.clock import Clock
 from mesh.errors import Reason, TollwayError
@@ -215,7 +216,7 @@ class Operation:
         self._end("ok", "")
         return receipt
 
-    def __enter__(self) -> Operation:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:

@@ -64,9 +64,7 @@ def read_fields(content_type: str, body: bytes) -> Json:
 def embeddings(fields: Json) -> Answered:
     """One vector of length 1 for each input."""
     inputs = _inputs(fields.get("input"))
-    dimensions = fields.get("dimensions", _DIMENSIONS)
-    if not isinstance(dimensions, int) or not 1 <= dimensions <= _MOST_DIMENSIONS:
-        raise BadQuestion(f"'dimensions' must be from 1 to {_MOST_DIMENSIONS}.", "dimensions")
+    dimensions = _whole(fields, "dimensions", 1, _MOST_DIMENSIONS) or _DIMENSIONS
     coded = fields.get("encoding_format") == "base64"
     vectors = [_vector(given, dimensions) for given in inputs]
     tokens = sum(len(given) if isinstance(given, list) else count(given) for given in inputs)
@@ -106,9 +104,8 @@ def _coded(vector: array[float]) -> str:
 
 def images(fields: Json) -> Answered:
     """Pictures of one colour."""
-    prompt, number = _text(fields, "prompt"), fields.get("n") or 1
-    if not isinstance(number, int) or not 1 <= number <= 10:
-        raise BadQuestion("'n' must be from 1 to 10.", "n")
+    prompt, number = _text(fields, "prompt"), _whole(fields, "n", 1, 10) or 1
+    partial = _whole(fields, "partial_images", 0, 3) or 0
     pictures = [b64encode(_picture(_random([prompt, i]))).decode() for i in range(number)]
     tokens = count(prompt)
     usage = {
@@ -122,8 +119,7 @@ def images(fields: Json) -> Answered:
         return _json({"created": wire.CREATED, "data": [{"b64_json": each} for each in pictures], "usage": usage})
     about = {"created_at": wire.CREATED, "size": "8x8", "quality": "low", "background": "opaque"}
     about["output_format"] = "png"
-    partial = range(min(fields.get("partial_images") or 0, 3))
-    events = [("partial_image", {"b64_json": pictures[0], "partial_image_index": i}) for i in partial]
+    events = [("partial_image", {"b64_json": pictures[0], "partial_image_index": i}) for i in range(partial)]
     events += [("completed", {"b64_json": each, "usage": usage}) for each in pictures]
     return _events((f"image_generation.{name}", {**told, **about}) for name, told in events)
 
@@ -225,7 +221,7 @@ def rerank(fields: Json) -> Answered:
     texts = [str(each.get("text", "")) if isinstance(each, dict) else str(each) for each in documents]
     wanted = set(query.lower().split())
     scores = [len(wanted & set(text.lower().split())) / max(len(wanted), 1) for text in texts]
-    best = sorted(range(len(texts)), key=lambda i: (-scores[i], i))[: fields.get("top_n") or len(texts)]
+    best = sorted(range(len(texts)), key=lambda i: (-scores[i], i))[: _whole(fields, "top_n", 1, 10_000)]
     results: list[Json] = [{"index": i, "relevance_score": scores[i]} for i in best]
     if fields.get("return_documents"):
         results = [{**each, "document": {"text": texts[each["index"]]}} for each in results]
@@ -271,6 +267,13 @@ def _text(fields: Json, name: str) -> str:
     given = fields.get(name)
     if not isinstance(given, str) or not given:
         raise BadQuestion(f"'{name}' must be a text.", name)
+    return given
+
+
+def _whole(fields: Json, name: str, least: int, most: int) -> int | None:
+    given = fields.get(name)
+    if given is not None and (type(given) is not int or not least <= given <= most):
+        raise BadQuestion(f"'{name}' must be a whole number from {least} to {most}.", name)
     return given
 
 
