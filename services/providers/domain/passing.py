@@ -45,9 +45,16 @@ class Heard:
         self._most = most
         self._size = 0
         self._pieces: list[bytes] = []
+        self._end = b""
+
+    @property
+    def ends_an_event(self) -> bool:
+        """Whether what was passed on last is the empty line that ends an event, or nothing was."""
+        return not self._end or self._end.replace(b"\r\n", b"\n").replace(b"\r", b"\n").endswith(b"\n\n")
 
     def add(self, piece: bytes) -> None:
         self._size += len(piece)
+        self._end = (self._end + piece[-4:])[-4:]
         if self._size <= self._most:
             self._pieces.append(piece)
         else:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from mesh.mediator import StreamCommand
 from mesh.tracing import TraceContext
+from services.providers.domain.failures import cut
 from services.providers.domain.headers import upstream_call
 from services.providers.domain.passing import Heard, carries_error, is_events, is_json, pieces
 from services.providers.domain.patience import Patience
@@ -67,6 +68,8 @@ async def forward(command: Forward, *, providers: Providers, around: Surrounding
             for piece in pieces(data):
                 yield Response(head=head, data=piece, upstream=upstream) if first else Response(data=piece)
                 first = False
+        if is_events(kind) and not heard.ends_an_event:
+            raise cut()
         usage = dialect.forward_usage(kind, heard.all())
         yield Response(head=head, upstream=upstream, usage=usage) if first else Response(usage=usage)
 

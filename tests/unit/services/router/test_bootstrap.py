@@ -292,9 +292,14 @@ async def test_vectors_that_cannot_be_asked_for_are_refused_with_every_field(mes
     ("question", "fields"),
     [
         (ForwardedQuestion(), ["question.model", "question.endpoint", "question.json"]),
-        (ForwardedQuestion(endpoint=1, model="gpt", json=b"[]"), ["question.json"]),
-        (ForwardedQuestion(endpoint=1, model="gpt", json=b"{"), ["question.json"]),
-        (ForwardedQuestion(endpoint=3, model="gpt", form=Form(fields=[FormField()])), ["question.form.fields[0].name"]),
+        (ForwardedQuestion(endpoint=Endpoint.ENDPOINT_RERANK, model="gpt", json=b"[]"), ["question.json"]),
+        (ForwardedQuestion(endpoint=Endpoint.ENDPOINT_RERANK, model="gpt", json=b"{"), ["question.json"]),
+        (
+            ForwardedQuestion(
+                endpoint=Endpoint.ENDPOINT_AUDIO_TRANSCRIPTIONS, model="gpt", form=Form(fields=[FormField()])
+            ),
+            ["question.form.fields[0].name"],
+        ),
     ],
 )
 async def test_what_cannot_be_passed_on_is_refused_with_every_field(

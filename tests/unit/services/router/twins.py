@@ -124,7 +124,8 @@ def error(reason: Reason, retry_after: float | None = None, message: str = "", *
 class Call:
     """A call that reached the provider service."""
 
-    request: Request | CountTokensRequest
+    request: Any
+    """Whichever it is."""
     timeout: float | None
     trace: TraceContext
     at: float

@@ -19,7 +19,7 @@ async def test_the_provider_counts(bench: Bench) -> None:
     counted = await bench.count(question)
     assert (counted.input_tokens, counted.estimated, counted.deployment) == (42, False, "a/m")
     (call,) = bench.providers.calls
-    assert (call.request.model, call.request.chat) == ("m", question)  # type: ignore[union-attr]  # it has one
+    assert (call.request.model, call.request.chat) == ("m", question)
 
 
 async def test_for_one_that_does_not_a_token_is_taken_for_four_characters(bench: Bench) -> None:
