@@ -29,6 +29,8 @@ def decimals(values: Sequence[float]) -> bytes:
         left = [i for i, _ in kept]
         if not kept:
             break
+    if "-0" in texts:  # which readers of JSON take for a whole number, and those have no sign
+        texts = ["-0.0" if text == "-0" else text for text in texts]
     joined = ",".join(texts)
     if "n" in joined:  # of nan and inf
         raise ValueError("it is not a number")

@@ -25,6 +25,7 @@ ATTEMPT = "018c2a5e-0000-7000-8000-000000000001"
 TRACEPARENT = f"00-{'a' * 32}-{'b' * 16}-01"
 
 Responses = list[providers_pb2.StreamCompletionResponse]
+Passed = list[providers_pb2.ForwardResponse]
 
 
 class House:
@@ -76,9 +77,9 @@ class House:
 
     async def pass_on(
         self, question: forwarding_pb2.ForwardedQuestion, model: str = "sim", provider: str = "sim", **timeouts: float
-    ) -> tuple[list[providers_pb2.ForwardResponse], TollwayError | None]:
+    ) -> tuple[Passed, TollwayError | None]:
         """What came, and the error that came after it."""
-        responses: list[providers_pb2.ForwardResponse] = []
+        responses: Passed = []
         try:
             async for response in self.forward(question, model, provider, **timeouts):
                 responses.append(response)
