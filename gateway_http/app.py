@@ -115,7 +115,7 @@ async def _fail(exchange: Exchange, error: TollwayError) -> web.StreamResponse:
         response.headers.update(exchange.identity())
         return response
     if not stream.finished:
-        await stream.finish(exchange.errors.event(error, exchange.trace_id))
+        await stream.fail(exchange.errors.event(error, exchange.trace_id))
     return stream
 
 

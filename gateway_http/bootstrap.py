@@ -13,6 +13,11 @@ from gateway_http.connection import Server
 from gateway_http.conversation import Conversation
 from gateway_http.cross_site import SameSite
 from gateway_http.dialect import Dialect
+from gateway_http.documentation import PATHS as DOCUMENTATION
+from gateway_http.documentation import Documentation
+from gateway_http.embeddings import Embeddings
+from gateway_http.forwarding import PATHS as FORWARDED
+from gateway_http.forwarding import Forwarding
 from gateway_http.health import MetricsPage, Readiness, healthz
 from gateway_http.in_flight import InFlight
 from gateway_http.listening import Listener, check_address, listen
@@ -88,6 +93,8 @@ def _routes(
 
     routes = [
         Route("/v1/chat/completions", {"POST": conversation(openai_chat)}),
+        Route("/v1/embeddings", {"POST": Embeddings(stub, bodies)}),
+        *(Route(path, {"POST": Forwarding(endpoint, stub, bodies)}) for path, endpoint in FORWARDED.items()),
         Route("/v1/models", {"GET": models.list_all}),
         Route("/v1/models/{id}", {"GET": models.get_one}),
         Route("/healthz", {"GET": healthz}, quiet=True),
@@ -95,4 +102,9 @@ def _routes(
     ]
     if metrics_page is not None:
         routes.append(Route("/metrics", {"GET": MetricsPage(metrics_page)}, quiet=True))
+    pages = Documentation((*(route.template for route in routes), *DOCUMENTATION))
+    routes += (
+        Route("/openapi.json", {"GET": pages.document}, quiet=True),
+        Route("/docs", {"GET": pages.page}, quiet=True),
+    )
     return Routes(routes)

@@ -21,7 +21,10 @@ from services.providers.adapters.sim.memory import MemoryTransport
 from services.providers.adapters.sim.script import Model
 from services.providers.handlers.calling import Surroundings
 from services.providers.handlers.check_health import CheckHealth, check_health
+from services.providers.handlers.count_tokens import CountTokens, count_tokens
 from services.providers.handlers.create_completion import CreateCompletion, create_completion
+from services.providers.handlers.create_embeddings import CreateEmbeddings, create_embeddings
+from services.providers.handlers.forward import Forward, forward
 from services.providers.handlers.list_provider_models import ListProviderModels, list_provider_models
 from services.providers.handlers.stream_completion import StreamCompletion, stream_completion
 from services.providers.ports import Dialect, Provider, Transport
@@ -71,6 +74,9 @@ async def start(settings: ProvidersSettings, *, clock: Clock, tracer: Tracer, me
         [
             (CreateCompletion, partial(create_completion, providers=providers, around=around)),
             (StreamCompletion, partial(stream_completion, providers=providers, around=around)),
+            (CreateEmbeddings, partial(create_embeddings, providers=providers, around=around)),
+            (CountTokens, partial(count_tokens, providers=providers, around=around)),
+            (Forward, partial(forward, providers=providers, around=around)),
             (CheckHealth, partial(check_health, providers=providers, around=around)),
             (ListProviderModels, partial(list_provider_models, providers=providers)),
         ],
