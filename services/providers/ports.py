@@ -27,7 +27,11 @@ class StreamDecoder(Protocol):
 
 
 class Dialect(Protocol):
-    """How a kind of provider is spoken to: pure functions. The module of an adapter is one."""
+    """How a kind of provider is spoken to: pure functions. The module of an adapter is one.
+
+    A module may have more: `bind(quirks) -> Dialect`, the dialect as a provider with those `domain.quirks` speaks it,
+    and `supports`, a frozenset of what of `domain.features` can be said in it.
+    """
 
     @property
     def default_base_url(self) -> str: ...
