@@ -60,7 +60,10 @@ class Dialect(Protocol):
 
 
 class Credentials(Protocol):
-    """What shows who pays, where that is more than headers that stay the same: it is signed for, or expires."""
+    """What shows who pays, where that is more than headers that stay the same: it is signed for, or expires.
+
+    One that can get something else to show has `refused()`, too, for when the provider answered 401.
+    """
 
     async def sign(self, call: Outgoing) -> Outgoing:
         """The call with what shows who pays. Raises UPSTREAM_CREDENTIALS where that cannot be had."""
@@ -112,7 +115,8 @@ class KnownModel:
 class Provider:
     """Someone who can be called. `headers` go with every call; `redact` takes their secrets out of a text.
 
-    `credentials` sign each call where those headers do not say all.
+    `credentials` sign each call where those headers do not say all, and are told by `refused` where the provider did
+    not take what they showed.
     """
 
     name: str
@@ -123,6 +127,7 @@ class Provider:
     redact: Callable[[str], str]
     models: tuple[KnownModel, ...] = ()
     credentials: Credentials | None = None
+    refused: Callable[[], None] = lambda: None
 
 
 Providers = Mapping[str, Provider]

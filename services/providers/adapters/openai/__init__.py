@@ -9,6 +9,22 @@ credentials = "bearer"
 default_base_url = "https://api.openai.com/v1"
 health_path = "/models"
 stream_decoder = StreamDecoder
+supports = frozenset(
+    {
+        "chat",
+        "stream",
+        "system",
+        "developer",
+        "tools",
+        "parallel_tools",
+        "tool_choice",
+        "vision",
+        "audio_in",
+        "audio_out",
+    }
+    | {"files", "json_object", "json_schema", "reasoning", "logprobs", "n", "seed", "stop", "top_k", "penalties"}
+    | {"logit_bias", "service_tier", "prediction", "citations"}
+)
 
 __all__ = [
     "credentials",
@@ -18,4 +34,5 @@ __all__ = [
     "encode_request",
     "health_path",
     "stream_decoder",
+    "supports",
 ]

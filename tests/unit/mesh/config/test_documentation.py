@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from mesh.config.defaults import WELL_KNOWN
+XX
 from mesh.config.load import load
 from mesh.config.outline import _is_section, _structure, fields_of
 from mesh.config.schema import (
