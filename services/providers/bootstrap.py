@@ -24,6 +24,7 @@ from services.providers.adapters.credentials import (
     KeyFile,
     Place,
     command_key,
+    key_headers,
     place_of,
 )
 from services.providers.adapters.sim.behaviour import CATALOGUE
@@ -101,9 +102,7 @@ def _provider(settings: ProviderSettings, http: HttpTransport | None, clock: Clo
     transport: Transport = http if http and _is_remote(settings) else MemoryTransport(Model(settings.sim), clock)
     own = {name.lower(): value for name, value in settings.headers.items()}
     credentials = _credentials(settings, dialect, clock)
-    place = (
-        None if credentials else place_of(settings.credentials.kind or dialect.credentials, settings.credentials.name)
-    )
+    shown = {} if credentials else key_headers(_place(settings, dialect), settings.key.given)
     return Provider(
         name=settings.name,
         dialect=dialect,
@@ -122,7 +121,7 @@ def dialect_named(name: str, quirks: Quirks = NO_QUIRKS) -> Dialect:
     cost nothing."""
     # The sim speaks OpenAI's, so that what reads it is what reads a provider.
     module: Any = import_module(f"{_ADAPTERS}.{'openai' if name == _SIM else name}")
-    bound = module.bind(quirks) if quirks != NO_QUIRKS and hasattr(module, "bind") else module
+    bound = module.dialect(quirks) if quirks != NO_QUIRKS and hasattr(module, "dialect") else module
     return cast(Dialect, bound)
 
 

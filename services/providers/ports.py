@@ -29,7 +29,7 @@ class StreamDecoder(Protocol):
 class Dialect(Protocol):
     """How a kind of provider is spoken to: pure functions. The module of an adapter is one.
 
-    A module may have more: `bind(quirks) -> Dialect`, the dialect as a provider with those `domain.quirks` speaks it,
+    A module may have more: `dialect(quirks) -> Dialect`, as a provider with those `domain.quirks` speaks it,
     and `supports`, a frozenset of what of `domain.features` can be said in it.
     """
 

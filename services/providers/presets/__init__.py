@@ -87,8 +87,8 @@ def read(file: Path) -> Entry:
 
 
 def _quirks(said: dict[str, Any]) -> Quirks:
-    listed = {key: frozenset(value) if isinstance(value, list) else value for key, value in said.items()}
-    return Quirks(**listed) if listed else NO_QUIRKS
+    kept: dict[str, Any] = {name: frozenset(each) if isinstance(each, list) else each for name, each in said.items()}
+    return Quirks(**kept) if kept else NO_QUIRKS
 
 
 def _files() -> dict[str, Path]:
