@@ -1,13 +1,16 @@
 """OpenAI's chat completions, as spoken by OpenAI and by everyone compatible with it."""
 
+from services.providers.adapters.openai.embeddings import decode_embeddings, encode_embeddings
 from services.providers.adapters.openai.errors import decode_error
+from services.providers.adapters.openai.forwarding import encode_forward, forward_usage
 from services.providers.adapters.openai.request import encode_request
 from services.providers.adapters.openai.response import decode_response
+from services.providers.adapters.openai.server import Server, dialect
 from services.providers.adapters.openai.stream import StreamDecoder
 
-credentials = "bearer"
-default_base_url = "https://api.openai.com/v1"
-health_path = "/models"
+credentials = Server.credentials
+default_base_url = Server.default_base_url
+health_path = Server.health_path
 stream_decoder = StreamDecoder
 supports = frozenset(
     {
@@ -28,10 +31,15 @@ supports = frozenset(
 
 __all__ = [
     "credentials",
+    "decode_embeddings",
     "decode_error",
     "decode_response",
     "default_base_url",
+    "dialect",
+    "encode_embeddings",
+    "encode_forward",
     "encode_request",
+    "forward_usage",
     "health_path",
     "stream_decoder",
     "supports",
