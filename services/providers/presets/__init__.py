@@ -7,7 +7,7 @@
     credentials = "aws"                           # where they are no API key of the dialect's kind
     catalogue = "groq"                            # who in the catalogue has its prices, where its name does not say
     place = 4                                     # among those that are there without a configuration
-    lacks = ["embeddings"]                        # of what its dialect can say
+    lacks = ["embeddings"]                        # of what its dialect can say, beside what its quirks tell
     note = "..."                                  # for docs/providers.md
 
     [quirks]                                      # as `domain.quirks.Quirks` has them
@@ -66,6 +66,36 @@ def entry(name: str) -> Entry | None:
     """What is known of a provider by that name; None: nothing."""
     file = _files().get(name)
     return read(file) if file else None
+
+
+def supported(supports: frozenset[str], preset: Entry) -> frozenset[str]:
+    """What of `domain.features` can be said to the provider, in a dialect that supports so much."""
+    quirks = preset.quirks
+    untold = quirks.refuses | (quirks.ignores & {"service_tier"})
+    lacking = {feature for name, feature in _FEATURE_OF.items() if name in untold}
+    said = {"cache_control": quirks.cache_control, "reasoning_proof": quirks.reasoning_details}
+    if preset.known.dialect == "openai":
+        lacking |= {feature for feature, known in said.items() if not known}
+    if not quirks.developer_role:
+        lacking.add("developer")
+    return supports - preset.lacks - lacking
+
+
+_FEATURE_OF = {
+    "audio": "audio_out",
+    "frequency_penalty": "penalties",
+    "logit_bias": "logit_bias",
+    "logprobs": "logprobs",
+    "n": "n",
+    "parallel_tool_calls": "parallel_tools",
+    "presence_penalty": "penalties",
+    "seed": "seed",
+    "service_tier": "service_tier",
+    "tool_choice": "tool_choice",
+    "tools": "tools",
+    "top_k": "top_k",
+}
+"""The feature that goes with a parameter."""
 
 
 def quirks_of(name: str) -> Quirks:

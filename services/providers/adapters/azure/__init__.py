@@ -7,23 +7,36 @@ Azure's content filters found: `prompt_filter_results`, in a stream in an event 
 """
 
 from services.providers.adapters.azure.errors import decode_error
-from services.providers.adapters.azure.paths import Spoken, bind
-from services.providers.adapters.openai import decode_response, stream_decoder, supports
+from services.providers.adapters.azure.resource import Resource, dialect
+from services.providers.adapters.openai import (
+    decode_embeddings,
+    decode_response,
+    forward_usage,
+    stream_decoder,
+    supports,
+)
+from services.providers.domain.quirks import NO_QUIRKS
 
-_v1 = Spoken()
+_v1 = Resource(NO_QUIRKS)
 
-credentials = "api-key"
-default_base_url = ""
-health_path = _v1.health_path
+credentials = Resource.credentials
+default_base_url = Resource.default_base_url
+encode_embeddings = _v1.encode_embeddings
+encode_forward = _v1.encode_forward
 encode_request = _v1.encode_request
+health_path = _v1.health_path
 
 __all__ = [
-    "bind",
     "credentials",
+    "decode_embeddings",
     "decode_error",
     "decode_response",
     "default_base_url",
+    "dialect",
+    "encode_embeddings",
+    "encode_forward",
     "encode_request",
+    "forward_usage",
     "health_path",
     "stream_decoder",
     "supports",

@@ -26,7 +26,8 @@ supports = frozenset(
         "audio_out",
     }
     | {"files", "json_object", "json_schema", "reasoning", "logprobs", "n", "seed", "stop", "top_k", "penalties"}
-    | {"logit_bias", "service_tier", "prediction", "citations"}
+    | {"logit_bias", "service_tier", "prediction", "citations", "cache_control", "reasoning_proof", "embeddings"}
+    | {"images", "speech", "transcription", "moderation", "rerank"}
 )
 
 __all__ = [
