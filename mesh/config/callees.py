@@ -12,38 +12,40 @@ from mesh.config.schema import Credentials
 from mesh.config.wording import nearest
 
 _KEYS = ("api_key", "api_key_file", "api_key_command")
+_WORDS = ("preset", "dialect", "base_url")
 _OF_AZURE = "azure"
 
 
 def check_callees(document: Document, known: Known) -> None:
     """Adds what is wrong with the document's providers to its problems."""
     for name, written in document.data["providers"].items():
-        provider = _given(written)
+        provider = {key: each for key, each in _given(written).items() if key not in _WORDS or isinstance(each, str)}
         path: KeyPath = ("providers", name)
-        _check_named(document, (*path, "dialect"), provider.get("dialect"), "dialect", known.dialects)
-        _check_named(document, (*path, "preset"), provider.get("preset"), "preset", known.presets)
+        _check_named(document, (*path, "dialect"), provider.get("dialect"), known.dialects)
+        _check_named(document, (*path, "preset"), provider.get("preset"), known.presets)
         preset = known.presets.get(preset_of(name, provider, known))
         dialect = provider.get("dialect") or (preset.dialect if preset else "openai")
         if preset is not None and dialect != preset.dialect:
             document.blame((*path, "dialect"), f"is not that of the preset {provider['preset']}: {preset.dialect}")
         if preset is not None and preset.dialect not in known.dialects:
             document.blame(path, f"is spoken to in the dialect {preset.dialect}, which is not among those there are")
-        kind = _given(provider.get("credentials")).get("kind") or (preset.credentials if preset else "")
+        stated = _given(provider.get("credentials")).get("kind")
+        kind = stated if stated and isinstance(stated, str) else (preset.credentials if preset else "")
         _check_key(document, path, provider, kind)
         _check_credentials(document, path, provider, kind)
         if provider.get("api_version") and dialect != _OF_AZURE:
             document.blame((*path, "api_version"), f"means nothing here: only the dialect {_OF_AZURE} has dated APIs")
-        if dialect == _OF_AZURE and str(provider.get("base_url", "")).rstrip("/").endswith("/openai/v1"):
+        if dialect == _OF_AZURE and provider.get("base_url", "").rstrip("/").endswith("/openai/v1"):
             document.blame((*path, "base_url"), "must be the resource's address, without the path /openai/v1")
         if preset is not None and not preset.base_url and not provider.get("base_url"):
             _check_place(document, path, provider, kind)
 
 
-def _check_named(document: Document, path: KeyPath, name: object, what: str, known: Collection[str]) -> None:
-    if isinstance(name, str) and name and name not in known:
+def _check_named(document: Document, path: KeyPath, name: str | None, known: Collection[str]) -> None:
+    if name and name not in known:
         candidate = nearest(name, known)
         other = f"did you mean {candidate}?" if candidate else f"there are {', '.join(sorted(known)) or 'none'}"
-        document.blame(path, f"no {what} is called {name}; {other}")
+        document.blame(path, f"no {path[-1]} is called {name}; {other}")
 
 
 def _check_key(document: Document, path: KeyPath, provider: dict[str, Any], kind: str) -> None:
