@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 
 from mesh.config.load import load
 from mesh.config.outline import _is_section, _structure, fields_of
+from mesh.config.presets import Known
 from mesh.config.schema import (
     BudgetEntry,
     CacheOptIn,
@@ -86,19 +87,26 @@ def fields(section: type[Section], prefix: str = "") -> Iterator[tuple[str, type
 KEYS = {path: (section, name, field) for path, section, name, field in fields(Config)}
 SECTIONS = set(Config.model_fields)
 STANDS_FOR_ITS_KEYS = SECTIONS | {
-    "providers.*.sim",
     "providers.*.credentials",
+    "providers.*.sim",
     "defaults.timeouts",
     "defaults.breaker",
     "rules[].when",
 }
 
 
+def every_dialect() -> Known:
+    """What the services know, with all dialects that presets are spoken to in."""
+    known = known_providers()
+    spoken = {preset.dialect for preset in known.presets.values()}
+    return Known(tuple({*known.dialects, *spoken}), known.presets)
+
+
 @pytest.mark.parametrize("number", range(len(EXAMPLES)))
 def test_every_example_loads(number: int, tmp_path: Path) -> None:
     path = tmp_path / "tollway.yaml"
     path.write_text(EXAMPLES[number])
-    assert load(path, ENVIRON, known_providers()) != Config()
+    assert load(path, ENVIRON, every_dialect()) != Config()
 
 
 def test_there_are_examples_of_every_key() -> None:
