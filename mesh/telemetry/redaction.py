@@ -74,7 +74,8 @@ def redactor(secrets: Iterable[str] = ()) -> Callable[[Any], Any]:
 def _any_of(secrets: Iterable[str]) -> re.Pattern[str] | None:
     """A pattern of the secrets, as they are and as they stand in a URL."""
     long = (secret for secret in secrets if len(secret) >= SHORTEST_SECRET)
-    known = sorted({form for secret in long for form in (secret, quote(secret, safe=""))}, key=len, reverse=True)
+    forms = {form for secret in long for form in (secret, quote(secret), quote(secret, safe=""))}
+    known = sorted(forms, key=len, reverse=True)
     return re.compile("|".join(map(re.escape, known))) if known else None
 
 

@@ -68,8 +68,11 @@ class Renewal:
 
     def _ended(self, task: asyncio.Task[str]) -> None:
         self._task = None
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._pause = self._clock.monotonic() + _PAUSE
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        now = self._clock.monotonic()
+        self._pause = now + _PAUSE
+        if now < self._until:  # else the calls that waited have the error
             why = error.message if isinstance(error, TollwayError) else type(error).__name__
             _log.warning("%s could not be renewed: %s", self._what, why)
 
