@@ -35,7 +35,6 @@ Json = dict[str, Any]
 
 ROOT = Path(__file__).parent / "fixtures"
 CASES = sorted(ROOT.glob("*/*/"))
-DIALECTS = {name: dialect_of(name) for name in sorted({case.parent.name for case in CASES})}
 NOW = 1_700_000_000.0
 
 
@@ -45,7 +44,7 @@ def named(case: Path) -> str:
 
 @pytest.mark.parametrize("case", CASES, ids=named)
 def test_a_recorded_call_means_what_its_fixture_says(case: Path) -> None:
-    dialect = DIALECTS[case.parent.name]
+    dialect = dialect_of(case.parent.name)
     chat = read_request(case / "request.json")
     stream = (case / "upstream.sse").exists()
     unsaid = Unsaid(allowed=True)
@@ -68,7 +67,7 @@ def test_a_recorded_call_means_what_its_fixture_says(case: Path) -> None:
 
 @pytest.mark.parametrize("case", [c for c in CASES if (c / "upstream.sse").exists()], ids=named)
 def test_a_truncated_stream_is_never_reported_as_finished(case: Path) -> None:
-    dialect, chat = DIALECTS[case.parent.name], read_request(case / "request.json")
+    dialect, chat = dialect_of(case.parent.name), read_request(case / "request.json")
     body = (case / "upstream.sse").read_bytes()
     whole = decode_stream(dialect, chat, [body])
     for end in range(len(body)):
