@@ -27,7 +27,11 @@ class StreamDecoder(Protocol):
 
 
 class Dialect(Protocol):
-    """How a kind of provider is spoken to: pure functions. The module of an adapter is one."""
+    """How a kind of provider is spoken to: pure functions. The module of an adapter is one.
+
+    A module may have more: `dialect(quirks) -> Dialect`, as a provider with those `domain.quirks` speaks it,
+    and `supports`, a frozenset of what of `domain.features` can be said in it.
+    """
 
     @property
     def default_base_url(self) -> str: ...
@@ -87,7 +91,10 @@ class Forwarding(Protocol):
 
 
 class Credentials(Protocol):
-    """What shows who pays, where that is more than headers that stay the same: it is signed for, or expires."""
+    """What shows who pays, where that is more than headers that stay the same: it is signed for, or expires.
+
+    One that can get something else to show has `refused()`, too, for when the provider answered 401.
+    """
 
     async def sign(self, call: Outgoing) -> Outgoing:
         """The call with what shows who pays. Raises UPSTREAM_CREDENTIALS where that cannot be had."""
@@ -139,7 +146,8 @@ class KnownModel:
 class Provider:
     """Someone who can be called. `headers` go with every call; `redact` takes their secrets out of a text.
 
-    `credentials` sign each call where those headers do not say all.
+    `credentials` sign each call where those headers do not say all, and are told by `refused` where the provider did
+    not take what they showed.
     """
 
     name: str
@@ -150,6 +158,7 @@ class Provider:
     redact: Callable[[str], str]
     models: tuple[KnownModel, ...] = ()
     credentials: Credentials | None = None
+    refused: Callable[[], None] = lambda: None
 
 
 def embedding(provider: Provider) -> Embedding:

@@ -1,6 +1,6 @@
 """Runs every folder of fixtures: what goes out for a question, and what is read out of the answer to it.
 
-`fixtures/<dialect>/<case>/` holds
+`fixtures/<dialect or preset>/<case>/` holds
 
 - `request.json`: a ChatRequest as proto-JSON, but that its `*_json` fields hold their JSON as it is, not in base64;
 - `upstream_request.json`: the body that must go out for it, and in `dropped.json` the paths of what is left out of it,
@@ -26,7 +26,7 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.message import Message
 
 from mesh.errors import TollwayError
-from services.providers.bootstrap import dialect_named
+from services.providers.bootstrap import dialect_of
 from services.providers.domain.unsaid import Unsaid
 from services.providers.ports import Dialect, StreamDecoder
 from tollway.chat.v1 import chat_pb2
@@ -35,7 +35,6 @@ Json = dict[str, Any]
 
 ROOT = Path(__file__).parent / "fixtures"
 CASES = sorted(ROOT.glob("*/*/"))
-DIALECTS = {name: dialect_named(name) for name in sorted({case.parent.name for case in CASES})}
 NOW = 1_700_000_000.0
 
 
@@ -45,7 +44,7 @@ def named(case: Path) -> str:
 
 @pytest.mark.parametrize("case", CASES, ids=named)
 def test_a_recorded_call_means_what_its_fixture_says(case: Path) -> None:
-    dialect = DIALECTS[case.parent.name]
+    dialect = dialect_of(case.parent.name)
     chat = read_request(case / "request.json")
     stream = (case / "upstream.sse").exists()
     unsaid = Unsaid(allowed=True)
@@ -68,7 +67,7 @@ def test_a_recorded_call_means_what_its_fixture_says(case: Path) -> None:
 
 @pytest.mark.parametrize("case", [c for c in CASES if (c / "upstream.sse").exists()], ids=named)
 def test_a_truncated_stream_is_never_reported_as_finished(case: Path) -> None:
-    dialect, chat = DIALECTS[case.parent.name], read_request(case / "request.json")
+    dialect, chat = dialect_of(case.parent.name), read_request(case / "request.json")
     body = (case / "upstream.sse").read_bytes()
     whole = decode_stream(dialect, chat, [body])
     for end in range(len(body)):

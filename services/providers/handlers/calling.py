@@ -29,6 +29,7 @@ Request = (
 )
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_NOT_TAKEN = 401
 _ERROR_WAIT = 5.0
 """Seconds that an error's body may take; its status is here already."""
 
@@ -93,6 +94,8 @@ class Call:
             answer = self._answer = await self._provider.transport.open(outgoing, self.limits)
             if self._span.recording:
                 self._span.set({"http.response.status_code": answer.status})
+            if answer.status == _NOT_TAKEN:
+                self._provider.refused()
             if not 200 <= answer.status < 300:
                 clock = self._around.clock
                 body = await _error_body(answer, clock)

@@ -4,68 +4,118 @@ from __future__ import annotations
 
 from base64 import b64encode
 
-from mesh.errors import Reason, TollwayError, invalid
-from services.providers.adapters.openai.extra import Json, lay_over
+from mesh.errors import invalid
+from services.providers.adapters.openai.extra import Asked, Json
+from services.providers.adapters.openai.thinking import put_thinking
 from tollway.chat.v1 import chat_pb2
 
+TOOL_FAILED = "The tool failed: "
+"""What a tool's answer begins with that is none: OpenAI has no place for it but the text, which the model reads."""
+_TEXT_ALONE = "can be given to this provider as text alone, in a tool's answer"
 
-def put_content(message: chat_pb2.Message, said: Json, path: str) -> None:
+
+def put_content(message: chat_pb2.Message, said: Json, asked: Asked, path: str) -> None:
     """What is said: text alone as a string, nothing as null, everything else part by part.
 
-    Thinking, refusals and earlier sound have no place among the parts; they are fields of the message.
+    Thinking, refusals, citations and earlier sound have no place among the parts; they are fields of the message.
     """
-    parts = []
+    parts: list[Json] = []
     for i, part in enumerate(message.content):
-        kind = part.WhichOneof("part")
+        place, kind = f"{path}.content[{i}]", part.WhichOneof("part")
         if kind == "reasoning":
-            # A signature and redacted thinking mean something to the provider they came from alone; this dialect has
-            # no place for them.
-            said["reasoning_content"] = said.get("reasoning_content", "") + part.reasoning.text
+            put_thinking(part, said, asked, place)
         elif kind == "refusal":
             said["refusal"] = said.get("refusal", "") + part.refusal
         elif kind == "audio" and part.audio.WhichOneof("source") == "id":
             said["audio"] = {"id": part.audio.id}
-        else:
-            parts.append(_part(part, kind, f"{path}.content[{i}]"))
+        elif kind not in ("text", None) and message.role == chat_pb2.ROLE_TOOL and not asked.own:
+            asked.unsaid.refuse(f"{place}.{kind}", _TEXT_ALONE)
+        elif (written := _part(part, kind, asked, place)) is not None:
+            parts.append(written)
+            _put_citations(part, message.role, said, asked, place)
+    if message.tool_failed:
+        parts = failed(parts, "text")
     if len(parts) == 1 and parts[0].keys() == {"type", "text"} and parts[0]["type"] == "text":
         said["content"] = parts[0]["text"]
     else:
         said["content"] = parts or None
 
 
-def _part(part: chat_pb2.ContentPart, kind: str | None, path: str) -> Json:
+def failed(parts: list[Json], kind: str) -> list[Json]:
+    """The parts of a tool's answer that say how it failed, said so. `kind` is what a part of text is called."""
+    if parts and parts[0].get("type") == kind:
+        return [{**parts[0], "text": TOOL_FAILED + parts[0]["text"]}, *parts[1:]]
+    return [{"type": kind, "text": TOOL_FAILED.rstrip(": ") + "."}, *parts]
+
+
+def _part(part: chat_pb2.ContentPart, kind: str | None, asked: Asked, path: str) -> Json | None:
     said: Json
     if kind == "text":
         said = {"type": "text", "text": part.text}
     elif kind == "image":
+        if part.image.WhichOneof("source") == "file_id":
+            asked.unsaid.refuse(f"{path}.image.file_id", "cannot be told to this provider, which takes pictures by URL")
+            return None
         said = {"type": "image_url", "image_url": _image(part.image, path)}
     elif kind == "audio":
         data = b64encode(part.audio.data).decode()
         said = {"type": "input_audio", "input_audio": {"data": data, "format": part.audio.format}}
     elif kind == "file":
         said = {"type": "file", "file": _file(part.file, path)}
-    elif part.extra_json:
+    elif not part.extra_json:
+        raise invalid(path, "is empty")
+    elif asked.own:
         said = {}
     else:
-        raise invalid(path, "is empty")
-    return lay_over(said, part, path)
+        asked.refuse_foreign(path)
+        return None
+    put_cache_control(part, said, asked, path)
+    return asked.lay_over(said, part, path)
+
+
+def put_cache_control(
+    message: chat_pb2.ContentPart | chat_pb2.ToolDefinition, said: Json, asked: Asked, path: str
+) -> None:
+    """Marks the end of a prefix that is worth keeping as Anthropic does, to servers that take it."""
+    if not message.HasField("cache_control"):
+        return
+    if not asked.quirks.cache_control:
+        asked.unsaid.leave_out(f"{path}.cache_control")
+        return
+    lifetime = message.cache_control.lifetime
+    said["cache_control"] = {"type": "ephemeral", "ttl": lifetime} if lifetime else {"type": "ephemeral"}
+
+
+def _put_citations(part: chat_pb2.ContentPart, role: int, said: Json, asked: Asked, path: str) -> None:
+    for i, citation in enumerate(part.citations):
+        if citation.type != "url_citation" or role != chat_pb2.ROLE_ASSISTANT:
+            asked.unsaid.leave_out(f"{path}.citations[{i}]")
+            continue
+        about: Json = {"url": citation.url, "title": citation.title}
+        for name, field in (("start_index", "answer_start"), ("end_index", "answer_end")):
+            if citation.HasField(field):
+                about[name] = getattr(citation, field)
+        if citation.cited_text:
+            about["content"] = citation.cited_text
+        annotation = asked.lay_over({"type": citation.type, citation.type: about}, citation, f"{path}.citations[{i}]")
+        said.setdefault("annotations", []).append(annotation)
 
 
 def _image(image: chat_pb2.ImagePart, path: str) -> Json:
-    source = image.WhichOneof("source")
-    if source == "url":
-        said = {"url": image.url}
-    elif source == "data":
-        said = {"url": _data_url(image.media_type or "image/png", image.data)}
-    elif source == "file_id":
-        raise TollwayError(
-            Reason.UNSUPPORTED_FEATURE, f"{path}.image.file_id: this provider takes pictures by URL only"
-        )
-    else:
-        raise invalid(f"{path}.image", "has neither url nor data")
+    said = {"url": image_url(image, path)}
     if image.detail:
         said["detail"] = image.detail
     return said
+
+
+def image_url(image: chat_pb2.ImagePart, path: str) -> str:
+    """Where a picture is, or the picture itself in a `data:` URL. Raises INVALID_REQUEST for one that is neither."""
+    source = image.WhichOneof("source")
+    if source == "url":
+        return image.url
+    if source == "data":
+        return data_url(image.media_type or "image/png", image.data)
+    raise invalid(f"{path}.image", "has neither url nor data")
 
 
 def _file(file: chat_pb2.FilePart, path: str) -> Json:
@@ -75,7 +125,7 @@ def _file(file: chat_pb2.FilePart, path: str) -> Json:
     elif source == "data":
         # Without a type it came as bare base64, and goes on as that.
         bare = b64encode(file.data).decode()
-        said = {"file_data": _data_url(file.media_type, file.data) if file.media_type else bare}
+        said = {"file_data": data_url(file.media_type, file.data) if file.media_type else bare}
     elif source == "url":
         said = {"file_data": file.url}
     else:
@@ -85,5 +135,5 @@ def _file(file: chat_pb2.FilePart, path: str) -> Json:
     return said
 
 
-def _data_url(media_type: str, data: bytes) -> str:
+def data_url(media_type: str, data: bytes) -> str:
     return f"data:{media_type};base64,{b64encode(data).decode()}"

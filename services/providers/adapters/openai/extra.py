@@ -1,21 +1,49 @@
-"""What a message carries of a dialect's own fields: JSON objects, laid over what was built from the known ones."""
+"""What a question carries of a dialect's own fields, and what becomes of those that are another dialect's."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-import orjson
+import msgspec
 
 from mesh.errors import invalid
+from services.providers.domain.quirks import Quirks
+from services.providers.domain.unsaid import Unsaid
 
 Json = dict[str, Any]
 
+encode_json = msgspec.json.Encoder().encode
+"""Unlike most, it keeps every digit of a whole number, and so does the decoder."""
+_decode = msgspec.json.Decoder().decode
 
-def lay_over(said: Json, message: Any, path: str) -> Json:
-    """Lays a message's extra fields over what was built from its known ones."""
-    if message.extra_json:
-        _merge(said, json_object(message.extra_json, f"{path}.extra_json"))
-    return said
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who is asked a question, and what becomes of what they cannot be told. `own`: it came in their own dialect."""
+
+    unsaid: Unsaid
+    quirks: Quirks
+    own: bool
+
+    def lay_over(self, said: Json, message: Any, path: str) -> Json:
+        """Lays a message's extra fields over what was built from its known ones. Foreign ones are refused, each."""
+        if message.extra_json:
+            extra = json_object(message.extra_json, f"{path}.extra_json")
+            if self.own:
+                _merge(said, extra)
+            else:
+                self.refuse_fields(extra, path)
+        return said
+
+    def refuse_fields(self, extra: Mapping[str, Any], path: str) -> None:
+        for name, value in extra.items():
+            if value is not None:
+                self.refuse_foreign(f"{path}.{name}")
+
+    def refuse_foreign(self, path: str) -> None:
+        self.unsaid.refuse(path, "is another dialect's and has no meaning to this provider")
 
 
 def _merge(into: Json, extra: Json) -> None:
@@ -28,12 +56,21 @@ def _merge(into: Json, extra: Json) -> None:
 
 
 def json_object(text: bytes, path: str) -> Json:
+    """Raises INVALID_REQUEST, naming the path, for anything but a JSON object."""
     if not text:
         return {}
     try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
+        value = _decode(text)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise invalid(path, f"is not JSON: {error}") from None
     if not isinstance(value, dict):
         raise invalid(path, "must be a JSON object")
     return value
+
+
+def body_json(body: Json) -> bytes:
+    """Raises INVALID_REQUEST for what is nested more deeply than can be written, though it could be read."""
+    try:
+        return encode_json(body)
+    except RecursionError as error:
+        raise invalid("chat", f"cannot be written as JSON: {error}") from None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
-import orjson
+import msgspec
 
 from services.providers.adapters.openai.errors import choice_error, named_error
+from services.providers.adapters.openai.extra import encode_json
+from services.providers.adapters.openai.media import take_audio, take_images
+from services.providers.adapters.openai.thinking import take_thinking
 from services.providers.domain.failures import malformed
 from tollway.chat.v1 import chat_pb2
 
@@ -50,8 +53,11 @@ _OUTSIDE_DETAILS = {
 }
 """Counts that some servers give beside the details and not in them. They are kept under their own names, too."""
 
+_TOKEN = frozenset({"token", "logprob", "bytes", "top_logprobs"})
+
 NOT_UNDERSTOOD = (TypeError, ValueError, AttributeError, KeyError)
 """What reading an answer of another shape than OpenAI's raises, from here or from protobuf's own type checks."""
+_decode = msgspec.json.Decoder().decode
 
 
 def decode_response(body: bytes) -> chat_pb2.ChatResponse:
@@ -68,9 +74,11 @@ def decode_response(body: bytes) -> chat_pb2.ChatResponse:
 def parse(data: bytes) -> Json:
     """A JSON object. Bytes that are not UTF-8 become U+FFFD. Raises ValueError for anything else."""
     try:
-        value = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        value = orjson.loads(data.decode("utf-8", "replace"))
+        value = _decode(data)
+    except ValueError:
+        value = _decode(data.decode("utf-8", "replace"))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
     if type(value) is not dict:
         raise ValueError("not an object")
     return value
@@ -87,7 +95,7 @@ def _response(answer: Json) -> chat_pb2.ChatResponse:
     if not response.choices:
         raise ValueError("no choices")
     if answer:
-        response.extra_json = orjson.dumps(answer)
+        response.extra_json = encode_json(answer)
     return response
 
 
@@ -112,7 +120,7 @@ def _choice(choice: Json, place: int, into: chat_pb2.Choice) -> None:
         keep_logprobs(logprobs, into, choice)
     _message(choice.pop("message", None) or {}, into.message)
     if choice:
-        into.extra_json = orjson.dumps(choice)
+        into.extra_json = encode_json(choice)
 
 
 def finish(reason: str | None, into: chat_pb2.Choice | chat_pb2.Delta) -> None:
@@ -124,20 +132,23 @@ def finish(reason: str | None, into: chat_pb2.Choice | chat_pb2.Delta) -> None:
 
 def _message(message: Json, into: chat_pb2.Message) -> None:
     into.role = ROLES.get(message.pop("role", None) or "", chat_pb2.ROLE_ASSISTANT)
-    if thinking := take_reasoning(message):
-        into.content.add().reasoning.text = thinking
+    take_thinking(message, into)
     content = message.pop("content", None)
     if isinstance(content, list):
         for part in content:
             _part(part, into.content.add())
     elif content is not None:
-        into.content.add().text = content
+        text = into.content.add()
+        text.text = content
+        take_citations(message, text.citations)
+    take_images(message, into)
+    take_audio(message, into)
     if refusal := message.pop("refusal", None):
         into.content.add().refusal = refusal
     for call in message.pop("tool_calls", None) or ():
         _tool_call(call, into.tool_calls.add())
     if message:
-        into.extra_json = orjson.dumps(message)
+        into.extra_json = encode_json(message)
 
 
 def _part(part: Json, into: chat_pb2.ContentPart) -> None:
@@ -145,18 +156,7 @@ def _part(part: Json, into: chat_pb2.ContentPart) -> None:
         part.pop("type")
         into.text = part.pop("text")
     if part:
-        into.extra_json = orjson.dumps(part)
-
-
-def take_reasoning(said: Json) -> str:
-    """Takes out the thinking, under either of the names that servers have for it; a second, different one stays."""
-    text = said.get("reasoning_content") or said.get("reasoning")
-    if not isinstance(text, str):
-        text = ""
-    for name in ("reasoning_content", "reasoning"):
-        if said.get(name, "") in (None, "", text):
-            said.pop(name, None)
-    return text
+        into.extra_json = encode_json(part)
 
 
 def _tool_call(call: Json, into: chat_pb2.ToolCall) -> None:
@@ -167,18 +167,70 @@ def _tool_call(call: Json, into: chat_pb2.ToolCall) -> None:
         into.arguments = arguments(function.pop("arguments", None))
         if function:
             call["function"] = function
+    take_signature(call, into)
     if call:
-        into.extra_json = orjson.dumps(call)
+        into.extra_json = encode_json(call)
+
+
+def take_signature(call: Json, into: chat_pb2.ToolCall | chat_pb2.ToolCallDelta) -> None:
+    """Takes out the proof of the thinking behind a call, where Google puts it; what stands beside it stays."""
+    match call.get("extra_content"):
+        case {"google": {"thought_signature": str() as signature, **others}, **rest}:
+            into.signature = signature
+            if others:
+                rest["google"] = others
+            if rest:
+                call["extra_content"] = rest
+            else:
+                del call["extra_content"]
+
+
+def take_citations(said: Json, into: Any) -> None:
+    """Takes out the annotations that say where a text comes from, if they do in OpenAI's shape."""
+    annotations = said.get("annotations")
+    if annotations and isinstance(annotations, list) and all(map(_is_citation, annotations)):
+        del said["annotations"]
+        for annotation in annotations:
+            _citation(annotation, into.add())
+
+
+def _is_citation(annotation: Any) -> bool:
+    match annotation:
+        case {"type": "url_citation", "url_citation": {"url": str(), **rest}}:
+            texts = (rest.get("title", ""), rest.get("content", ""))
+            places = (rest.get("start_index", 0), rest.get("end_index", 0))
+            return all(type(each) is str for each in texts) and all(type(each) is int for each in places)
+    return False
+
+
+def _citation(annotation: Json, into: chat_pb2.Citation) -> None:
+    into.type = annotation.pop("type")
+    about = annotation.pop(into.type)
+    into.url, into.title, into.cited_text = about.pop("url"), about.pop("title", ""), about.pop("content", "")
+    for name, field in (("start_index", "answer_start"), ("end_index", "answer_end")):
+        if name in about:
+            setattr(into, field, about.pop(name))
+    if about:
+        annotation[into.type] = about
+    if annotation:
+        into.extra_json = encode_json(annotation)
 
 
 def arguments(value: Any) -> str:
     """The arguments' text; some servers send them as an object."""
     if isinstance(value, str):
         return value
-    return orjson.dumps(value).decode() if value is not None else ""
+    return encode_json(value).decode() if value is not None else ""
 
 
-def keep_usage(usage: Any, into: chat_pb2.ChatResponse | chat_pb2.ChatChunk, around: Json, service_tier: str) -> None:
+class Counted(Protocol):
+    """An answer that may say what it took."""
+
+    @property
+    def usage(self) -> chat_pb2.Usage: ...
+
+
+def keep_usage(usage: Any, into: Counted, around: Json, service_tier: str) -> None:
     """Fills `into.usage`, or puts back into `around` what counts no tokens."""
     if not isinstance(usage, dict) or usage.get("prompt_tokens") is None:
         around["usage"] = usage
@@ -202,7 +254,7 @@ def keep_usage(usage: Any, into: chat_pb2.ChatResponse | chat_pb2.ChatChunk, aro
     elif total not in (None, stated):
         usage["total_tokens"] = total
     if usage:
-        counts.extra_json = orjson.dumps(usage)
+        counts.extra_json = encode_json(usage)
 
 
 def _details(details: Json, known: dict[str, str], into: chat_pb2.Usage) -> Json:
@@ -218,7 +270,7 @@ def _details(details: Json, known: dict[str, str], into: chat_pb2.Usage) -> Json
 
 def keep_logprobs(logprobs: Any, into: chat_pb2.Choice | chat_pb2.Delta, around: Json) -> None:
     """Fills `into.logprobs`, or puts back into `around` what is not in OpenAI's shape."""
-    if not isinstance(logprobs, dict) or not logprobs.keys() <= {"content", "refusal"}:
+    if not isinstance(logprobs, dict) or not logprobs.keys() <= {"content", "refusal"} or not _plain(logprobs):
         around["logprobs"] = logprobs
         return
     into.logprobs.SetInParent()
@@ -226,6 +278,15 @@ def keep_logprobs(logprobs: Any, into: chat_pb2.Choice | chat_pb2.Delta, around:
         _token(drawn, into.logprobs.content.add())
     for drawn in logprobs.get("refusal") or ():
         _token(drawn, into.logprobs.refusal.add())
+
+
+def _plain(logprobs: Json) -> bool:
+    """Whether every token has the fields that there are places for, and no others."""
+    return all(
+        token.keys() <= _TOKEN and all(other.keys() <= _TOKEN for other in token.get("top_logprobs") or ())
+        for tokens in logprobs.values()
+        for token in tokens or ()
+    )
 
 
 def _token(drawn: Json, into: chat_pb2.TokenLogprob) -> None:

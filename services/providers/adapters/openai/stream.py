@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
 from mesh.errors import TollwayError
 from services.providers.adapters.openai.errors import choice_error, event_error, named_error
+from services.providers.adapters.openai.extra import encode_json
 from services.providers.adapters.openai.repetition import Repetition, plain_text
 from services.providers.adapters.openai.response import (
     FAILED,
@@ -22,8 +21,10 @@ from services.providers.adapters.openai.response import (
     keep_logprobs,
     keep_usage,
     parse,
-    take_reasoning,
+    take_citations,
+    take_signature,
 )
+from services.providers.adapters.openai.thinking import take_pieces, take_text
 from services.providers.domain.failures import cut, malformed
 from services.providers.domain.sse import EventDecoder
 from tollway.chat.v1 import chat_pb2
@@ -129,7 +130,7 @@ class StreamDecoder:
         self._end_speech()
         chunk = self._chunk
         if self._extra:
-            chunk.extra_json = orjson.dumps(self._extra)
+            chunk.extra_json = encode_json(self._extra)
             self._extra = {}
         if chunk.deltas or chunk.ByteSize():
             self._full.append(chunk)
@@ -202,8 +203,11 @@ class StreamDecoder:
 
     def _choice(self, choice: Json) -> None:
         index = choice.get("index") or 0
+        delta = choice.get("delta")
+        if delta and "reasoning_details" in delta:
+            self._thinking(delta, index)
         into = self._add(index)
-        if delta := choice.get("delta"):
+        if delta:
             self._delta(delta, index, into)
         if reason := choice.get("finish_reason"):
             if reason == FAILED:
@@ -221,14 +225,25 @@ class StreamDecoder:
             if logprobs:
                 keep_logprobs(logprobs, into, extra)
             if extra:
-                into.choice_extra_json = orjson.dumps(extra)
+                into.choice_extra_json = encode_json(extra)
 
-    def _delta(self, delta: Json, choice: int, into: chat_pb2.Delta) -> None:
+    def _thinking(self, delta: Json, choice: int) -> None:
+        """Thinking with its proofs, each in a delta of its own."""
+        for piece in take_pieces(delta):
+            into = self._add(choice)
+            self._role(delta, choice, into)
+            into.reasoning.CopyFrom(piece)
+            self.content_seen = True
+
+    def _role(self, delta: Json, choice: int, into: chat_pb2.Delta) -> None:
         role = delta.pop("role", None)
         if role and choice not in self._begun:  # some repeat it in every event
             self._begun.add(choice)
             into.role = ROLES.get(role, chat_pb2.ROLE_ASSISTANT)
-        if thinking := take_reasoning(delta):
+
+    def _delta(self, delta: Json, choice: int, into: chat_pb2.Delta) -> None:
+        self._role(delta, choice, into)
+        if thinking := take_text(delta):
             into.reasoning.text = thinking
         text = delta.pop("content", None)
         if isinstance(text, str):
@@ -238,8 +253,10 @@ class StreamDecoder:
         into.refusal = delta.pop("refusal", None) or ""
         for call in delta.pop("tool_calls", None) or ():
             self._tools.keep(call, choice, into.tool_calls.add())
+        if "annotations" in delta:
+            take_citations(delta, into.citations)
         if delta:
-            into.extra_json = orjson.dumps(delta)
+            into.extra_json = encode_json(delta)
         # Sound, pictures and whatever comes next are content, too, though only `extra_json` has a place for them.
         said = thinking or text or into.refusal or into.tool_calls or any(delta.values())
         self.content_seen = self.content_seen or bool(said)
@@ -277,5 +294,6 @@ class ToolCalls:
         into.arguments = arguments(function.pop("arguments", None))
         if function:
             call["function"] = function
+        take_signature(call, into)
         if call:
-            into.extra_json = orjson.dumps(call)
+            into.extra_json = encode_json(call)

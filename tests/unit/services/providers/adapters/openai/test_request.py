@@ -29,7 +29,7 @@ def body_of(chat: chat_pb2.ChatRequest, stream: bool = False) -> dict[str, Any]:
     return body
 
 
-DEEP = b'{"a":' * 500 + b"1" + b"}" * 500
+DEEP = b'{"a":' * 5000 + b"1" + b"}" * 5000
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ DEEP = b'{"a":' * 500 + b"1" + b"}" * 500
         (asking(messages=[chat_pb2.Message()]), "chat.messages[0].role"),
         (asking(extra_json=b"{"), "chat.extra_json"),
         (asking(extra_json=b"[1]"), "chat.extra_json"),
-        (asking(extra_json=DEEP), "chat"),
+        (asking(extra_json=DEEP), "chat.extra_json"),
         (asking(tools=[chat_pb2.ToolDefinition(name="f", parameters_json=b"x")]), "chat.tools[0].parameters_json"),
         (asking(tools=[chat_pb2.ToolDefinition(extra_json=b"1")]), "chat.tools[0].extra_json"),
         (asking(tool_choice=chat_pb2.ToolChoice()), "chat.tool_choice.mode"),

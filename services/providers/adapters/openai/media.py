@@ -1,0 +1,48 @@
+"""Pictures and sound in an answer: fields of its message, beside the text."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from binascii import Error as NotBase64
+from typing import Any
+
+from services.providers.adapters.openai.extra import Json, encode_json
+from tollway.chat.v1 import chat_pb2
+
+
+def take_images(message: Json, into: chat_pb2.Message) -> None:
+    """Takes out the pictures, as OpenRouter gives them, if they are no more than pictures."""
+    images = message.get("images")
+    if images and isinstance(images, list) and all(_is_picture(image, i) for i, image in enumerate(images)):
+        del message["images"]
+        for image in images:
+            into.content.add().image.url = image["image_url"]["url"]
+
+
+def _is_picture(image: Any, place: int) -> bool:
+    match image:
+        case {"type": "image_url", "image_url": {"url": str(), **more}, **rest}:
+            return not more and rest in ({}, {"index": place})
+    return False
+
+
+def take_audio(message: Json, into: chat_pb2.Message) -> None:
+    """Takes out the sound; its id, and how long that is good for, stay beside it."""
+    audio = message.get("audio")
+    if not isinstance(audio, dict) or not isinstance(audio.get("data"), str):
+        return
+    try:
+        data = b64decode(audio["data"], validate=True)
+    except NotBase64:
+        return
+    transcript = audio.get("transcript") or ""
+    if not data or not isinstance(transcript, str):
+        return
+    part = into.content.add()
+    part.audio.data, part.audio.transcript = data, transcript
+    rest = {name: value for name, value in audio.items() if name not in ("data", "transcript")}
+    if isinstance(rest.get("format"), str):
+        part.audio.format = rest.pop("format")
+    if rest:
+        part.extra_json = encode_json({"audio": rest})
+    del message["audio"]

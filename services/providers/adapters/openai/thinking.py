@@ -1,0 +1,124 @@
+"""Thinking, and what proves it: fields of a message, which compatible servers have and OpenAI's own does not.
+
+The text stands in `reasoning_content` (or `reasoning`); proofs stand in `reasoning_details`, as OpenRouter documents
+it: `{"type": "reasoning.text", "text", "signature"}` and `{"type": "reasoning.encrypted", "data"}`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from services.providers.adapters.openai.extra import Asked, Json, encode_json
+from tollway.chat.v1 import chat_pb2
+
+DIALECT = "openai"
+"""Who issued a proof that was read here."""
+_TEXT, _SUMMARY, _ENCRYPTED = "reasoning.text", "reasoning.summary", "reasoning.encrypted"
+_KNOWN = {_TEXT: ("text", "signature"), _SUMMARY: ("summary",), _ENCRYPTED: ("data",)}
+
+
+def put_thinking(part: chat_pb2.ContentPart, said: Json, asked: Asked, path: str) -> None:
+    """Says earlier thinking again: the text where the server has a field for it, a proof to whom it came from."""
+    thinking, quirks = part.reasoning, asked.quirks
+    proven = bool(thinking.signature or thinking.redacted)
+    if (proven and thinking.issuer not in ("", DIALECT)) or not (quirks.reasoning_field or quirks.reasoning_details):
+        asked.unsaid.leave_out(path)
+        return
+    if quirks.reasoning_field and thinking.text:
+        said[quirks.reasoning_field] = said.get(quirks.reasoning_field, "") + thinking.text
+    if quirks.reasoning_details or (proven and thinking.issuer == DIALECT):
+        said.setdefault("reasoning_details", []).extend(_details(part, asked, path))
+    elif proven:
+        asked.unsaid.leave_out(path if not thinking.text else f"{path}.reasoning.signature")
+
+
+def _details(part: chat_pb2.ContentPart, asked: Asked, path: str) -> list[Json]:
+    thinking = part.reasoning
+    details: list[Json] = []
+    if thinking.text or thinking.signature:
+        detail: Json = {"type": _TEXT, "text": thinking.text}
+        if thinking.signature:
+            detail["signature"] = thinking.signature
+        details.append(detail)
+    if thinking.redacted:
+        details.append({"type": _ENCRYPTED, "data": thinking.redacted.decode()})
+    for detail in details:
+        asked.lay_over(detail, part, path)
+        if detail["type"] == _SUMMARY:
+            detail["summary"] = detail.pop("text", "")
+    return details
+
+
+def take_text(said: Json) -> str:
+    """Takes out the thinking, under either of the names that servers have for it; a second, different one stays."""
+    text = said.get("reasoning_content") or said.get("reasoning")
+    if not isinstance(text, str):
+        text = ""
+    for name in ("reasoning_content", "reasoning"):
+        if said.get(name, "") in (None, "", text):
+            said.pop(name, None)
+    return text
+
+
+def take_thinking(message: Json, into: chat_pb2.Message) -> None:
+    """Takes the thinking out of an answer's message, each proof with the text it proves."""
+    text = take_text(message)
+    details = message.get("reasoning_details")
+    if not _readable(details):
+        if text:
+            into.content.add().reasoning.text = text
+        return
+    del message["reasoning_details"]
+    if text and text != "".join(_words(detail) for detail in details):
+        into.content.add().reasoning.text = text
+        details = [{**detail, "text": ""} if detail["type"] == _TEXT else detail for detail in details]
+    for detail in details:
+        part = into.content.add()
+        _read(detail, part.reasoning)
+        if rest := {name: value for name, value in detail.items() if name not in ("type", *_KNOWN[detail["type"]])}:
+            if detail["type"] == _SUMMARY:
+                rest["type"] = _SUMMARY
+            part.extra_json = encode_json(rest)
+
+
+def take_pieces(delta: Json) -> list[chat_pb2.ReasoningPart]:
+    """Takes the thinking that has details out of a piece of an answer: each proof with its text, if that is here, too.
+
+    Details that say more than there are places for stay where they are.
+    """
+    text, details = take_text(delta), delta.get("reasoning_details")
+    first = [chat_pb2.ReasoningPart(text=text)] if text else []
+    if not _readable(details):
+        return first
+    if all(detail.keys() <= {"type", "index", *_KNOWN[detail["type"]]} for detail in details):
+        del delta["reasoning_details"]
+    pieces = []
+    for detail in details:
+        pieces.append(piece := chat_pb2.ReasoningPart())
+        _read(detail, piece)
+    if text and text != "".join(piece.text for piece in pieces):  # they say something else, or nothing
+        for piece in pieces:
+            piece.text = ""
+        pieces = first + pieces
+    return [piece for piece in pieces if piece.ByteSize()]
+
+
+def _read(detail: Json, into: chat_pb2.ReasoningPart) -> None:
+    into.text = _words(detail)
+    into.signature = detail.get("signature") or ""
+    into.redacted = (detail.get("data") or "").encode() if detail["type"] == _ENCRYPTED else b""
+    if into.signature or into.redacted:
+        into.issuer = DIALECT
+
+
+def _words(detail: Json) -> str:
+    return detail.get("text" if detail["type"] == _TEXT else "summary") or ""
+
+
+def _readable(details: Any) -> bool:
+    return isinstance(details, list) and all(
+        isinstance(each, dict)
+        and each.get("type") in _KNOWN
+        and all(isinstance(each.get(name), str | None) for name in _KNOWN[each["type"]])
+        for each in details
+    )
