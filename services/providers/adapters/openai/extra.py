@@ -21,10 +21,14 @@ _decode = msgspec.json.Decoder().decode
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Who is asked a question, and what becomes of what they cannot be told. `own`: it came in their own dialect."""
+    """Who is asked a question, and what becomes of what they cannot be told.
+
+    `dialect` is theirs, `own` whether the question came in it.
+    """
 
     unsaid: Unsaid
     quirks: Quirks
+    dialect: str
     own: bool
 
     def lay_over(self, said: Json, message: Any, path: str) -> Json:
@@ -34,6 +38,10 @@ class Asked:
             if self.own:
                 _merge(said, extra)
             else:
+                # What one of them once answered was shown under their dialect's name, and may come back so.
+                theirs = extra.pop(self.dialect, None)
+                if isinstance(theirs, dict):
+                    _merge(said, theirs)
                 self.refuse_fields(extra, path)
         return said
 

@@ -62,9 +62,8 @@ def take_text(said: Json) -> str:
 
 def take_thinking(message: Json, into: chat_pb2.Message) -> None:
     """Takes the thinking out of an answer's message, each proof with the text it proves."""
-    text = take_text(message)
-    details = message.get("reasoning_details")
-    if not _readable(details):
+    text, details = take_text(message), _details_in(message)
+    if details is None:
         if text:
             into.content.add().reasoning.text = text
         return
@@ -86,9 +85,9 @@ def take_pieces(delta: Json) -> list[chat_pb2.ReasoningPart]:
 
     Details that say more than there are places for stay where they are.
     """
-    text, details = take_text(delta), delta.get("reasoning_details")
+    text, details = take_text(delta), _details_in(delta)
     first = [chat_pb2.ReasoningPart(text=text)] if text else []
-    if not _readable(details):
+    if details is None:
         return first
     if all(detail.keys() <= {"type", "index", *_KNOWN[detail["type"]]} for detail in details):
         del delta["reasoning_details"]
@@ -115,10 +114,15 @@ def _words(detail: Json) -> str:
     return detail.get("text" if detail["type"] == _TEXT else "summary") or ""
 
 
-def _readable(details: Any) -> bool:
-    return isinstance(details, list) and all(
+def _details_in(said: Json) -> list[Json] | None:
+    """The details of thinking; None where there are none, or any of a kind that is not known."""
+    details = said.get("reasoning_details")
+    return details if isinstance(details, list) and all(map(_is_known, details)) else None
+
+
+def _is_known(each: Any) -> bool:
+    return (
         isinstance(each, dict)
         and each.get("type") in _KNOWN
         and all(isinstance(each.get(name), str | None) for name in _KNOWN[each["type"]])
-        for each in details
     )
