@@ -16,8 +16,32 @@ from tollway.chat.v1 import chat_pb2
 
 Json = dict[str, Any]
 
-_ECHOED = ("instructions", "metadata", "prompt", "safety_identifier", "store", "tools", "user")
-"""What a response repeats of its question, and decides nothing of."""
+_ECHOED = frozenset(
+    {
+        "background",
+        "conversation",
+        "instructions",
+        "max_output_tokens",
+        "max_tool_calls",
+        "metadata",
+        "parallel_tool_calls",
+        "previous_response_id",
+        "prompt",
+        "prompt_cache_key",
+        "prompt_cache_options",
+        "prompt_cache_retention",
+        "safety_identifier",
+        "store",
+        "text",
+        "tool_choice",
+        "tools",
+        "top_logprobs",
+        "truncation",
+        "user",
+    }
+)
+"""What a response repeats of its question. What may have become something else (`reasoning`, `temperature`) is kept."""
+_SAID_ELSEWHERE = frozenset({"object", "error", "output", "output_text"})
 _INCOMPLETE = {
     "max_output_tokens": chat_pb2.FINISH_REASON_LENGTH,
     "content_filter": chat_pb2.FINISH_REASON_CONTENT_FILTER,
@@ -108,5 +132,5 @@ def remaining(answer: Json) -> Json:
     return {
         name: value
         for name, value in answer.items()
-        if name not in ("object", "error", "output", "output_text", *_ECHOED) and value is not None
+        if name not in _ECHOED and name not in _SAID_ELSEWHERE and value is not None
     }
