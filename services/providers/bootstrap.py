@@ -19,6 +19,7 @@ from services.providers.adapters.credentials import key_headers
 from services.providers.adapters.sim.behaviour import CATALOGUE
 from services.providers.adapters.sim.memory import MemoryTransport
 from services.providers.adapters.sim.script import Model
+from services.providers.domain.responses_only import is_openai, needs_responses
 from services.providers.handlers.calling import Surroundings
 from services.providers.handlers.check_health import CheckHealth, check_health
 from services.providers.handlers.create_completion import CreateCompletion, create_completion
@@ -92,6 +93,7 @@ def _provider(settings: ProviderSettings, http: HttpTransport | None, clock: Clo
         headers={**_HEADERS, **key_headers(dialect.credentials, settings.api_key), **own},
         redact=redactor((settings.api_key, *own.values())),
         models=CATALOGUE if settings.dialect == _SIM else (),
+        other_dialect=partial(_responses, settings.dialect == "openai" and is_openai(settings.base_url or local)),
     )
 
 
@@ -100,6 +102,11 @@ def dialect_named(name: str) -> Dialect:
     # The sim speaks OpenAI's, so that what reads it is what reads a provider.
     module: object = import_module(f"{_ADAPTERS}.{'openai' if name == _SIM else name}")
     return cast(Dialect, module)
+
+
+def _responses(openai: bool, model: str) -> Dialect | None:
+    """What is spoken to those models of OpenAI's own that its chat completions do not have."""
+    return dialect_named("openai_responses") if openai and needs_responses(model) else None
 
 
 def _is_remote(settings: ProviderSettings) -> bool:

@@ -119,6 +119,11 @@ class Provider:
     redact: Callable[[str], str]
     models: tuple[KnownModel, ...] = ()
     credentials: Credentials | None = None
+    other_dialect: Callable[[str], Dialect | None] = lambda model: None
+    """How a model of theirs is spoken to that is not spoken to as the others are."""
+
+    def dialect_for(self, model: str) -> Dialect:
+        return self.other_dialect(model) or self.dialect
 
 
 Providers = Mapping[str, Provider]
