@@ -14,6 +14,9 @@ from services.providers.domain.unsaid import Unsaid
 
 Json = dict[str, Any]
 
+_LABELS = frozenset({"id", "status", "phase", "item"})
+"""What a part of an earlier answer was labelled with, by whom it came from."""
+
 encode_json = msgspec.json.Encoder().encode
 """Unlike most, it keeps every digit of a whole number, and so does the decoder."""
 _decode = msgspec.json.Decoder().decode
@@ -47,7 +50,9 @@ class Asked:
 
     def refuse_fields(self, extra: Mapping[str, Any], path: str) -> None:
         for name, value in extra.items():
-            if value is not None:
+            if name in _LABELS:
+                self.unsaid.leave_out(f"{path}.{name}")
+            elif value is not None:
                 self.refuse_foreign(f"{path}.{name}")
 
     def refuse_foreign(self, path: str) -> None:

@@ -15,6 +15,8 @@ from services.providers.adapters.openai_responses.content import input_part, out
 from tollway.chat.v1 import chat_pb2
 
 DIALECT = "openai_responses"
+ITEM = "item"
+"""Where the first part of a `message` item has what the item has that no part has."""
 _ROLES = {
     chat_pb2.ROLE_SYSTEM: "system",
     chat_pb2.ROLE_DEVELOPER: "developer",
@@ -66,6 +68,9 @@ class _Conversation:
         return [part for part in written if part is not None]
 
     def _tool_answer(self, message: chat_pb2.Message, path: str) -> None:
+        if len(message.content) == 1 and (item := self._own_item(message.content[0], f"{path}.content[0]")):
+            self.items.extend(item)  # the answer to a tool of a kind that has no message's shape
+            return
         parts = self._parts(message, path)
         if message.tool_failed:
             parts = failed(parts, "input_text")
@@ -88,7 +93,7 @@ class _Conversation:
         """What the model said earlier, thought and wanted to call."""
         if message.name:
             self._asked.unsaid.leave_out(f"{path}.name")
-        about = self._asked.lay_over({}, message, path)
+        about = self._asked.lay_over({"type": "message", "role": "assistant"}, message, path)
         said: Json | None = None
         for i, part in enumerate(message.content):
             place = f"{path}.content[{i}]"
@@ -96,13 +101,11 @@ class _Conversation:
                 said = None
                 self.items.extend(item)
             elif (written := output_part(part, self._asked, place)) is not None:
-                if (own := written.pop("message", None)) is not None or said is None:
-                    said = {"type": "message", "role": "assistant", "content": [], **about, **(own or {})}
-                    about = {}
+                own = written.pop(ITEM, None)
+                if said is None or own is not None:
+                    said = {**about, "content": [], **(own or {})}
                     self.items.append(said)
                 said["content"].append(written)
-        if about:
-            self.items.append({"type": "message", "role": "assistant", "content": [], **about})
         for i, call in enumerate(message.tool_calls):
             self._call(call, f"{path}.tool_calls[{i}]")
 

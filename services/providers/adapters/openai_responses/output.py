@@ -9,7 +9,7 @@ from typing import Any
 from services.providers.adapters.openai.extra import encode_json
 from services.providers.adapters.openai.logprobs import keep_logprobs
 from services.providers.adapters.openai.tool_calls import arguments
-from services.providers.adapters.openai_responses.items import DIALECT
+from services.providers.adapters.openai_responses.items import DIALECT, ITEM
 from tollway.chat.v1 import chat_pb2
 
 Json = dict[str, Any]
@@ -37,16 +37,12 @@ def keep_item(item: Json, choice: chat_pb2.Choice) -> None:
 
 
 def _message(item: Json, choice: chat_pb2.Choice) -> None:
-    message = choice.message
-    first = not any(part.WhichOneof("part") in ("text", "refusal") for part in message.content)
-    rest = message_rest(item)
-    for i, content in enumerate(item.get("content") or ()):
-        part = message.content.add()
-        beside = {} if first or i else {"message": rest}
+    beside = {ITEM: rest} if (rest := message_rest(item)) else {}
+    for content in item.get("content") or ():
+        part = choice.message.content.add()
         _content(content, part, choice)
         put_rest(part, {**content, **beside})
-    if first and rest:
-        message.extra_json = encode_json(rest)
+        beside = {}
 
 
 def _content(content: Json, part: chat_pb2.ContentPart, choice: chat_pb2.Choice) -> None:
@@ -112,11 +108,11 @@ def reasoning_rest(item: Json) -> Json:
 
 
 def message_rest(item: Json) -> Json:
-    return _rest(item, "role", "content")
+    return _rest(item, "id", "role", "content")
 
 
 def call_rest(item: Json) -> Json:
-    return _rest(item)
+    return _rest(item, "id")
 
 
 def _rest(item: Json, *known: str) -> Json:

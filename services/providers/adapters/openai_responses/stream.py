@@ -15,7 +15,7 @@ from services.providers.adapters.openai.extra import encode_json
 from services.providers.adapters.openai.response import NOT_UNDERSTOOD, parse
 from services.providers.adapters.openai.tool_calls import arguments
 from services.providers.adapters.openai_responses.errors import failure
-from services.providers.adapters.openai_responses.items import DIALECT
+from services.providers.adapters.openai_responses.items import DIALECT, ITEM
 from services.providers.adapters.openai_responses.output import (
     BETWEEN_SUMMARIES,
     CALLS,
@@ -36,8 +36,10 @@ Json = dict[str, Any]
 
 _OF_ITEM = -1
 """In place of a part, where an item is told as one."""
-_OF_CALL = ("id", "namespace", "caller")
+_OF_CALL = ("namespace", "caller")
 """What of a call is known when it begins."""
+_TOLD_ALREADY = ("id", "summary", "content")
+"""What of a train of thought was told as text, or is a label."""
 
 
 class StreamDecoder:
@@ -58,7 +60,6 @@ class StreamDecoder:
         """Which of its summaries an item of thinking is at."""
         self._calls: dict[int, int] = {}
         self._finished_items: set[int] = set()
-        self._messages = 0
 
     @property
     def content_seen(self) -> bool:
@@ -147,9 +148,7 @@ class StreamDecoder:
         for i, content in enumerate(item.get("content") or ()):
             self._content_done({"output_index": place, "content_index": i, "part": content})
         if rest := message_rest(item):
-            told = {"message": rest} if self._messages else rest
-            self._telling.add((place, 0)).extra_json = encode_json(told)
-        self._messages += 1
+            self._telling.add((place, 0)).extra_json = encode_json({ITEM: rest})
 
     def _content_done(self, event: Json) -> None:
         """A part that is finished: what was not told of it in pieces."""
@@ -172,7 +171,7 @@ class StreamDecoder:
         if missing := self._telling.missing(at, summary_of(item)):
             self._telling.think(at, missing)
         proof = encrypted(item)
-        rest = {name: value for name, value in reasoning_rest(item).items() if name not in ("summary", "content")}
+        rest = {name: value for name, value in reasoning_rest(item).items() if name not in _TOLD_ALREADY}
         if not proof and not rest:
             return
         into = self._telling.add(at)
@@ -180,7 +179,7 @@ class StreamDecoder:
             into.reasoning.redacted, into.reasoning.issuer = proof, DIALECT
             self.content_seen = True
         if rest:
-            into.extra_json = encode_json({"reasoning": rest})
+            into.extra_json = encode_json({ITEM: rest})
 
     # What is said, piece by piece.
 
