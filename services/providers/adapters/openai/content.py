@@ -91,14 +91,12 @@ def put_cache_control(
 
 def _put_citations(part: chat_pb2.ContentPart, role: int, said: Json, asked: Asked, path: str) -> None:
     for i, citation in enumerate(part.citations):
-        if not citation.url or role != chat_pb2.ROLE_ASSISTANT:
+        if citation.type != _URL or role != chat_pb2.ROLE_ASSISTANT or not asked.own:
             asked.unsaid.leave_out(f"{path}.citations[{i}]")
             continue
         about: Json = {"url": citation.url, "title": citation.title, **place_of(citation)}
         if citation.cited_text:
             about["content"] = citation.cited_text
-        if citation.type not in ("", _URL):
-            about["type"] = citation.type
         annotation: Json = {"type": _URL, _URL: about}
         said.setdefault("annotations", []).append(asked.lay_over(annotation, citation, f"{path}.citations[{i}]"))
 

@@ -122,7 +122,7 @@ def _message(message: Json, into: chat_pb2.Message) -> None:
         text = into.content.add()
         text.text = content
         take_citations(message, text.citations)
-    take_images(message, into)
+    take_images(message, into.content)
     take_audio(message, into)
     if refusal := message.pop("refusal", None):
         into.content.add().refusal = refusal

@@ -13,6 +13,7 @@ from services.providers.adapters.openai.citations import take_citations
 from services.providers.adapters.openai.errors import choice_error, event_error, named_error
 from services.providers.adapters.openai.extra import encode_json
 from services.providers.adapters.openai.logprobs import keep_logprobs
+from services.providers.adapters.openai.media import take_images
 from services.providers.adapters.openai.repetition import Repetition, plain_text
 from services.providers.adapters.openai.response import (
     FAILED,
@@ -254,8 +255,10 @@ class StreamDecoder:
             self._tools.keep(call, choice, into.tool_calls.add())
         if "annotations" in delta:
             take_citations(delta, into.citations)
+        if "images" in delta:
+            take_images(delta, into.parts)
         if delta:
             into.extra_json = encode_json(delta)
-        # Sound, pictures and whatever comes next are content, too, though only `extra_json` has a place for them.
-        said = thinking or text or into.refusal or into.tool_calls or any(delta.values())
+        # Sound and whatever comes next are content, too, though only `extra_json` has a place for them.
+        said = thinking or text or into.refusal or into.tool_calls or into.parts or any(delta.values())
         self.content_seen = self.content_seen or bool(said)

@@ -68,16 +68,19 @@ def take_thinking(message: Json, into: chat_pb2.Message) -> None:
             into.content.add().reasoning.text = text
         return
     del message["reasoning_details"]
-    if text and text != "".join(_words(detail) for detail in details):
+    if text and text != "".join(map(_words, details)):
         into.content.add().reasoning.text = text
-        details = [{**detail, "text": ""} if detail["type"] == _TEXT else detail for detail in details]
-    for detail in details:
+    for place, detail in enumerate(details):
         part = into.content.add()
         _read(detail, part.reasoning)
-        if rest := {name: value for name, value in detail.items() if name not in ("type", *_KNOWN[detail["type"]])}:
-            if detail["type"] == _SUMMARY:
-                rest["type"] = _SUMMARY
+        if rest := _rest(detail, place):
             part.extra_json = encode_json(rest)
+
+
+def _rest(detail: Json, place: int) -> Json:
+    """What of a detail has no place; its number has, where it says no more than its place."""
+    known = _KNOWN[detail["type"]] if detail["type"] == _SUMMARY else ("type", *_KNOWN[detail["type"]])
+    return {name: value for name, value in detail.items() if name not in known and (name, value) != ("index", place)}
 
 
 def take_pieces(delta: Json) -> list[chat_pb2.ReasoningPart]:
@@ -96,8 +99,6 @@ def take_pieces(delta: Json) -> list[chat_pb2.ReasoningPart]:
         pieces.append(piece := chat_pb2.ReasoningPart())
         _read(detail, piece)
     if text and text != "".join(piece.text for piece in pieces):  # they say something else, or nothing
-        for piece in pieces:
-            piece.text = ""
         pieces = first + pieces
     return [piece for piece in pieces if piece.ByteSize()]
 

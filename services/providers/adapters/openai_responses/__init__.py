@@ -22,6 +22,11 @@ credentials = "bearer"
 default_base_url = "https://api.openai.com/v1"
 health_path = "/models"
 stream_decoder = StreamDecoder
+supports = frozenset(
+    {"chat", "stream", "system", "developer", "tools", "parallel_tools", "tool_choice", "vision", "files"}
+    | {"json_object", "json_schema", "reasoning", "reasoning_proof", "logprobs", "service_tier", "citations"}
+)
+"""What of `domain.features` can be said."""
 
 __all__ = [
     "credentials",
@@ -31,4 +36,5 @@ __all__ = [
     "encode_request",
     "health_path",
     "stream_decoder",
+    "supports",
 ]
