@@ -1,7 +1,8 @@
 """What an answer carries that is another dialect's: fields without a place here, and proofs of thinking.
 
-A proof means something to its issuer alone, but a client of any dialect has to be able to send it back. So it goes out as
-`tollway:<issuer>:<proof>` where the issuer is not the dialect the client speaks, and is taken apart again on its way in.
+A proof means something to its issuer alone, but a client of any dialect has to be able to send it back. So it goes out
+as `tollway:<issuer>:<proof>` where the issuer is not the dialect that the client speaks, and is taken apart again on
+its way in.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 from gateway_http.json_output import put_back
 
 _OPENAI = "openai"
+_NAMES = frozenset(("openai", "openai_responses", "anthropic", "gemini", "bedrock", "cohere"))
 _MARK = "tollway:"
 
 
@@ -23,6 +25,14 @@ def put_extra(target: dict[str, Any], extra_json: bytes, dialect: str, own: str)
         return
     name = dialect or _OPENAI
     put_back(target if name == own else target.setdefault(name, {}), extra_json)
+
+
+def own_fields(fields: dict[str, Any], own: str) -> dict[str, Any]:
+    """What a client sends back of an answer, without what stood there under another dialect's name.
+
+    That told the client something, and nobody can be told it: what has to come back has a place of its own.
+    """
+    return {name: value for name, value in fields.items() if name not in _NAMES or name == own}
 
 
 class Proof(NamedTuple):
