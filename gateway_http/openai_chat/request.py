@@ -131,7 +131,7 @@ def _messages(chat: pb.ChatRequest, value: Any) -> None:
     read_each(lambda item: read_message(chat.messages.add(), item), value)
 
 
-def _choice_count(chat: pb.ChatRequest, value: Any) -> None:
+def choice_count(chat: pb.ChatRequest, value: Any) -> None:
     if whole_number(value, 32) < 1:
         raise Wrong("must be at least 1")
     chat.choice_count = value
@@ -197,7 +197,7 @@ _REQUEST: Readers = {
     "tool_choice": under("tool_choice", read_tool_choice),
     "parallel_tool_calls": into("parallel_tool_calls", bool),
     "response_format": under("response_format", read_response_format),
-    "n": _choice_count,
+    "n": choice_count,
     "reasoning_effort": into("reasoning_effort", str),
     "modalities": strings_into("modalities"),
     "service_tier": into("service_tier", str),

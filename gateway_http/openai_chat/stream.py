@@ -78,7 +78,7 @@ class ChunkEncoder:
                 events += (before, encode_json(fields[0][1]), behind)
             elif fields:
                 self._encode_delta(delta, {field.name for field, _ in fields}, events)
-        return _on_one_line_each(b"".join(events))
+        return on_one_line_each(b"".join(events))
 
     def finish(self, receipt: Receipt, trace_id: str) -> bytes:
         """The last events and the end mark; the last event carries the receipt, as the `tollway` object.
@@ -91,7 +91,7 @@ class ChunkEncoder:
         if self._include_usage and self._usage is not None:
             self._put(self._prefix + b'],"usage":' + encode_json(usage_json(self._usage, self._dialect)), events)
         events += (self._held, self._take_extra(), b',"tollway":', receipt_json(receipt, trace_id), _END, _DONE)
-        return _on_one_line_each(b"".join(events))
+        return on_one_line_each(b"".join(events))
 
     def failing(self, errors: ErrorShape) -> ErrorShape:
         return errors
@@ -181,7 +181,7 @@ class ChunkEncoder:
         return b"," + extra[1:-1]
 
 
-def _on_one_line_each(events: bytes) -> bytes:
+def on_one_line_each(events: bytes) -> bytes:
     """The events without the characters at which readers break lines that split as Unicode does, not as SSE does."""
     if events.isascii():
         return events
