@@ -23,7 +23,7 @@ from gateway_http.field_reading import (
     skip,
     whole_number_into,
 )
-from gateway_http.foreign import own_fields, put_extra
+from gateway_http.foreign import put_extra
 from gateway_http.openai_chat.reasoning import OWN
 from tollway.chat.v1 import chat_pb2 as pb
 
@@ -44,7 +44,7 @@ def take_citations(message: pb.Message, fields: dict[str, Any]) -> None:
 
 def _read(readers: Readers, text: pb.ContentPart, value: Any) -> None:
     citation = text.citations.add()
-    citation.extra_json = json_of(read_fields(readers, citation, own_fields(value, OWN)))
+    citation.extra_json = json_of(read_fields(readers, citation, value))
 
 
 def _outer_type(citation: pb.Citation, value: Any) -> None:

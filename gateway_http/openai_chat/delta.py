@@ -9,6 +9,7 @@ from typing import Any
 
 from gateway_http.foreign import put_extra
 from gateway_http.openai_chat.annotations import citations_json
+from gateway_http.openai_chat.foreign_parts import foreign_part
 from gateway_http.openai_chat.reasoning import OWN, Details
 from gateway_http.openai_chat.response import audio_json, file_json, image_json, thought_json
 from tollway.chat.v1 import chat_pb2 as pb
@@ -31,6 +32,8 @@ class Shown:
             result["refusal"] = delta.refusal
         if "reasoning" in fields:
             self._think(result, delta.part, delta.reasoning)
+            if dialect in ("", OWN) and b'"reasoning_details"' in delta.extra_json:
+                result.pop("reasoning_details", None)  # they say more than there were places for
         for part in delta.parts:
             self._add_part(result, part, delta.part, dialect)
         if "citations" in fields:
@@ -68,11 +71,9 @@ class Shown:
         elif kind == "file":
             self._add(result, "files", [file_json(part.file)])
         if part.extra_json:
-            entry: dict[str, Any] = {}
-            if dialect not in ("", OWN):
-                entry["part"] = place
-            put_extra(entry, part.extra_json, dialect, OWN)
-            self._add(result, "content_parts", [entry])
+            own = dialect in ("", OWN)
+            said = decode_json(part.extra_json) if own else foreign_part(place, part, dialect)
+            self._add(result, "content_parts", [said])
 
     def _add(self, result: dict[str, Any], name: str, entries: list[dict[str, Any]], *, numbered: bool = False) -> None:
         if not entries:

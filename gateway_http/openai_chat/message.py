@@ -20,9 +20,9 @@ from gateway_http.field_reading import (
     read_fields,
     skip,
 )
-from gateway_http.foreign import own_fields
 from gateway_http.openai_chat.annotations import take_citations
-from gateway_http.openai_chat.reasoning import OWN, take_reasoning
+from gateway_http.openai_chat.foreign_parts import take_parts
+from gateway_http.openai_chat.reasoning import take_reasoning
 from tollway.chat.v1 import chat_pb2 as pb
 
 _ROLES = {
@@ -36,10 +36,11 @@ _ROLES = {
 
 
 def read_message(message: pb.Message, value: Any) -> None:
-    fields = own_fields(a(dict, value), OWN)
+    fields = dict(a(dict, value))
     take_reasoning(message, fields)  # it comes before what was said
     left = read_fields(_MESSAGE, message, fields) or {}
     take_citations(message, left)
+    take_parts(message, left)
     message.extra_json = json_of(left)
     if not message.role:
         raise Wrong("must be given", "role")
@@ -137,11 +138,6 @@ def _file_data(file: pb.FilePart, value: Any) -> None:
         file.data = base64(value)
 
 
-def _others(message: pb.Message, value: Any) -> Any:
-    """Parts of an earlier answer of a kind that is not known, without those of another dialect."""
-    return [part for part in a(list, value) if not isinstance(part, dict) or "part" not in part] or None
-
-
 def _thought(call: pb.ToolCall, value: Any) -> Any:
     """Gemini's proof of the thinking that led to a call, where Google's own compatible API has it."""
     return read_fields(_GOOGLES, call, a(dict, value))
@@ -154,7 +150,7 @@ def _check_single_source(file: pb.FilePart) -> None:
 
 def _tool_call(message: pb.Message, value: Any) -> None:
     call = message.tool_calls.add(type="function")
-    call.extra_json = json_of(read_fields(_TOOL_CALL, call, own_fields(a(dict, value), OWN)))
+    call.extra_json = json_of(read_fields(_TOOL_CALL, call, a(dict, value)))
     if call.type == "function" and not call.name:
         raise Wrong("must be given", "function", "name")
 
@@ -171,7 +167,7 @@ _MESSAGE: Readers = {
     "function_call": keep,
     "annotations": keep,
     "citations": keep,
-    "content_parts": _others,
+    "content_parts": keep,
 }
 
 _IMAGE: Readers = {"url": into("url", str), "detail": into("detail", str)}

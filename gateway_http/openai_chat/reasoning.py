@@ -2,7 +2,8 @@
 
 OpenAI's own API shows no thinking. Compatible servers show the text as `reasoning_content` (some as `reasoning`), and
 OpenRouter each piece of it with its proof: `{"type": "reasoning.text", "text", "signature"}` and
-`{"type": "reasoning.encrypted", "data"}`. In a stream each has an `index`, and pieces with the same one are joined.
+`{"type": "reasoning.encrypted", "data"}`, and `{"type": "reasoning.summary", "summary"}`, which proves nothing. In a
+stream each has an `index`, and pieces with the same one are joined.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ OWN = "openai"
 """The dialect, as issuers and extra fields name it."""
 
 _NAMES = ("reasoning_content", "reasoning")
-_KNOWN = ("reasoning.text", "reasoning.encrypted")
+_SUMMARY = "reasoning.summary"
+_KNOWN = ("reasoning.text", "reasoning.encrypted", _SUMMARY)
 
 
 def take_reasoning(message: pb.Message, fields: dict[str, Any]) -> None:
@@ -57,7 +59,10 @@ def _take_details(fields: dict[str, Any]) -> list[pb.ContentPart]:
 def _detail(value: Any) -> pb.ContentPart:
     part = pb.ContentPart()
     part.reasoning.SetInParent()
-    part.extra_json = json_of(read_fields(_DETAIL, part.reasoning, a(dict, value)))
+    left = read_fields(_DETAIL, part.reasoning, a(dict, value)) or {}
+    if value.get("type") == _SUMMARY:
+        left["type"] = _SUMMARY
+    part.extra_json = json_of(left)
     return part
 
 
@@ -74,6 +79,7 @@ _DETAIL: Readers = {
     "type": skip,
     "index": skip,
     "text": into("text", str),
+    "summary": into("text", str),
     "signature": _signature,
     "data": _data,
     "id": keep,
@@ -90,8 +96,11 @@ def add_reasoning(message: dict[str, Any], parts: Iterable[pb.ContentPart], dial
     if any(part.extra_json or proven(part.reasoning) for part in thinking):
         message["reasoning_details"] = details = []
         for index, part in enumerate(thinking):
-            details.append(_detail_json(index, part.reasoning.text, part.reasoning))
-            put_extra(details[-1], part.extra_json, dialect, OWN)
+            detail = _detail_json(index, part.reasoning.text, part.reasoning)
+            if dialect in ("", OWN) and _SUMMARY.encode() in part.extra_json:
+                detail = {"type": _SUMMARY, "index": index, "summary": part.reasoning.text}
+            put_extra(detail, part.extra_json, dialect, OWN)
+            details.append(detail)
 
 
 def proven(reasoning: pb.ReasoningPart) -> bool:

@@ -10,6 +10,7 @@ from gateway_http.dialect import Identity
 from gateway_http.foreign import put_extra
 from gateway_http.json_output import decode_json, encode_json, put_back
 from gateway_http.openai_chat.annotations import citations_json
+from gateway_http.openai_chat.foreign_parts import foreign_part
 from gateway_http.openai_chat.reasoning import OWN, add_reasoning
 from tollway.chat.v1 import chat_pb2 as pb
 
@@ -102,8 +103,7 @@ def _add_part(message: dict[str, Any], place: int, part: pb.ContentPart, dialect
     if not part.extra_json or kind == "reasoning":
         return
     if dialect not in ("", OWN):
-        # Parts are joined, so that which one it was of is said, too.
-        message.setdefault("content_parts", []).append({"part": place, dialect: decode_json(part.extra_json)})
+        message.setdefault("content_parts", []).append(foreign_part(place, part, dialect))
     elif kind is None:
         message.setdefault("content_parts", []).append(decode_json(part.extra_json))
     else:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 from gateway_http.dialect import Identity
+from gateway_http.event_lines import on_one_line_each
 from gateway_http.exchange import ErrorShape
 from gateway_http.foreign import put_extra
 from gateway_http.json_output import encode_json
@@ -179,13 +180,3 @@ class ChunkEncoder:
         extra = encode_json(self._extra)
         self._extra = {}
         return b"," + extra[1:-1]
-
-
-def on_one_line_each(events: bytes) -> bytes:
-    """The events without the characters at which readers break lines that split as Unicode does, not as SSE does."""
-    if events.isascii():
-        return events
-    for character, escaped in ((b"\xc2\x85", b"\\u0085"), (b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029")):
-        if character in events:
-            events = events.replace(character, escaped)
-    return events

@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 from gateway_http.dialect import Identity
+from gateway_http.event_lines import on_one_line_each
 from gateway_http.exchange import ErrorShape
 from gateway_http.foreign import put_extra
 from gateway_http.json_output import encode_json
 from gateway_http.openai_chat.delta import Shown
 from gateway_http.openai_chat.reasoning import OWN
 from gateway_http.openai_chat.response import finish_json, usage_json
-from gateway_http.openai_chat.stream import on_one_line_each
 from gateway_http.openai_completions.response import beside, logprobs_json
 from gateway_http.receipt import receipt_json
 from mesh.errors import Reason, TollwayError

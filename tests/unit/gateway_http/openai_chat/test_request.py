@@ -290,7 +290,7 @@ def test_a_text_of_thinking_counts_where_the_details_hold_none() -> None:
 
 
 def test_details_of_a_kind_that_is_not_known_are_carried_whole() -> None:
-    details = [{"type": "reasoning.text", "text": "Hm."}, {"type": "reasoning.summary", "summary": "H"}]
+    details = [{"type": "reasoning.text", "text": "Hm."}, {"type": "reasoning.video", "video": "H"}]
 
     asked = message(reasoning_content="Hm.", reasoning_details=details)
 
@@ -322,7 +322,7 @@ def test_the_proof_of_a_call_s_thinking_is_google_s() -> None:
     (asked,) = chat([{"role": "assistant", "tool_calls": [call]}]).messages[0].tool_calls
 
     assert asked.signature == "c2ln"
-    assert json.loads(asked.extra_json) == {"extra_content": {"google": {"new": 1}}}
+    assert json.loads(asked.extra_json) == {"extra_content": {"google": {"new": 1}}, "anthropic": {"shown": 1}}
 
 
 def test_an_answer_can_be_sent_back_as_an_sdk_writes_it_down() -> None:
@@ -375,12 +375,21 @@ def test_sound_and_pictures_of_an_earlier_answer_are_parts() -> None:
     assert json.loads(message(audio={"id": "audio_1", "expires_at": 5}).extra_json) == {"audio": {"expires_at": 5}}
 
 
-def test_what_an_answer_said_in_another_dialect_is_nobody_s_to_be_told() -> None:
-    parts = [{"part": 0, "anthropic": {"x": 1}}, {"type": "thinking"}]
+def test_what_an_answer_said_in_another_dialect_goes_back_to_where_it_was() -> None:
+    parts = [
+        {"part": 0, "anthropic": {"type": "server_tool_use"}},
+        {"part": 1, "of": "text", "anthropic": {"x": 1}},
+        {"part": 1, "of": "image", "anthropic": {"x": 1}},
+        {"type": "thinking"},
+    ]
 
-    asked = message(content="Hi", anthropic={"container": 1}, gemini={}, content_parts=parts)
+    asked = message(content="Hi", anthropic={"container": 1}, content_parts=parts)
 
-    assert json.loads(asked.extra_json) == {"content_parts": [{"type": "thinking"}]}
+    assert list(asked.content) == [
+        pb.ContentPart(extra_json=b'{"anthropic":{"type":"server_tool_use"}}'),
+        pb.ContentPart(text="Hi", extra_json=b'{"anthropic":{"x":1}}'),
+    ]
+    assert json.loads(asked.extra_json) == {"anthropic": {"container": 1}, "content_parts": parts[2:]}
 
 
 def test_a_tool_may_answer_in_parts() -> None:
