@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from gateway_http.foreign import put_extra
+from gateway_http.json_output import decode_json
 from gateway_http.openai_chat.annotations import citations_json
 from gateway_http.openai_chat.foreign_parts import foreign_part
 from gateway_http.openai_chat.reasoning import OWN, Details
@@ -72,8 +73,8 @@ class Shown:
             self._add(result, "files", [file_json(part.file)])
         if part.extra_json:
             own = dialect in ("", OWN)
-            said = decode_json(part.extra_json) if own else foreign_part(place, part, dialect)
-            self._add(result, "content_parts", [said])
+            entry = decode_json(part.extra_json) if own else foreign_part(place, part, dialect)
+            self._add(result, "content_parts", [entry])
 
     def _add(self, result: dict[str, Any], name: str, entries: list[dict[str, Any]], *, numbered: bool = False) -> None:
         if not entries:
