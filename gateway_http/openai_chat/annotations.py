@@ -33,18 +33,27 @@ _URL = "url_citation"
 def take_citations(message: pb.Message, fields: dict[str, Any]) -> None:
     """Takes what an earlier answer's text is taken from out of a message's fields. Without a text it stays there."""
     texts = [part for part in message.content if part.WhichOneof("part") == "text"]
-    for name, readers in (("annotations", _ANNOTATION), ("citations", _CITATION)):
+    for name, read in (("annotations", _read_annotations), ("citations", read_citations)):
         given = fields.get(name)
         if given == []:
             del fields[name]
         elif texts and isinstance(given, list) and all(isinstance(item, dict) for item in given):
-            at(name, partial(read_each, partial(_read, readers, texts[-1])), given)
+            at(name, partial(read, texts[-1]), given)
             del fields[name]
+
+
+def _read_annotations(text: pb.ContentPart, value: Any) -> None:
+    read_each(partial(_read, _ANNOTATION, text), value)
+
+
+def read_citations(text: pb.ContentPart, value: Any) -> None:
+    """What a text is taken from, in the words of `tollway.chat.v1`."""
+    read_each(partial(_read, _CITATION, text), value)
 
 
 def _read(readers: Readers, text: pb.ContentPart, value: Any) -> None:
     citation = text.citations.add()
-    citation.extra_json = json_of(read_fields(readers, citation, value))
+    citation.extra_json = json_of(read_fields(readers, citation, a(dict, value)))
 
 
 def _outer_type(citation: pb.Citation, value: Any) -> None:
@@ -87,7 +96,7 @@ def citations_json(citations: Iterable[pb.Citation], start: int, end: int, diale
             entry = _annotation(citation, start, end)
             said.setdefault("annotations", []).append(entry)
         else:
-            entry = _citation(citation)
+            entry = citation_json(citation)
             said.setdefault("citations", []).append(entry)
         put_extra(entry, citation.extra_json, dialect, OWN)
     return said
@@ -107,5 +116,5 @@ def _annotation(citation: pb.Citation, start: int, end: int) -> dict[str, Any]:
     return {"type": _URL, _URL: of}
 
 
-def _citation(citation: pb.Citation) -> dict[str, Any]:
+def citation_json(citation: pb.Citation) -> dict[str, Any]:
     return {field.name: value for field, value in citation.ListFields() if field.name != "extra_json"}

@@ -105,7 +105,7 @@ def _said(message: pb.Message, value: Any) -> Any:
     return read_fields(_SAID, message.content.add().audio, value)
 
 
-def _audio(part: pb.ContentPart, value: Any) -> Any:
+def read_audio(part: pb.ContentPart, value: Any) -> Any:
     left = read_fields(_AUDIO, part.audio, a(dict, value))
     if not part.audio.data:
         raise Wrong("must be given", "data")
@@ -119,12 +119,17 @@ def _file(part: pb.ContentPart, value: Any) -> Any:
     return left
 
 
-def _file_id(file: pb.FilePart, value: Any) -> None:
+def read_file_id(file: pb.FilePart, value: Any) -> None:
     _check_single_source(file)
     file.file_id = a(str, value)
 
 
-def _file_data(file: pb.FilePart, value: Any) -> None:
+def read_file_url(file: pb.FilePart, value: Any) -> None:
+    _check_single_source(file)
+    file.url = a(str, value)
+
+
+def read_file_data(file: pb.FilePart, value: Any) -> None:
     """A `data:` URL, an address, or bare base64: all three are seen in the wild."""
     _check_single_source(file)
     if a(str, value).startswith(("http://", "https://")):
@@ -172,7 +177,7 @@ _MESSAGE: Readers = {
 
 _IMAGE: Readers = {"url": into("url", str), "detail": into("detail", str)}
 _AUDIO: Readers = {"data": base64_into("data"), "format": into("format", str)}
-_FILE: Readers = {"file_data": _file_data, "file_id": _file_id, "filename": into("filename", str)}
+_FILE: Readers = {"file_data": read_file_data, "file_id": read_file_id, "filename": into("filename", str)}
 
 _SAID: Readers = {"id": into("id", str)}
 _CACHE_CONTROL: Readers = {"type": skip, "ttl": into("lifetime", str)}
@@ -181,7 +186,7 @@ _ANY: Readers = {"type": skip, "cache_control": read_cache_control}
 _PARTS: dict[str, Readers] = {
     "text": {**_ANY, "text": into("text", str)},
     "image_url": {**_ANY, "image_url": _image},
-    "input_audio": {**_ANY, "input_audio": _audio},
+    "input_audio": {**_ANY, "input_audio": read_audio},
     "file": {**_ANY, "file": _file},
     "refusal": {**_ANY, "refusal": into("refusal", str)},
 }
