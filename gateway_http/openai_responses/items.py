@@ -70,7 +70,8 @@ def _message(chat: pb.ChatRequest, item: dict[str, Any]) -> None:
     if not message.role:
         raise Wrong("must be given", "role")
     last = chat.messages[-1] if chat.messages else None
-    if last is not None and last.role == message.role == pb.ROLE_ASSISTANT and not message.extra_json:
+    both = last is not None and last.role == message.role == pb.ROLE_ASSISTANT
+    if last is not None and both and not (message.extra_json or last.extra_json):
         last.content.extend(message.content)
     else:
         chat.messages.append(message)
@@ -93,9 +94,8 @@ def _reasoning(chat: pb.ChatRequest, item: dict[str, Any]) -> None:
 def _words(part: pb.ContentPart, value: Any) -> None:
     """Thinking, as its summary or as it was; where there are both, the second says more."""
     message = pb.Message()
-    read_content(
-        message, [{**item, "type": "summary_text"} if isinstance(item, dict) else item for item in a(list, value)]
-    )
+    words = [{**item, "type": "summary_text"} if isinstance(item, dict) else item for item in a(list, value)]
+    read_content(message, words)
     text = "\n\n".join(said.text for said in message.content)
     part.reasoning.text = text or part.reasoning.text
 
@@ -137,19 +137,16 @@ def _reference(chat: pb.ChatRequest, item: dict[str, Any]) -> None:
 _LABELS: Readers = {"type": skip, "id": skip, "status": skip}
 _MESSAGE: Readers = {**_LABELS, "role": _role, "content": read_content, "phase": keep, "content_parts": keep}
 _REASONING: Readers = {**_LABELS, "summary": _words, "content": _words, "encrypted_content": _encrypted}
-_CALL: Readers = {
+_ANY_CALL: Readers = {
     **_LABELS,
     "call_id": into("id", str),
     "name": into("name", str),
-    "arguments": into("arguments", str),
     "extra_content": here({"google": here({"thought_signature": into("signature", str)})}),
     "caller": keep,
     "namespace": keep,
 }
-_CUSTOM_CALL: Readers = {
-    **{name: reader for name, reader in _CALL.items() if name != "arguments"},
-    "input": into("arguments", str),
-}
+_CALL: Readers = {**_ANY_CALL, "arguments": into("arguments", str)}
+_CUSTOM_CALL: Readers = {**_ANY_CALL, "input": into("arguments", str)}
 _ANSWER: Readers = {**_LABELS, "call_id": into("tool_call_id", str), "output": read_content, "caller": keep}
 
 _ITEMS: dict[str, Callable[[pb.ChatRequest, dict[str, Any]], None]] = {

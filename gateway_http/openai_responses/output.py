@@ -1,8 +1,8 @@
 """The items of an answer in OpenAI's Responses as they grow, and the events that tell of it.
 
 A message or a train of thought is ended by whatever begins after it. Calls may grow side by side, as providers stream
-them: each is an item of its own, which is open until its choice ends. So however pieces come mixed, every item is begun,
-grows and is ended, each once and in that order.
+them: each is an item of its own, which is open until its choice ends. So however pieces come mixed, every item is
+begun, grows and is ended, each once and in that order.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Pieces of an answer in OpenAI's Responses that say nothing of when they came: sources, probabilities, proofs, pictures."""
+"""Sources, log probabilities, proofs and pictures of an answer, in OpenAI's Responses."""
 
 from __future__ import annotations
 

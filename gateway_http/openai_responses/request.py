@@ -118,6 +118,15 @@ def _stream_options(streamed: _Streamed, value: Any) -> Any:
     return {name: given for name, given in a(dict, value).items() if name != "include_obfuscation"} or None
 
 
+def _truncation(chat: pb.ChatRequest, value: Any) -> Any:
+    return None if a(str, value) == "disabled" else value
+
+
+def _store(chat: pb.ChatRequest, value: Any) -> None:
+    """Nothing is stored, whatever is asked for; the answer says so."""
+    a(bool, value)
+
+
 _STREAM: Readers = {"stream": into("wanted", bool), "stream_options": _stream_options}
 
 _STORED = "needs what was stored of an earlier answer, and nothing is stored here: send all of it as input"
@@ -137,8 +146,8 @@ _REQUEST: Readers = {
     "metadata": map_into("metadata", partial(a, str)),
     "service_tier": into("service_tier", str),
     "user": into("user", str),
-    "truncation": lambda chat, value: None if a(str, value) == "disabled" else value,
-    "store": lambda chat, value: a(bool, value) and None,
+    "truncation": _truncation,
+    "store": _store,
     "previous_response_id": refuse(_STORED),
     "conversation": refuse(_STORED),
     "background": refuse("cannot be true: an answer is there when it is done, or in a stream", False),

@@ -1,4 +1,4 @@
-"""What grows in an answer of OpenAI's Responses: a message, a train of thought, a call; each with the events that say so."""
+"""What grows in an answer of OpenAI's Responses, with the events that say so: a message, a train of thought, a call."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from gateway_http.dialect import Identity
 from gateway_http.exchange import ErrorShape
-from gateway_http.json_output import decode_json
+from gateway_http.json_output import decode_json, encode_json, put_back
 from gateway_http.openai_responses.events import Events
 from gateway_http.openai_responses.failing import InBand, error_fields
 from gateway_http.openai_responses.items import OWN
@@ -90,10 +90,8 @@ class EventEncoder:
         if self._fingerprint:
             fields["system_fingerprint"] = self._fingerprint
         said = response_json(self._about, self._settings, output=self._output.items, usage=usage, **fields)
-        return {
-            **self._beside,
-            **{name: value for name, value in said.items() if value is not None or name not in self._beside},
-        }
+        put_back(said, encode_json(self._beside))
+        return said
 
     def _read_envelope(self, chunk: pb.ChatChunk) -> None:
         """Takes what a chunk says of the whole answer. Id, time and model stay what the first chunk said."""
@@ -139,9 +137,9 @@ class EventEncoder:
 
 
 def grow(target: dict[str, Any], extra: dict[str, Any]) -> None:
-    """Adds the pieces of fields that come in pieces: texts and lists are joined, of anything else the last one counts."""
+    """Adds fields that come in pieces: texts and lists are joined, of anything else the last one counts."""
     for name, value in extra.items():
-        there = target.get(name)
+        there: Any = target.get(name)
         if isinstance(there, dict) and isinstance(value, dict):
             grow(there, value)
         elif type(there) is type(value) and isinstance(value, (str, list)):
