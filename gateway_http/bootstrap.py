@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import grpc
 
-from gateway_http import openai_chat
+from gateway_http import openai_chat, openai_completions, openai_responses
 from gateway_http.app import App
 from gateway_http.body import BodyReader
 from gateway_http.connection import Server
@@ -95,6 +95,8 @@ def _routes(
         Route("/v1/chat/completions", {"POST": conversation(openai_chat)}),
         Route("/v1/embeddings", {"POST": Embeddings(stub, bodies)}),
         *(Route(path, {"POST": Forwarding(endpoint, stub, bodies)}) for path, endpoint in FORWARDED.items()),
+        Route("/v1/completions", {"POST": conversation(openai_completions)}),
+        Route("/v1/responses", {"POST": conversation(openai_responses)}),
         Route("/v1/models", {"GET": models.list_all}),
         Route("/v1/models/{id}", {"GET": models.get_one}),
         Route("/healthz", {"GET": healthz}, quiet=True),
