@@ -106,7 +106,7 @@ class SimOptions(Section):
 class Provider(Section):
     """Someone who can be called."""
 
-    dialect: Literal["openai", "sim"] = "openai"
+    dialect: Literal["openai", "anthropic", "sim"] = "openai"
     base_url: HttpUrl = Field("", repr=False, description="Empty: the dialect's own address.")
     api_key: Annotated[SecretStr, AfterValidator(_check_key)] = Field(SecretStr(""), repr=False)
     headers: dict[str, HeaderValue] = Field(default_factory=dict, repr=False, description="Sent with every call.")

@@ -1,0 +1,23 @@
+"""Anthropic's Messages API, as its documentation describes it."""
+
+from services.providers.adapters.anthropic.errors import decode_error
+from services.providers.adapters.anthropic.request import encode_count, encode_request
+from services.providers.adapters.anthropic.response import decode_count, decode_response
+from services.providers.adapters.anthropic.stream import StreamDecoder
+
+credentials = "x-api-key"
+default_base_url = "https://api.anthropic.com/v1"
+health_path = "/models"
+stream_decoder = StreamDecoder
+
+__all__ = [
+    "credentials",
+    "decode_count",
+    "decode_error",
+    "decode_response",
+    "default_base_url",
+    "encode_count",
+    "encode_request",
+    "health_path",
+    "stream_decoder",
+]
