@@ -48,7 +48,8 @@ def citations_told(citations: Any, path: str, telling: Telling) -> list[Json]:
     for i, citation in enumerate(citations):
         place = f"{path}.citations[{i}]"
         said = lay_over(_citation(citation), citation.extra_json, place, telling)
-        known = citation.type in _PLACES or citation.type in _PROOFS or (telling.own and citation.type)
+        # A kind that is new has fields that only extra ones are a place for.
+        known = citation.type in _PLACES or citation.type in _PROOFS or (telling.own and citation.extra_json)
         if known and _PROOFS.get(citation.type, "type") in said:
             told.append(said)
         else:

@@ -19,7 +19,7 @@ Json = dict[str, Any]
 
 NAME = "anthropic"
 """What this dialect is called: in `dialect`, in `issuer`, and as the key for its fields in other dialects."""
-_NOTHING: tuple[Any, ...] = (None, "", [], {})
+_NOTHING: tuple[Any, ...] = (None, "", [])
 _SAY_NOTHING: tuple[tuple[str, Any], ...] = (("store", False),)
 """Fields of OpenAI's with a value that says what is done anyway."""
 _HINTS = frozenset(
