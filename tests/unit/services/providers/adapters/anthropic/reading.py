@@ -49,7 +49,7 @@ def read_request(fields: Json) -> pb.ChatRequest:
         assert not wanted
     chat.user = fields.pop("metadata", {}).get("user_id", "")
     if tier := fields.pop("service_tier", None):
-        chat.service_tier = {"standard_only": "default"}.get(tier, tier)
+        chat.service_tier = "default" if tier == "standard_only" else tier
     assert not config
     chat.extra_json = _left(fields)
     return chat

@@ -120,8 +120,10 @@ def questions(draw: st.DrawFn) -> pb.ChatRequest:
         if draw(st.booleans()):
             setattr(chat.sampling, name, draw(values))
     chat.sampling.stop.extend(draw(st.lists(_LETTERS, max_size=2)))
-    chat.tools.extend(draw(st.lists(st.one_of(_FUNCTIONS, _SERVER_TOOLS), max_size=2)))
-    if chat.tools and draw(st.booleans()):
+    tools: list[pb.ToolDefinition] = draw(st.lists(st.one_of(_FUNCTIONS, _SERVER_TOOLS), max_size=2))
+    chat.tools.extend(tools)
+    chosen = draw(st.booleans())
+    if tools and chosen:
         chat.tool_choice.CopyFrom(draw(_CHOICES))
         chat.parallel_tool_calls = draw(st.booleans())
     if draw(st.booleans()):
@@ -172,7 +174,7 @@ def answers(draw: st.DrawFn) -> pb.ChatResponse:
     return answer
 
 
-def pieces(draw: st.DrawFn, text: Any) -> list[Any]:
+def pieces(data: st.DataObject, text: Any) -> list[Any]:
     """The text, or the bytes, cut anywhere."""
-    places = sorted(draw(st.lists(st.integers(0, len(text)), max_size=4)))
+    places = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=4)))
     return [text[start:end] for start, end in zip([0, *places], [*places, len(text)], strict=True)]

@@ -32,9 +32,9 @@ def test_a_whole_answer_is_read_as_it_was_meant(answer: chat_pb2.ChatResponse) -
 def test_a_streamed_answer_is_read_as_it_was_meant_however_it_was_cut(
     answer: chat_pb2.ChatResponse, data: st.DataObject
 ) -> None:
-    written = stream_of(answer, lambda text: pieces(data.draw, text))
+    written = stream_of(answer, lambda text: pieces(data, text))
     decoder = stream_decoder(1, 1 << 20)
-    chunks = [chunk for piece in pieces(data.draw, written) for chunk in decoder.feed(piece)]
+    chunks = [chunk for piece in pieces(data, written) for chunk in decoder.feed(piece)]
     assert joined(chunks) == answer
     assert decoder.done
     assert decoder.complete
