@@ -212,7 +212,6 @@ async def test_an_openai_client_talks_to_claude_with_a_picture_and_tools_token_b
         "tools": [{"name": "get_weather", "input_schema": SCHEMA}],
         "tool_choice": {"type": "any"},
         "output_config": {"effort": "low"},
-        "thinking": {"type": "adaptive"},
         "stream": True,
     }
 

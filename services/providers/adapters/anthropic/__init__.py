@@ -9,6 +9,11 @@ credentials = "x-api-key"
 default_base_url = "https://api.anthropic.com/v1"
 health_path = "/models"
 stream_decoder = StreamDecoder
+supports = frozenset(
+    {"chat", "stream", "system", "vision", "files", "cache_control", "tools", "parallel_tools", "tool_choice"}
+    | {"json_schema", "stop", "top_k", "service_tier", "reasoning", "reasoning_proof", "citations", "count"}
+)
+"""What can be said in it, and what is not refused for good."""
 
 __all__ = [
     "credentials",
@@ -20,4 +25,5 @@ __all__ = [
     "encode_request",
     "health_path",
     "stream_decoder",
+    "supports",
 ]

@@ -20,11 +20,11 @@ Json = dict[str, Any]
 NAME = "anthropic"
 """What this dialect is called: in `dialect`, in `issuer`, and as the key for its fields in other dialects."""
 _NOTHING: tuple[Any, ...] = (None, "", [])
-_SAY_NOTHING: tuple[tuple[str, Any], ...] = (("store", False),)
+_DONE_ANYWAY: tuple[tuple[str, Any], ...] = (("store", False),)
 """Fields of OpenAI's with a value that says what is done anyway."""
-_HINTS = frozenset(
-    {"prediction", "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "stream_options", "store"}
-)
+_ABOUT_THE_CALL = frozenset({"stream", "stream_options"})
+"""Fields that say how a question is to be answered, which is seen to elsewhere."""
+_HINTS = frozenset({"prediction", "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "store"})
 """OpenAI's fields that make an answer cheaper, faster or easier to find, and change nothing in it."""
 
 
@@ -56,7 +56,7 @@ def own_names(extra_json: bytes, path: str, telling: Telling) -> Json:
         return extras
     own = extras.pop(NAME, None)
     for name, value in extras.items():
-        if value in _NOTHING or (name, value) in _SAY_NOTHING:
+        if value in _NOTHING or (name, value) in _DONE_ANYWAY or name in _ABOUT_THE_CALL:
             continue
         if name in _HINTS:
             telling.unsaid.leave_out(f"{path}.{name}")

@@ -33,6 +33,12 @@ def draws_freely(model: str) -> bool:
     return version is None or version < (4, 7)
 
 
+def draws_by_both(model: str) -> bool:
+    """Whether temperature and top_p may both be set. Since 4.1 it is one or the other."""
+    version = _version(model)
+    return version is None or version < (4, 1)
+
+
 def thinks_by_effort(model: str) -> bool:
     """Whether it decides by itself how long to think, given an effort. Before 4.6 a budget has to be set instead."""
     return (_version(model) or _NEWEST) >= (4, 6)

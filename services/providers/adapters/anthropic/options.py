@@ -58,6 +58,9 @@ def _say_sampling(sampling: chat_pb2.SamplingOptions, model: str, body: Json, te
             body[name] = value
         elif name in _WITHOUT_PLACE and value != _WITHOUT_PLACE[name]:
             telling.unsaid.refuse(f"chat.sampling.{name}", "has no place in Anthropic's API")
+    if not telling.own and {"temperature", "top_p"} <= body.keys() and not models.draws_by_both(model):
+        telling.unsaid.refuse("chat.sampling.top_p", f"cannot be told to {model} beside a temperature")
+        del body["top_p"]
     if stop := _stops(sampling, telling):
         body["stop_sequences"] = stop
 
@@ -83,8 +86,8 @@ def _may_be_drawn(name: str, value: float, model: str, telling: Telling) -> bool
     if telling.own:
         return True
     path = f"chat.sampling.{name}"
-    if name != "top_k" and value == 1.0:
-        return models.draws_freely(model)  # what is done anyway
+    if name != "top_k" and value == 1.0:  # what is done anyway
+        return False
     if not models.draws_freely(model):
         telling.unsaid.refuse(path, f"cannot be told to {model}, which draws tokens as it does")
         return False

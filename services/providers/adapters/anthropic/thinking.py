@@ -28,7 +28,7 @@ def say_thinking(chat: chat_pb2.ChatRequest, model: str, body: Json, telling: Te
     effort = chat.reasoning_effort
     if effort and not telling.own:
         if thinking is None:
-            thinking = _by_effort(effort, model, body["max_tokens"], telling)
+            thinking = _by_effort(effort, model, body, telling)
         effort = _EFFORTS.get(effort, effort) if effort != "none" and models.thinks_by_effort(model) else ""
     if effort:
         body.setdefault("output_config", {})["effort"] = effort
@@ -52,11 +52,17 @@ def _by_budget(chat: chat_pb2.ChatRequest, model: str, telling: Telling) -> Json
     return dict(_ADAPTIVE)
 
 
-def _by_effort(effort: str, model: str, most: int, telling: Telling) -> Json | None:
+def _by_effort(effort: str, model: str, body: Json, telling: Telling) -> Json | None:
+    """Where a tool must be called no thinking may be asked for; the effort holds for all that is written."""
     if effort == "none":
         return dict(_DISABLED)
+    forced = body.get("tool_choice", {}).get("type") in ("any", "tool")
     if models.thinks_by_effort(model):
-        return dict(_ADAPTIVE)
+        return None if forced else dict(_ADAPTIVE)
+    if forced:
+        telling.unsaid.refuse("chat.reasoning_effort", f"cannot be told to {model} beside a tool that must be called")
+        return None
+    most = body["max_tokens"]
     budget = min(_BUDGETS.get(effort, 0), most - 1)
     if budget >= _LEAST_BUDGET:
         return {"type": "enabled", "budget_tokens": budget}

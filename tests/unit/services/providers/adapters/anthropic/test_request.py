@@ -141,7 +141,7 @@ def test_what_the_provider_cannot_be_told_is_refused_by_name_unless_it_may_be_le
         drawing(temperature=1, top_p=1),
         asking(choice_count=1, modalities=["text"]),
         shaped(kind=pb.RESPONSE_FORMAT_KIND_TEXT),
-        asking(extra_json=b'{"store": false, "metadata": null, "annotations": []}'),
+        asking(extra_json=b'{"store": false, "metadata": null, "annotations": [], "stream_options": {"x": true}}'),
         asking(tool_choice=pb.ToolChoice(mode=pb.TOOL_CHOICE_MODE_AUTO), parallel_tool_calls=True),
         asking(user(part(image=pb.ImagePart(url="https://example.com", detail="auto")))),
     ],
@@ -159,6 +159,28 @@ def test_a_temperature_above_the_highest_there_is_is_refused_and_not_lowered_beh
     unsaid = Unsaid(allowed=True)
     assert "temperature" not in json.loads(encode_request(drawing(temperature=1.1), OLD, False, unsaid).body)
     assert unsaid.dropped == ["chat.sampling.temperature"]
+
+
+def test_a_model_that_takes_one_of_temperature_and_top_p_is_not_told_both() -> None:
+    chat = drawing(temperature=0.5, top_p=0.5)
+    assert body_of(chat, "claude-opus-4-0")["top_p"] == 0.5
+    unsaid = Unsaid(allowed=True)
+    body = json.loads(encode_request(chat, OLD, False, unsaid).body)
+    assert (body["temperature"], "top_p" in body) == (0.5, False)
+    assert unsaid.dropped == ["chat.sampling.top_p"]
+
+
+def test_thinking_is_not_asked_for_where_a_tool_must_be_called() -> None:
+    chat = asking(
+        reasoning_effort="high",
+        tools=[pb.ToolDefinition(name="f")],
+        tool_choice=pb.ToolChoice(mode=pb.TOOL_CHOICE_MODE_REQUIRED),
+    )
+    body = body_of(chat)
+    assert body["output_config"] == {"effort": "high"}
+    assert "thinking" not in body
+    with pytest.raises(TollwayError, match="beside a tool that must be called"):
+        body_of(chat, OLD)
 
 
 def test_what_an_anthropic_client_says_is_the_providers_to_judge() -> None:
@@ -264,7 +286,7 @@ def test_counting_asks_about_the_prompt_alone() -> None:
         user(),
         tools=[pb.ToolDefinition(name="f")],
         tool_choice=pb.ToolChoice(mode=pb.TOOL_CHOICE_MODE_REQUIRED),
-        sampling=pb.SamplingOptions(temperature=0.5, top_p=0.5, top_k=1, stop=["x"], max_tokens=5),
+        sampling=pb.SamplingOptions(temperature=0.5, top_k=1, stop=["x"], max_tokens=5),
         reasoning_budget_tokens=1024,
         user="u",
         service_tier="auto",
