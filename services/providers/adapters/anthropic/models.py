@@ -2,7 +2,7 @@
 
 From Anthropic's overview of its models, and its pages on thinking, effort and the migration to each generation. A model
 is told by the version in its name (`claude-opus-4-8` is 4.8); one whose name has none, and one of another maker behind
-the same API, is taken to accept what the newest does, but for the length of its answers.
+the same API, is taken to accept everything.
 """
 
 from __future__ import annotations
