@@ -159,6 +159,11 @@ class Provider:
     models: tuple[KnownModel, ...] = ()
     credentials: Credentials | None = None
     refused: Callable[[], None] = lambda: None
+    other_dialect: Callable[[str], Dialect | None] = lambda model: None
+    """How a model of theirs is spoken to that is not spoken to as the others are."""
+
+    def dialect_for(self, model: str) -> Dialect:
+        return self.other_dialect(model) or self.dialect
 
 
 def embedding(provider: Provider) -> Embedding:
@@ -181,11 +186,6 @@ def _having(function: str, provider: Provider, otherwise: str) -> Any:
         message = f"the provider {provider.name!r} {otherwise}"
         raise TollwayError(Reason.UNSUPPORTED_FEATURE, message, {"provider": provider.name})
     return provider.dialect
-    other_dialect: Callable[[str], Dialect | None] = lambda model: None
-    """How a model of theirs is spoken to that is not spoken to as the others are."""
-
-    def dialect_for(self, model: str) -> Dialect:
-        return self.other_dialect(model) or self.dialect
 
 
 Providers = Mapping[str, Provider]
