@@ -60,7 +60,8 @@ def grounding(candidate: Json, said: Said, begins: dict[int, int]) -> Iterator[c
 
 def _source(chunk: Json) -> chat_pb2.Citation:
     """`{"web": {"uri", "title"}}`, `{"retrievedContext": {…, "text"}}`, `{"maps": …}`: the key says what it is."""
-    kind, about = next(iter(chunk.items()), ("", {}))
+    kind = next(iter(chunk), "")
+    about: Json = chunk.get(kind) or {}
     return chat_pb2.Citation(
         type=kind,
         url=about.get("uri") or about.get("sourceUri") or "",

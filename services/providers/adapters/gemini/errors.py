@@ -30,10 +30,11 @@ _CREDENTIAL_REASONS = (
     "ACCOUNT_STATE_",
     "BILLING_",
     "CONSUMER_",
-    "SERVICE_",
+    "SERVICE_DISABLED",
 )
 """How an ErrorInfo's reason begins that is about who asks: their key, token, account, project or bill."""
 _SPENT = re.compile(r"credits? (is|are|have been) depleted|prepay", re.I)
+_INVALID_KEY = re.compile(r"api key (not valid|expired|not found)", re.I)
 _PLACE = re.compile(r"location is not supported|not available in your country|enable billing", re.I)
 _NO_MODEL = re.compile(
     r"\bmodels?\b.{0,200}\b(not found|not exist|not supported for)|unexpected model name|publisher model", re.I | re.S
@@ -125,7 +126,7 @@ def _rejection(message: str) -> Reason:
     """What a 400 is about, of all that Google answers with it."""
     if _CONTEXT.search(message):
         return Reason.CONTEXT_LENGTH_EXCEEDED
-    if re.search(r"api key (not valid|expired|not found)", message, re.I):
+    if _INVALID_KEY.search(message):
         return Reason.UPSTREAM_CREDENTIALS
     if _PLACE.search(message):
         return Reason.UPSTREAM_FORBIDDEN

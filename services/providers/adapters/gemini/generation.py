@@ -19,7 +19,6 @@ _SAMPLING = {
     "max_output_tokens": "maxOutputTokens",
     "logprobs": "responseLogprobs",
 }
-"""In this order: of two caps, the one under the newer name counts."""
 _BY_BUDGET = re.compile(r"gemini-2\.")
 """Models that are told how hard to think in tokens, and know no levels."""
 _BUDGETS = {"minimal": 1024, "low": 1024, "medium": 8192, "high": 24576}
@@ -43,9 +42,11 @@ def put_generation(chat: chat_pb2.ChatRequest, model: str, body: Json, telling: 
 
 
 def _sampling(sampling: chat_pb2.SamplingOptions, config: Json, telling: Telling) -> None:
-    for field, name in _SAMPLING.items():
-        if sampling.HasField(field):
-            config[name] = getattr(sampling, field)
+    for descriptor, value in sampling.ListFields():
+        if name := _SAMPLING.get(descriptor.name):
+            config[name] = value
+    if sampling.HasField("max_output_tokens"):  # of two caps, the one under the newer name counts
+        config["maxOutputTokens"] = sampling.max_output_tokens
     if sampling.top_logprobs:
         config["logprobs"] = sampling.top_logprobs
     if sampling.stop:

@@ -18,7 +18,8 @@ _EMPTY = chat_pb2.ContentPart(text="")
 def decode_response(body: bytes) -> chat_pb2.ChatResponse:
     """The answer in a body.
 
-    Raises UPSTREAM_MALFORMED, CONTENT_FILTERED for a question that was not let through, or the error that a 200 carried.
+    Raises UPSTREAM_MALFORMED, CONTENT_FILTERED for a question that was not let through, or the error that a 200
+    carried.
     """
     with reading("an answer of generateContent", body) as answer:
         return _response(answer)
