@@ -28,4 +28,4 @@ def encode_count(chat: chat_pb2.ChatRequest, model: str, unsaid: Unsaid) -> Enco
 def decode_count(body: bytes) -> int:
     """Raises UPSTREAM_MALFORMED, or the error that the body carries."""
     with reading("a count of tokens", body) as answer:
-        return int(answer.get("totalTokens") or 0)
+        return int(answer["totalTokens"])

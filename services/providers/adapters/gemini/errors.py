@@ -82,16 +82,17 @@ def named_error(answer: Json) -> TollwayError | None:
 
 def blocked(answer: Json) -> TollwayError | None:
     """What an answer without candidates says about a question that was not let through. None: nothing."""
-    feedback = answer.get("promptFeedback") or {}
-    if not (why := feedback.get("blockReason")):
+    feedback = answer.get("promptFeedback")
+    if not isinstance(feedback, dict) or not (why := _text(feedback.get("blockReason"))):
         return None
-    message = feedback.get("blockReasonMessage") or f"the provider blocked the prompt: {why}"
+    message = _text(feedback.get("blockReasonMessage")) or f"the provider blocked the prompt: {why}"
     return TollwayError(Reason.CONTENT_FILTERED, message, {"upstream_code": why, "upstream_type": "blockReason"})
 
 
 def _failure(status: int, error: Json, otherwise: str) -> TollwayError:
     message = _text(error.get("message")) or otherwise
-    details = [each for each in error.get("details") or () if isinstance(each, dict)]
+    given = error.get("details")
+    details = [each for each in given if isinstance(each, dict)] if isinstance(given, list) else []
     why = next((_text(each["reason"]) for each in details if each.get("reason")), "")
     metadata = {"upstream_status": str(status)}
     if code := why or _text(error.get("code")):

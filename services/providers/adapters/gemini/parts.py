@@ -73,9 +73,15 @@ def _located(place: Json, into: chat_pb2.ContentPart) -> None:
 
 
 def tool_call(part: Json, answer: str, choice: int, place: int) -> chat_pb2.ToolCall:
-    """The call in a part, with its signature. `answer`, `choice` and `place` say where it stands: see `_made_up_id`."""
+    """The call in a part, with its signature. `answer`, `choice` and `place` say where it stands: see `_made_up_id`.
+
+    Raises KeyError for a piece of a call, which has no name, and ValueError for one that goes on: neither was asked
+    for.
+    """
     function = part.pop("functionCall")
-    call = chat_pb2.ToolCall(type="function", name=function.pop("name", None) or "")
+    call = chat_pb2.ToolCall(type="function", name=function.pop("name"))
+    if function.get("willContinue"):
+        raise ValueError("a piece of a call")
     args = function.pop("args", None)
     call.arguments = orjson.dumps({} if args is None else args).decode()
     call.id = function.pop("id", None) or _made_up_id(answer, choice, place, call)

@@ -57,7 +57,16 @@ def question(chat: chat_pb2.ChatRequest, model: str, unsaid: Unsaid) -> Json:
         if isinstance(tools := extra.get("tools"), list):
             extra["tools"] = body.get("tools", []) + tools
         merge(body, extra)
+    _ask_for_whole_calls(body, unsaid)
     return body
+
+
+def _ask_for_whole_calls(body: Json, unsaid: Unsaid) -> None:
+    config = body.get("toolConfig")
+    calling = config.get("functionCallingConfig") if isinstance(config, dict) else None
+    if isinstance(calling, dict) and calling.pop("streamFunctionCallArguments", False):
+        path = "chat.toolConfig.functionCallingConfig.streamFunctionCallArguments"
+        unsaid.refuse(path, "brings values at paths, which are no pieces of a call's JSON text")
 
 
 def _put_labels(chat: chat_pb2.ChatRequest, body: Json, telling: Telling) -> None:

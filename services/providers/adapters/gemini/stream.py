@@ -139,16 +139,12 @@ class _Candidate:
             into.deltas[first].role = chat_pb2.ROLE_ASSISTANT
 
     def _call(self, part: Json, answer: str, into: chat_pb2.ChatChunk) -> None:
-        """A call comes whole, unless the question asked for pieces of arguments, which are for whoever asked."""
         delta = self._add("call", into)
-        self.content_seen = True
-        if self._calls and not part["functionCall"].get("name"):
-            delta.tool_calls.add(index=self._calls - 1, extra_json=rest(part))
-            return
         call = tool_call(part, answer, self._index, self._calls)
         piece = delta.tool_calls.add(index=self._calls, id=call.id, type=call.type, name=call.name)
         piece.arguments, piece.signature, piece.extra_json = call.arguments, call.signature, call.extra_json
         self._calls += 1
+        self.content_seen = True
 
     def _content(self, part: Json, into: chat_pb2.ChatChunk) -> None:
         signature, content = take_signature(part), content_part(part)
