@@ -15,13 +15,17 @@ HI = [{"role": "user", "parts": [{"text": "Hi"}]}]
 
 
 def test_a_conversation_alone_is_counted_in_the_words_that_both_apis_know() -> None:
-    encoded = encode_count(chat_pb2.ChatRequest(messages=[USER], sampling={"temperature": 1}), "gemini-3-pro", Unsaid())
+    encoded = encode_count(
+        chat_pb2.ChatRequest(messages=[USER], sampling=chat_pb2.SamplingOptions(temperature=1)),
+        "gemini-3-pro",
+        Unsaid(),
+    )
     assert encoded.path == "/models/gemini-3-pro:countTokens"
     assert json.loads(encoded.body) == {"contents": HI}
 
 
 def test_what_steers_it_is_counted_with_it() -> None:
-    chat = chat_pb2.ChatRequest(messages=[SYSTEM, USER], tools=[{"name": "f"}])
+    chat = chat_pb2.ChatRequest(messages=[SYSTEM, USER], tools=[chat_pb2.ToolDefinition(name="f")])
     assert json.loads(encode_count(chat, "gemini-3-pro", Unsaid()).body) == {
         "generateContentRequest": {
             "model": "models/gemini-3-pro",

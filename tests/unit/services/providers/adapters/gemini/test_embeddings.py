@@ -12,7 +12,8 @@ from tollway.chat.v1 import chat_pb2, embedding_pb2
 
 
 def asking(*texts: str, **fields: Any) -> embedding_pb2.EmbeddingRequest:
-    return embedding_pb2.EmbeddingRequest(inputs=[{"text": text} for text in texts], **fields)
+    inputs = [embedding_pb2.EmbeddingInput(text=text) for text in texts]
+    return embedding_pb2.EmbeddingRequest(inputs=inputs, **fields)
 
 
 def test_every_text_is_a_request_of_its_own_in_one_call() -> None:
@@ -39,7 +40,8 @@ def test_fields_of_another_dialect_are_refused_by_name() -> None:
 
 
 def test_tokens_in_place_of_a_text_cannot_be_left_out() -> None:
-    request = embedding_pb2.EmbeddingRequest(inputs=[{"text": "a"}, {"tokens": {"tokens": [1]}}])
+    request = asking("a")
+    request.inputs.add().tokens.tokens.append(1)
     with pytest.raises(TollwayError, match=r"embedding\.inputs\[1\]\.tokens") as caught:
         encode_embeddings(request, "m", Unsaid(allowed=True))
     assert caught.value.reason is Reason.UNSUPPORTED_FEATURE

@@ -110,7 +110,7 @@ def test_what_cannot_be_sent_is_named_by_its_path(chat: chat_pb2.ChatRequest, fi
         (asking(tool_choice=chat_pb2.ToolChoice(extra_json=b'{"type": "x"}')), "chat.tool_choice"),
         (asking(parallel_tool_calls=False, tools=[{"name": "f"}]), "chat.parallel_tool_calls"),
         (asking(response_format=chat_pb2.ResponseFormat(extra_json=b'{"type": "grammar"}')), "chat.response_format"),
-        (asking(sampling={"logit_bias": {"7": 1}}), "chat.sampling.logit_bias"),
+        (asking(sampling=chat_pb2.SamplingOptions(logit_bias={"7": 1})), "chat.sampling.logit_bias"),
         (asking(reasoning_effort="xhigh"), "chat.reasoning_effort"),
         (asking(service_tier="scale"), "chat.service_tier"),
         (asking(extra_json=b'{"prediction": {"type": "content"}}'), "chat.prediction"),
