@@ -8,7 +8,7 @@ from mesh.errors import Reason, TollwayError, invalid
 from services.providers.adapters.gemini.reading import reading
 from services.providers.adapters.gemini.request import resource
 from services.providers.adapters.gemini.telling import DIALECT, Json, Telling, merge, written
-from services.providers.adapters.gemini.usage import usage_of
+from services.providers.adapters.gemini.usage import take_usage
 from services.providers.domain.unsaid import Unsaid
 from services.providers.domain.wire import Encoded
 from tollway.chat.v1 import embedding_pb2
@@ -39,8 +39,8 @@ def decode_embeddings(body: bytes) -> embedding_pb2.EmbeddingResponse:
         response = embedding_pb2.EmbeddingResponse(dialect=DIALECT)
         for i, each in enumerate(answer.pop("embeddings")):
             response.embeddings.add(index=i, values=each["values"])
-        if counted := answer.pop("usageMetadata", None):
-            response.usage.CopyFrom(usage_of(counted))
+        if (usage := take_usage(answer)) is not None:
+            response.usage.CopyFrom(usage)
         if answer:
             response.extra_json = orjson.dumps(answer)
         return response

@@ -21,7 +21,7 @@ Json = dict[str, Any]
 _CONTEXT = re.compile(
     r"token count.{0,60}(exceed|only supports|up to)|exceeds the maximum number of tokens", re.I | re.S
 )
-_FILTERED = re.compile(r"responsible ai|safety (filter|setting|polic)|sensitive words|model armor|prohibited", re.I)
+_FILTERED = re.compile(r"responsible ai|safety (filter|polic)|sensitive words|model armor|prohibited content", re.I)
 _CREDENTIAL = re.compile(r"api[ _-]?key|credential|access[ _-]token|unregistered caller|authenticat", re.I)
 _CREDENTIAL_REASONS = (
     "API_KEY_",
@@ -36,9 +36,8 @@ _CREDENTIAL_REASONS = (
 _SPENT = re.compile(r"credits? (is|are|have been) depleted|prepay", re.I)
 _INVALID_KEY = re.compile(r"api key (not valid|expired|not found)", re.I)
 _PLACE = re.compile(r"location is not supported|not available in your country|enable billing", re.I)
-_NO_MODEL = re.compile(
-    r"\bmodels?\b.{0,200}\b(not found|not exist|not supported for)|unexpected model name|publisher model", re.I | re.S
-)
+_NO_MODEL = re.compile(r"\bmodels?\b.{0,200}\b(not found|not exist|not supported for)|publisher model", re.I | re.S)
+_NO_NAME = re.compile(r"unexpected model name|model.{0,200} is not found for API version", re.I | re.S)
 _DELAY = re.compile(r"(\d+(?:\.\d+)?)s")
 _TITLE = re.compile(rb"<title>([^<]*)</title>", re.I)
 
@@ -133,7 +132,7 @@ def _rejection(message: str) -> Reason:
         return Reason.UPSTREAM_FORBIDDEN
     if _FILTERED.search(message):
         return Reason.CONTENT_FILTERED
-    return Reason.UPSTREAM_MODEL_NOT_FOUND if _NO_MODEL.search(message) else Reason.UPSTREAM_REJECTED
+    return Reason.UPSTREAM_MODEL_NOT_FOUND if _NO_NAME.search(message) else Reason.UPSTREAM_REJECTED
 
 
 def _read(body: bytes) -> Json:

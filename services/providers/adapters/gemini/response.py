@@ -8,7 +8,7 @@ from services.providers.adapters.gemini.errors import blocked
 from services.providers.adapters.gemini.parts import content_part, proof, take_signature, tool_call
 from services.providers.adapters.gemini.reading import reading
 from services.providers.adapters.gemini.telling import DIALECT, Json
-from services.providers.adapters.gemini.usage import usage_of
+from services.providers.adapters.gemini.usage import take_usage
 from tollway.chat.v1 import chat_pb2
 
 _EMPTY = chat_pb2.ContentPart(text="")
@@ -30,8 +30,8 @@ def _response(answer: Json) -> chat_pb2.ChatResponse:
         raise blocked(answer) or ValueError("no candidates")
     response = chat_pb2.ChatResponse(dialect=DIALECT)
     identify(response, answer)
-    if counted := answer.pop("usageMetadata", None):
-        response.usage.CopyFrom(usage_of(counted))
+    if (usage := take_usage(answer)) is not None:
+        response.usage.CopyFrom(usage)
     for place, candidate in enumerate(candidates):
         index = candidate.pop("index", None)
         _choice(candidate, response.choices.add(index=place if index is None else index), response.id)

@@ -15,7 +15,7 @@ from services.providers.adapters.gemini.parts import content_part, proof, take_s
 from services.providers.adapters.gemini.reading import NOT_UNDERSTOOD, parse
 from services.providers.adapters.gemini.response import identify
 from services.providers.adapters.gemini.telling import DIALECT, Json
-from services.providers.adapters.gemini.usage import usage_of
+from services.providers.adapters.gemini.usage import take_usage
 from services.providers.domain.failures import malformed
 from services.providers.domain.sse import EventDecoder
 from tollway.chat.v1 import chat_pb2
@@ -79,10 +79,16 @@ class StreamDecoder:
             index = said.pop("index", None)
             self._candidate(place if index is None else index).read(said, self._identity.id, chunk)
         self.content_seen = self.content_seen or any(each.content_seen for each in self._candidates.values())
-        if self.complete and self._usage and (counted or not finished_before):
-            chunk.usage.CopyFrom(usage_of(self._usage))
+        if self.complete and (counted or not finished_before):
+            self._tell_usage(event, chunk)
         self._beside(event, chunk)
         return chunk
+
+    def _tell_usage(self, event: Json, into: chat_pb2.ChatChunk) -> None:
+        if self._usage:
+            event["usageMetadata"] = dict(self._usage)
+            if (usage := take_usage(event)) is not None:
+                into.usage.CopyFrom(usage)
 
     def _candidate(self, index: int) -> _Candidate:
         if index not in self._candidates:

@@ -21,8 +21,17 @@ _DETAILS = {
 """Which counts by modality are added to which of ours; text is what the others leave."""
 
 
-def usage_of(counted: Json) -> chat_pb2.Usage:
-    """The usage. What has no place of its own is kept, and what tools brought is told apart from the rest too."""
+def take_usage(answer: Json) -> chat_pb2.Usage | None:
+    """Takes the usage out of an answer; where nothing is counted, what stands there stays."""
+    counted = answer.get("usageMetadata") or {}
+    if not any(name.endswith("TokenCount") for name in counted):
+        return None
+    del answer["usageMetadata"]
+    return _usage(counted)
+
+
+def _usage(counted: Json) -> chat_pb2.Usage:
+    """What has no place of its own is kept, and what tools brought is told apart from the rest too."""
     left = dict(counted)
     by_tools = left.get("toolUsePromptTokenCount") or 0
     thinking = left.pop("thoughtsTokenCount", None) or 0
