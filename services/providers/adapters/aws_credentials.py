@@ -119,9 +119,7 @@ class AwsCredentials:
     async def _look(self) -> Keys:
         try:
             return await asyncio.to_thread(self._fetch)
-        except TollwayError:
-            raise
-        except Exception as error:  # noqa: BLE001  # whatever files, processes and servers of others do
+        except _failures() as error:
             kind = type(error).__name__
             why = f"{kind}: {error}" if kind in _TELLING else kind
             raise _unknown(f"AWS credentials cannot be had ({why})") from None
@@ -131,9 +129,7 @@ class AwsCredentials:
         if self._source is None:
             self._source = self._find()
         if self._source is None:
-            raise _unknown(
-                "no AWS credentials are configured, nor in the environment, a profile or the machine's metadata"
-            )
+            raise _unknown("no AWS credentials are configured, nor found in the environment, a profile or metadata")
         frozen = self._source.get_frozen_credentials()
         return Keys(frozen.access_key, frozen.secret_key, frozen.token or "")
 
@@ -142,8 +138,15 @@ def _unknown(message: str) -> TollwayError:
     return TollwayError(Reason.UPSTREAM_CREDENTIALS, message)
 
 
+def _failures() -> tuple[type[Exception], ...]:
+    """What looking for keys raises: botocore's own, and what the files, processes and servers it asks bring forth."""
+    from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
+
+    return BotoCoreError, ClientError, OSError, ValueError, LookupError, RuntimeError
+
+
 def _botocore_credentials(profile: str) -> Source | None:
-    from botocore.session import Session
+    from botocore.session import Session  # type: ignore[import-untyped]
 
     return Session(profile=profile or None).get_credentials()
 
@@ -153,9 +156,9 @@ def signed(call: Outgoing, keys: Keys, region: str, service: str, now: float) ->
 
     What is signed is the address as it will be sent: HTTP clients do not leave every percent sign as it is.
     """
-    from botocore.auth import SIGV4_TIMESTAMP, SigV4Auth
-    from botocore.awsrequest import AWSRequest
-    from botocore.credentials import ReadOnlyCredentials
+    from botocore.auth import SIGV4_TIMESTAMP, SigV4Auth  # type: ignore[import-untyped]
+    from botocore.awsrequest import AWSRequest  # type: ignore[import-untyped]
+    from botocore.credentials import ReadOnlyCredentials  # type: ignore[import-untyped]
 
     headers = {name: value for name, value in call.headers.items() if name.lower() in _SIGNED}
     added = {"x-amz-date": time.strftime(SIGV4_TIMESTAMP, time.gmtime(now))}

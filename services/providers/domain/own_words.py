@@ -20,13 +20,14 @@ class OwnWords:
 
     def __init__(self, dialect: str, own: str, unsaid: Unsaid) -> None:
         self.sayable = dialect == own
-        self._unsaid = unsaid
+        self._unsaid, self._own = unsaid, own
         self._why = f"is a field of {dialect or 'openai'}'s API that {own}'s has no place for"
 
     def lay_over(self, said: Json, extra: bytes, path: str) -> Json:
         """Lays the extra fields at that path over what was built from the known ones, object into object.
 
-        Of another dialect, each field is refused; those that are empty, or tell nothing, pass.
+        Of another dialect, each field is refused, but for one that is called as the provider's dialect is and holds its
+        own words for it; those that are empty, or tell nothing, pass.
         Raises INVALID_REQUEST for what is no JSON object, and what `Unsaid.refuse` raises.
         """
         if not extra:
@@ -36,7 +37,9 @@ class OwnWords:
             _merge(said, fields)
             return said
         for name, value in fields.items():
-            if not _tells_nothing(path, name, value):
+            if name == self._own and isinstance(value, dict):
+                _merge(said, value)
+            elif not _tells_nothing(path, name, value):
                 self._unsaid.refuse(f"{path}.{name}", self._why)
         return said
 

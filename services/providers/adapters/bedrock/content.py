@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from base64 import b64decode, b64encode
 from binascii import Error
+from unicodedata import normalize
 
 from mesh.errors import invalid
 from services.providers.adapters.bedrock.citations import citation_json
@@ -143,7 +144,8 @@ def _medium(kind: str, known: str | None, given: str, source: Json, path: str, u
 
 def _name(title: str) -> str:
     """A name that Bedrock takes: letters, digits, single spaces, hyphens and brackets."""
-    return " ".join(_NOT_IN_A_NAME.sub(" ", title).split())[:_LONGEST_NAME] or "document"
+    plain = normalize("NFKD", title).encode("ascii", "ignore").decode()
+    return " ".join(_NOT_IN_A_NAME.sub(" ", plain).split())[:_LONGEST_NAME] or "document"
 
 
 def _source(

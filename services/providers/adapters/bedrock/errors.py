@@ -61,6 +61,7 @@ _NO_MODEL = re.compile(
 _FILTERED = re.compile(r"content[ _]?(filter|policy)|guardrail (intervened|blocked)|blocked by", re.IGNORECASE)
 _SIGNED = re.compile(r"\s*(The Canonical String|The String-to-Sign|Authorization\b|\bin Authorization).*", re.DOTALL)
 """From there on, AWS quotes what was signed: the session's token stands in it."""
+_QUOTED = re.compile(r"'[^']*'")
 
 
 def decode_error(status: int, headers: Mapping[str, str], body: bytes, now: float) -> TollwayError:
@@ -95,7 +96,12 @@ def _failure(status: int, kind: str, error: Json, otherwise: str) -> TollwayErro
     if kind in _OF_A_MODEL:
         meant = original if isinstance(original, int) else 500
     reason = _reason(meant, kind, message)
-    return TollwayError(reason, _SIGNED.sub("", message) if kind in _CREDENTIALS else message, metadata)
+    return TollwayError(reason, _unquoted(message) if kind in _CREDENTIALS else message, metadata)
+
+
+def _unquoted(message: str) -> str:
+    """Without what AWS quotes of the call's credentials."""
+    return _QUOTED.sub("'…'", _SIGNED.sub("", message))
 
 
 def _reason(status: int, kind: str, message: str) -> Reason:

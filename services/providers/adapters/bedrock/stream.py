@@ -160,7 +160,8 @@ class StreamDecoder:
     def _start(self, start: Json, block: int) -> None:
         use = start.get("toolUse")
         if use is None or "type" in use:
-            self._held[block] = HeldBlock(start)
+            if start:
+                self._held[block] = HeldBlock(start)
             return
         self._calls[block] = len(self._calls)
         into = self._add().tool_calls.add()
