@@ -89,6 +89,11 @@ class AwsCredentials:
         keys = await self._current()
         return signed(call, keys, self._region, self._service, self._clock.time())
 
+    def refused(self) -> None:
+        """AWS did not take the keys: the next call looks for others, as when a file of keys was written anew."""
+        if not self._given and self._clock.monotonic() >= self._next_look:
+            self._source = self._keys = None
+
     async def _current(self) -> Keys:
         if self._keys is not None and (self._given or not self._expires_within(_EARLY)):
             return self._keys
@@ -164,8 +169,10 @@ def signed(call: Outgoing, keys: Keys, region: str, service: str, now: float) ->
     added = {"x-amz-date": time.strftime(SIGV4_TIMESTAMP, time.gmtime(now))}
     if keys.session_token:
         added["x-amz-security-token"] = keys.session_token
-    url = str(URL(call.url))
-    request = AWSRequest(method=call.method, url=url, data=call.body, headers={**headers, **added})
+    url = URL(call.url)
+    # The host is told here, as HTTP clients write it: botocore would look for it twice.
+    asked = {**headers, **added, "host": url.host_port_subcomponent or ""}
+    request = AWSRequest(method=call.method, url=str(url), data=call.body, headers=asked)
     request.context["timestamp"] = added["x-amz-date"]
     credentials = ReadOnlyCredentials(keys.access_key_id, keys.secret_access_key, keys.session_token or None)
     signer = SigV4Auth(credentials, service, region)
@@ -173,4 +180,4 @@ def signed(call: Outgoing, keys: Keys, region: str, service: str, now: float) ->
     names = signer.signed_headers(signer.headers_to_sign(request))
     scope = f"Credential={signer.scope(request)}"
     added["authorization"] = f"AWS4-HMAC-SHA256 {scope}, SignedHeaders={names}, Signature={signature}"
-    return call._replace(url=url, headers={**call.headers, **added})
+    return call._replace(url=str(url), headers={**call.headers, **added})

@@ -10,6 +10,7 @@ comes, and brings botocore's start-up time along: it is what this one is tested 
 from __future__ import annotations
 
 from binascii import crc32
+from collections.abc import Mapping
 from struct import Struct, error
 from typing import NamedTuple
 
@@ -22,6 +23,7 @@ _LENGTH = Struct("!H")
 _FIXED = {2: Struct("!b"), 3: Struct("!h"), 4: Struct("!i"), 5: Struct("!q"), 8: Struct("!q")}
 _BYTES, _STRING, _UUID = 6, 7, 9
 _UUID_SIZE = 16
+_MOST_KNOWN = 32
 
 
 class Malformed(ValueError):
@@ -29,7 +31,7 @@ class Malformed(ValueError):
 
 
 class Message(NamedTuple):
-    headers: dict[str, HeaderValue]
+    headers: Mapping[str, HeaderValue]
     payload: bytes
 
 
@@ -42,6 +44,8 @@ class MessageDecoder:
         self._held_size = 0
         self._needed = _LEAST
         """How many bytes must be here before it is worth looking at them."""
+        self._known: dict[bytes, Mapping[str, HeaderValue]] = {}
+        """Headers by their bytes: those of a stream's many events are nearly all the same."""
 
     def feed(self, data: bytes) -> tuple[list[Message], Malformed | None]:
         """The messages that this piece completes, in order, and what is wrong with the one after them."""
@@ -54,7 +58,7 @@ class MessageDecoder:
         begin = 0
         try:
             while end := self._end(data, begin):
-                messages.append(_message(data, begin, end))
+                messages.append(self._message(data, begin, end))
                 begin = end
         except Malformed as wrong:
             return messages, wrong
@@ -77,18 +81,24 @@ class MessageDecoder:
         self._needed = length
         return begin + length if len(data) - begin >= length else 0
 
+    def _message(self, data: bytes, begin: int, end: int) -> Message:
+        payload_end = end - _CRC.size
+        if crc32(data[begin:payload_end]) != _CRC.unpack_from(data, payload_end)[0]:
+            raise Malformed("the checksum of an event is wrong")
+        headers_begin = begin + _PRELUDE.size
+        headers_end = headers_begin + _PRELUDE.unpack_from(data, begin)[1]
+        return Message(self._headers(data[headers_begin:headers_end]), data[headers_end:payload_end])
 
-def _message(data: bytes, begin: int, end: int) -> Message:
-    payload_end = end - _CRC.size
-    if crc32(data[begin:payload_end]) != _CRC.unpack_from(data, payload_end)[0]:
-        raise Malformed("the checksum of an event is wrong")
-    headers_begin = begin + _PRELUDE.size
-    headers_end = headers_begin + _PRELUDE.unpack_from(data, begin)[1]
-    try:
-        headers = _headers(data[headers_begin:headers_end])
-    except (IndexError, UnicodeDecodeError, error):
-        raise Malformed("an event's headers cannot be read") from None
-    return Message(headers, data[headers_end:payload_end])
+    def _headers(self, data: bytes) -> Mapping[str, HeaderValue]:
+        known = self._known.get(data)
+        if known is None:
+            try:
+                known = _headers(data)
+            except (IndexError, UnicodeDecodeError, error):
+                raise Malformed("an event's headers cannot be read") from None
+            if len(self._known) < _MOST_KNOWN:
+                self._known[data] = known
+        return known
 
 
 def _headers(data: bytes) -> dict[str, HeaderValue]:

@@ -5,7 +5,8 @@ from services.providers.adapters.bedrock.request import decode_count, encode_cou
 from services.providers.adapters.bedrock.response import decode_response
 from services.providers.adapters.bedrock.stream import StreamDecoder
 
-credentials = "aws"
+credentials = "bearer"
+"""How Bedrock takes an API key. Calls that are signed have credentials of the kind `aws`."""
 default_base_url = "https://bedrock-runtime.us-east-1.amazonaws.com"
 health_path = "/async-invoke?maxResults=1"
 """The one thing here that can be had without asking a model. Asks for the permission `bedrock:ListAsyncInvokes`."""

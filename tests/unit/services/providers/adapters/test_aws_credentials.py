@@ -251,6 +251,28 @@ async def test_keys_that_cannot_be_renewed_are_used_until_the_last_ten_minutes_a
     assert key_of(await credentials.sign(CALL)).startswith("AKID")
 
 
+async def test_keys_that_were_refused_are_looked_for_again_and_not_all_the_time() -> None:
+    clock = VirtualClock()
+    vault = Vault(clock)
+    credentials = AwsCredentials(clock, region="r", find=vault.find)
+    await credentials.sign(CALL)
+    credentials.refused()
+    await credentials.sign(CALL)
+    assert vault.finds == 1
+    await clock.advance(31)
+    credentials.refused()
+    await asyncio.gather(*(credentials.sign(CALL) for _ in range(5)))
+    assert vault.finds == 2
+
+
+async def test_given_keys_are_all_there_is_though_they_were_refused() -> None:
+    clock = VirtualClock()
+    credentials = AwsCredentials(clock, region="r", access_key_id="a", secret_access_key="b")
+    await clock.advance(100)
+    credentials.refused()
+    assert key_of(await credentials.sign(CALL)) == "a"
+
+
 async def test_a_call_that_is_given_up_does_not_end_the_look_that_others_wait_for() -> None:
     clock = VirtualClock()
     found = threading.Event()
