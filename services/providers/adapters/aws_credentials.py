@@ -11,6 +11,7 @@ botocore is imported when the first call is signed.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -132,6 +133,7 @@ class AwsCredentials:
     def _fetch(self) -> Keys:
         """Keys as they are now, renewed where that is due. Runs in a thread."""
         if self._source is None:
+            _keep_quiet()
             self._source = self._find()
         if self._source is None:
             raise _unknown("no AWS credentials are configured, nor found in the environment, a profile or metadata")
@@ -141,6 +143,22 @@ class AwsCredentials:
 
 def _unknown(message: str) -> TollwayError:
     return TollwayError(Reason.UPSTREAM_CREDENTIALS, message)
+
+
+class _NoDetails(logging.Filter):
+    """Says that keys were not renewed, and not what a server or a program answered: that may hold some."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.exc_info = record.exc_text = None
+        return True
+
+
+def _keep_quiet() -> None:
+    """Has botocore log no answers, which hold keys, and no details of what went wrong."""
+    logging.getLogger("botocore").setLevel(logging.WARNING)
+    log = logging.getLogger("botocore.credentials")
+    if not any(isinstance(each, _NoDetails) for each in log.filters):
+        log.addFilter(_NoDetails())
 
 
 def _failures() -> tuple[type[Exception], ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mesh.errors import invalid
 from services.providers.adapters.bedrock.content import block
-from services.providers.adapters.bedrock.tools import cache_point, tool_use
+from services.providers.adapters.bedrock.tools import cache_point, call_id, tool_use
 from services.providers.domain.own_words import Json, OwnWords
 from services.providers.domain.unsaid import Unsaid
 from tollway.chat.v1 import chat_pb2
@@ -78,7 +78,7 @@ def _blocks(message: chat_pb2.Message, path: str, model: str, words: OwnWords, u
 
 def _tool_result(message: chat_pb2.Message, blocks: list[Json], path: str, words: OwnWords, unsaid: Unsaid) -> Json:
     content = _sayable(blocks, _IN_A_RESULT, path, "a tool's answer", unsaid)
-    result: Json = {"toolUseId": message.tool_call_id, "content": content}
+    result: Json = {"toolUseId": call_id(message.tool_call_id), "content": content}
     if message.tool_failed:
         result["status"] = "error"
     return words.lay_over({"toolResult": result}, message.extra_json, path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from hashlib import sha256
 from typing import Any
 
 from mesh.errors import invalid
@@ -10,6 +12,7 @@ from services.providers.domain.unsaid import Unsaid
 from tollway.chat.v1 import chat_pb2
 
 _LIFETIMES = ("5m", "1h")
+_ID = re.compile(r"[a-zA-Z0-9_.:-]{1,64}")
 
 
 def tool_config(chat: chat_pb2.ChatRequest, messages: list[Json], words: OwnWords, unsaid: Unsaid) -> Json:
@@ -75,8 +78,13 @@ def tool_use(call: chat_pb2.ToolCall, path: str, words: OwnWords, unsaid: Unsaid
     if call.signature:
         unsaid.leave_out(f"{path}.signature")
     arguments = json_object(call.arguments, f"{path}.arguments")
-    block: Json = {"toolUse": {"toolUseId": call.id, "name": call.name, "input": arguments}}
+    block: Json = {"toolUse": {"toolUseId": call_id(call.id), "name": call.name, "input": arguments}}
     return words.lay_over(block, call.extra_json, path)
+
+
+def call_id(given: str) -> str:
+    """The id of a call, as Bedrock takes it: others have longer ones, and of other characters."""
+    return given if _ID.fullmatch(given) else f"call_{sha256(given.encode()).hexdigest()[:32]}"
 
 
 def cache_point(wanted: chat_pb2.CacheControl, path: str, unsaid: Unsaid) -> Json:

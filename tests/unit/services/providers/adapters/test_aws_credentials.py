@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import subprocess
 import sys
 import threading
@@ -222,7 +223,9 @@ async def test_calls_wait_for_new_keys_where_the_old_ones_are_about_to_expire() 
     assert vault.renewals == 1
 
 
-async def test_keys_that_cannot_be_renewed_are_used_until_the_last_ten_minutes_and_not_asked_for_all_the_time() -> None:
+async def test_keys_that_cannot_be_renewed_are_used_until_the_last_ten_minutes_and_not_asked_for_all_the_time(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     clock = VirtualClock()
     vault = Vault(clock)
     credentials = AwsCredentials(clock, region="r", find=vault.find)
@@ -246,6 +249,8 @@ async def test_keys_that_cannot_be_renewed_are_used_until_the_last_ten_minutes_a
     assert caught.value.reason is Reason.UPSTREAM_CREDENTIALS
     assert "CredentialRetrievalError" in str(caught.value)
     assert SECRET not in str(caught.value)
+    assert "failed" in caplog.text
+    assert SECRET not in caplog.text
 
     vault.broken = False
     assert key_of(await credentials.sign(CALL)).startswith("AKID")
@@ -342,7 +347,10 @@ async def test_keys_come_from_a_profile(tmp_path: Path) -> None:
     assert key_of(await AwsCredentials(VirtualClock(), region="r", profile="work").sign(CALL)) == "from-a-profile"
 
 
-async def test_keys_come_from_a_container_s_metadata(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_keys_come_from_a_container_s_metadata_and_are_not_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
     end = (datetime.now(UTC) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
     keys = {"AccessKeyId": "from-metadata", "SecretAccessKey": SECRET, "Token": "t", "Expiration": end}
     async with serving({"/keys": keys}) as port:
@@ -350,6 +358,7 @@ async def test_keys_come_from_a_container_s_metadata(monkeypatch: pytest.MonkeyP
         call = await AwsCredentials(VirtualClock(), region="r").sign(CALL)
     assert key_of(call) == "from-metadata"
     assert call.headers["x-amz-security-token"] == "t"
+    assert SECRET not in caplog.text
 
 
 @asynccontextmanager

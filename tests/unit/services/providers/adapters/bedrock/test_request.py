@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -205,6 +206,18 @@ def test_no_tool_may_be_called_is_said_by_offering_none_unless_some_were_called_
     ]
     with pytest.raises(TollwayError, match=r"chat\.tool_choice"):
         body_of(asking(messages=called, tools=tools, tool_choice=none))
+
+
+@pytest.mark.parametrize("given", ["call/1 ä", "x" * 65])
+def test_a_call_s_id_of_another_shape_is_made_one_that_ties_it_to_its_answer(given: str) -> None:
+    called = [
+        chat_pb2.Message(role=ASSISTANT, tool_calls=[chat_pb2.ToolCall(id=given, name="f")]),
+        chat_pb2.Message(role=TOOL, tool_call_id=given, content=[part(text="1")]),
+    ]
+    asked, answered = body_of(asking(messages=called))["messages"]
+    made = asked["content"][0]["toolUse"]["toolUseId"]
+    assert made == answered["content"][0]["toolResult"]["toolUseId"]
+    assert re.fullmatch(r"[a-zA-Z0-9_.:-]{1,64}", made)
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def arguments(value: dict[str, Any]) -> str:
 
 CALLS = st.builds(
     chat_pb2.ToolCall,
-    id=WORDS,
+    id=st.from_regex(r"[a-zA-Z0-9_.:-]{1,64}", fullmatch=True),
     type=st.just("function"),
     name=WORDS,
     arguments=st.dictionaries(WORDS, JSON, max_size=3).map(arguments),
