@@ -11,6 +11,28 @@ default_base_url = "https://bedrock-runtime.us-east-1.amazonaws.com"
 health_path = "/async-invoke?maxResults=1"
 """The one thing here that can be had without asking a model. Asks for the permission `bedrock:ListAsyncInvokes`."""
 stream_decoder = StreamDecoder
+supports = frozenset(
+    {
+        "chat",
+        "stream",
+        "system",
+        "vision",
+        "audio_in",
+        "files",
+        "cache_control",
+        "tools",
+        "tool_choice",
+        "json_schema",
+        "stop",
+        "top_k",
+        "service_tier",
+        "reasoning",
+        "reasoning_proof",
+        "citations",
+        "count",
+    }
+)
+"""What can be said, by the names that all adapters have for it."""
 
 __all__ = [
     "credentials",
@@ -22,4 +44,5 @@ __all__ = [
     "encode_request",
     "health_path",
     "stream_decoder",
+    "supports",
 ]

@@ -11,6 +11,29 @@ credentials = "bearer"
 default_base_url = "https://api.cohere.com"
 health_path = "/v1/models"
 stream_decoder = StreamDecoder
+supports = frozenset(
+    {
+        "chat",
+        "stream",
+        "system",
+        "vision",
+        "files",
+        "tools",
+        "tool_choice",
+        "json_object",
+        "json_schema",
+        "seed",
+        "stop",
+        "top_k",
+        "penalties",
+        "logprobs",
+        "reasoning",
+        "citations",
+        "embeddings",
+        "rerank",
+    }
+)
+"""What can be said, by the names that all adapters have for it."""
 
 __all__ = [
     "credentials",
@@ -24,4 +47,5 @@ __all__ = [
     "forward_usage",
     "health_path",
     "stream_decoder",
+    "supports",
 ]
