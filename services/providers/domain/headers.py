@@ -9,7 +9,10 @@ from email.utils import parsedate_to_datetime
 
 from tollway.providers.v1 import providers_pb2
 
-_REQUEST_ID = ("x-request-id", "request-id", "x-amzn-requestid", "apim-request-id", "x-ms-request-id", "cf-ray")
+_REQUEST_ID = (
+    *("x-request-id", "request-id", "x-amzn-requestid", "apim-request-id", "x-ms-request-id", "x-debug-trace-id"),
+    "cf-ray",
+)
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SPAN = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+")
 _ANTHROPIC_RESET = re.compile(r"anthropic-ratelimit-(?:requests|(?:input-|output-)?tokens)-reset")
