@@ -90,7 +90,8 @@ def test_every_option_has_its_field() -> None:
     assert not request.parallel_tool_calls
     assert request.HasField("parallel_tool_calls")
     assert (request.reasoning_effort, request.reasoning_summary) == ("high", "auto")
-    assert (request.metadata, request.service_tier, request.user) == ({"a": "b"}, "flex", "ann")
+    assert request.metadata == {"a": "b"}
+    assert (request.service_tier, request.user) == ("flex", "ann")
     assert request.extra_json == b""
 
 
