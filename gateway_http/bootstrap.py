@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import grpc
 
-from gateway_http import openai_chat
+from gateway_http import anthropic, openai_chat
 from gateway_http.app import App
 from gateway_http.body import BodyReader
 from gateway_http.connection import Server
@@ -86,8 +86,17 @@ def _routes(
     def conversation(dialect: Dialect) -> Conversation:
         return Conversation(dialect, stub, bodies, clock, settings.max_messages)
 
+    messages = Conversation(anthropic, stub, bodies, clock, settings.max_messages, anthropic.read_headers)
+    count = anthropic.CountTokens(stub, bodies, settings.max_messages)
     routes = [
         Route("/v1/chat/completions", {"POST": conversation(openai_chat)}),
+        Route("/v1/messages", {"POST": messages}, errors_of=anthropic.AnthropicErrors, id_header=anthropic.ID_HEADER),
+        Route(
+            "/v1/messages/count_tokens",
+            {"POST": count},
+            errors_of=anthropic.AnthropicErrors,
+            id_header=anthropic.ID_HEADER,
+        ),
         Route("/v1/models", {"GET": models.list_all}),
         Route("/v1/models/{id}", {"GET": models.get_one}),
         Route("/healthz", {"GET": healthz}, quiet=True),
