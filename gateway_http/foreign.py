@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 from gateway_http.json_output import put_back
 
 _OPENAI = "openai"
-_NAMES = frozenset(("openai", "openai_responses", "anthropic", "gemini", "bedrock", "cohere"))
 _MARK = "tollway:"
 
 
@@ -25,14 +24,6 @@ def put_extra(target: dict[str, Any], extra_json: bytes, dialect: str, own: str)
         return
     name = dialect or _OPENAI
     put_back(target if name == own else target.setdefault(name, {}), extra_json)
-
-
-def own_fields(fields: dict[str, Any], own: str) -> dict[str, Any]:
-    """What a client sends back of an answer, without what stood there under another dialect's name.
-
-    That told the client something, and nobody can be told it: what has to come back has a place of its own.
-    """
-    return {name: value for name, value in fields.items() if name not in _NAMES or name == own}
 
 
 class Proof(NamedTuple):

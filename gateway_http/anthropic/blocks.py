@@ -71,12 +71,22 @@ class Blocks:
         """The key of the open block, where there is one and nothing waits behind it."""
         return self._queue[0].key if len(self._queue) == 1 else None
 
-    def add(self, key: object, begin: Json, pieces: list[Json], events: list[bytes]) -> None:
-        """Adds pieces to the newest block where that has this key, and else begins one."""
-        if not self._queue or self._queue[-1].key != key:
+    def add(self, key: object, begin: Json, pieces: list[Json], events: list[bytes]) -> bool:
+        """Adds pieces to the newest block where that has this key, and else begins one. Whether it began one."""
+        begins = not self._queue or self._queue[-1].key != key
+        if begins:
             self._queue.append(Block(begin, key))
         self._queue[-1].pieces += pieces
         self.flush(events)
+        return begins
+
+    def add_to_newest(self, piece: Json, events: list[bytes]) -> bool:
+        """Adds a piece to the newest block, where there is one."""
+        if not self._queue:
+            return False
+        self._queue[-1].pieces.append(piece)
+        self.flush(events)
+        return True
 
     def seal(self) -> None:
         """Nothing more belongs to the newest block, whatever its key."""

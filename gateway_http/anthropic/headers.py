@@ -13,7 +13,10 @@ from mesh.errors import invalid
 ID_HEADER = "request-id"
 """The header in which Anthropic's clients look for an answer's id."""
 
-VERSION = "2023-06-01"
+VERSIONS = ("2023-06-01", "2026-10-21")
+"""Answers are the same in both. The newer one takes less: no sampling options, no documents of the assistant's, no
+citations of the user's. What only the older one takes is taken under either name here, and is for whoever is asked to
+accept or not."""
 _MOST_BETAS = 64
 _LONGEST_BETA = 128
 
@@ -25,8 +28,8 @@ def read_headers(headers: Headers, fields: dict[str, Any]) -> None:
     Anthropic makes a header of them again. Raises INVALID_REQUEST for a version that is not spoken here, or none.
     """
     version = headers.get("anthropic-version")
-    if version != VERSION:
-        raise invalid("anthropic-version", f"must be given: {VERSION}" if version is None else f"must be {VERSION}")
+    if version not in VERSIONS:
+        raise invalid("anthropic-version", f"must be given, and be one of {', '.join(VERSIONS)}")
     betas = [beta.strip() for value in headers.getall("anthropic-beta", ()) for beta in value.split(",")]
     betas = [beta for beta in dict.fromkeys(betas) if beta]
     if len(betas) > _MOST_BETAS or not all(len(b) <= _LONGEST_BETA and b.isascii() and b.isprintable() for b in betas):

@@ -29,7 +29,7 @@ def read_turn(chat: pb.ChatRequest, value: Any) -> None:
         if fields.get(name) is None:
             raise Wrong("must be given", name)
     turn = _Turn(chat)
-    left = read_fields(_TURN, turn, {"role": fields.pop("role"), **fields})
+    left = read_fields(_TURN, turn, {"role": None, **fields})  # the role first, wherever it stands
     if left or not turn.begun:
         turn.message().extra_json = json_of(left)
 
@@ -80,7 +80,7 @@ def _block(turn: _Turn, value: Any) -> None:
         if turn.role != pb.ROLE_USER:
             raise Wrong("is a tool's result, which is only allowed in a message of the user's")
         _tool_result(turn.result(), value)
-    else:
+    elif kind not in REMARKS:
         read_block(turn.message().content.add(), value)
 
 

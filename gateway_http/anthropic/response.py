@@ -51,9 +51,9 @@ def encode_answer(chat: pb.ChatResponse, identity: Identity) -> bytes:
 
 def envelope(answer: pb.ChatResponse | pb.ChatChunk, identity: Identity) -> dict[str, Any]:
     """What names an answer. Another dialect's id is known by what stands behind `msg_`."""
-    name = answer.id or identity.request_id
+    own = answer.id and (answer.dialect == DIALECT or answer.id.startswith("msg_"))
     result = {
-        "id": name if answer.dialect == DIALECT or name.startswith("msg_") else f"msg_{name}",
+        "id": answer.id if own else f"msg_{answer.id or identity.request_id}",
         "type": "message",
         "role": "assistant",
         "model": answer.model or identity.model,
@@ -145,12 +145,7 @@ def _block(part: pb.ContentPart, kind: str) -> dict[str, Any]:
     if kind == "file":
         return _document(part.file)
     if kind == "audio":
-        source = {
-            "type": "base64",
-            "media_type": f"audio/{part.audio.format or 'wav'}",
-            "data": _base64(part.audio.data),
-        }
-        return {"type": "audio", "source": source, "id": part.audio.id, "transcript": part.audio.transcript}
+        return {"type": "audio", **_sound(part.audio)}
     return {"type": "text", "text": part.text if kind == "text" else part.refusal}
 
 
@@ -160,6 +155,12 @@ def _image_source(image: pb.ImagePart) -> dict[str, Any]:
     if image.url:
         return {"type": "url", "url": image.url}
     return {"type": "base64", "media_type": image.media_type, "data": _base64(image.data)}
+
+
+def _sound(audio: pb.AudioPart) -> dict[str, Any]:
+    media_type = f"audio/{audio.format or 'wav'}"
+    source = {"type": "base64", "media_type": media_type, "data": _base64(audio.data)}
+    return {"id": audio.id} if audio.id else {"source": source, "transcript": audio.transcript}
 
 
 def _document(file: pb.FilePart) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from gateway_http.dialect import Identity
 from gateway_http.event_lines import on_one_line_each
 from gateway_http.exchange import ErrorShape
 from gateway_http.foreign import put_extra
-from gateway_http.json_output import encode_json
+from gateway_http.json_output import decode_json, encode_json
 from gateway_http.receipt import receipt_json
 from mesh.errors import Reason, TollwayError
 from tollway.chat.v1 import chat_pb2 as pb
@@ -60,8 +60,12 @@ class EventEncoder:
         self._end: pb.Delta | None = None
         self._usage: pb.Usage | None = None
         self._tier = ""
-        self._extra: dict[str, Any] = {}
-        """Fields without a place, for `message_delta`."""
+        self._ending: dict[str, Any] = {}
+        """What the end says of why it is one, beyond the reason."""
+        self._beside: dict[str, Any] = {}
+        """Fields without a place that came after the start, for the event at the end."""
+        self._opening: dict[str, Any] = {}
+        """Fields of Anthropic's own for the block that begins next."""
 
     def stand_in(self, request_id: str) -> None:
         """The answer is another request's: where its provider did not name it, it is called what it was called then."""
@@ -86,11 +90,10 @@ class EventEncoder:
             raise TollwayError(Reason.UPSTREAM_CUT, "the answer ended without a finish reason")
         events: list[bytes] = []
         self._blocks.close(events)
-        delta = stop_json(self._end, self._dialect, refused=self._refused)
-        delta.update((name, value) for name, value in self._extra.items() if name not in delta)
-        told = encode_json(
-            {"type": "message_delta", "delta": delta, "usage": usage_json(self._usage, self._tier, self._dialect)}
-        )
+        delta = {**self._opening, **self._ending, **stop_json(self._end, self._dialect, refused=self._refused)}
+        usage = usage_json(self._usage, self._tier, self._dialect)
+        self._beside.pop("tollway", None)  # another Tollway behind this one sends it, too
+        told = encode_json({**self._beside, "type": "message_delta", "delta": delta, "usage": usage})
         tollway = receipt_json(receipt, trace_id)
         events.append(b'event: message_delta\ndata: %b,"tollway":%b}\n\n' % (told[:-1], tollway))
         events.append(_STOP)
@@ -109,26 +112,28 @@ class EventEncoder:
             self._dialect = chunk.dialect
             events += (self._message_start(chunk), _PING)
         elif chunk.extra_json:
-            put_extra(self._extra, chunk.extra_json, self._dialect, DIALECT)
+            put_extra(self._beside, chunk.extra_json, self._dialect, DIALECT)
 
     def _message_start(self, chunk: pb.ChatChunk) -> bytes:
+        """Usage that comes later is zeros until then."""
         message = {
             **envelope(chunk, self._identity),
             "content": [],
             "stop_reason": None,
             "stop_sequence": None,
-            "usage": usage_json(self._usage, self._tier, self._dialect),
+            "usage": usage_json(self._usage or pb.Usage(), self._tier, self._dialect),
         }
         put_extra(message, chunk.extra_json, self._dialect, DIALECT)
         return event("message_start", {"message": message})
 
     def _encode_delta(self, delta: pb.Delta, events: list[bytes]) -> None:
+        if delta.extra_json or delta.choice_extra_json:
+            self._keep_extra(delta, events)
         if delta.reasoning.ByteSize():
             self._think(delta.reasoning, delta.part, events)
         if delta.text or delta.citations:
-            self._say(
-                "text", delta.part, delta.text, events, [citation_json(c, self._dialect) for c in delta.citations]
-            )
+            citations = [citation_json(citation, self._dialect) for citation in delta.citations]
+            self._say("text", delta.part, delta.text, events, citations)
         if delta.refusal:
             self._refused = True
             self._say("refusal", delta.part, delta.refusal, events)
@@ -137,7 +142,6 @@ class EventEncoder:
         for part in delta.parts:
             for block in part_blocks(part, self._dialect):
                 self._blocks.add_whole(block, events)
-        self._keep_extra(delta, events)
         if delta.finish_reason and self._end is None:
             self._end = delta
         self._find_plain()
@@ -150,19 +154,26 @@ class EventEncoder:
         begin: dict[str, Any] = {"type": "text", "text": ""}
         if citations:
             begin["citations"] = []
-        self._blocks.add((kind, part), begin, pieces, events)
+        self._begin_or_go_on((kind, part), begin, pieces, events)
+
+    def _begin_or_go_on(
+        self, key: tuple[str, int], begin: dict[str, Any], pieces: list[dict[str, Any]], events: list[bytes]
+    ) -> None:
+        if self._blocks.add(key, {**self._opening, **begin}, pieces, events):
+            self._opening = {}
 
     def _think(self, reasoning: pb.ReasoningPart, part: int, events: list[bytes]) -> None:
         """Thinking ends with its proof: what comes after it is another thought."""
         for block in reasoning_blocks(reasoning, self._dialect):
             if block["type"] != "thinking":
-                self._blocks.add_whole(block, events)
+                self._blocks.add_whole({**self._opening, **block}, events)
+                self._opening = {}
                 continue
             pieces = [{"type": "thinking_delta", "thinking": block["thinking"]}] if block["thinking"] else []
             if block["signature"]:
                 pieces.append({"type": "signature_delta", "signature": block["signature"]})
             begin = {"type": "thinking", "thinking": "", "signature": ""}
-            self._blocks.add(("thinking", part), begin, pieces, events)
+            self._begin_or_go_on(("thinking", part), begin, pieces, events)
             if block["signature"]:
                 self._blocks.seal()
 
@@ -191,16 +202,18 @@ class EventEncoder:
             block.pieces.append(piece)
 
     def _keep_extra(self, delta: pb.Delta, events: list[bytes]) -> None:
-        """Anthropic's own fields belong to the end; another's are told when they come, where no client stumbles."""
-        if self._dialect == DIALECT:
+        """Another dialect's fields are told when they come, in an event that no client reads more into."""
+        if self._dialect != DIALECT:
+            told: dict[str, Any] = {}
             for extra_json in (delta.extra_json, delta.choice_extra_json):
-                put_extra(self._extra, extra_json, DIALECT, DIALECT)
-            return
-        told: dict[str, Any] = {}
-        for extra_json in (delta.extra_json, delta.choice_extra_json):
-            put_extra(told, extra_json, self._dialect, DIALECT)
-        if told:
+                put_extra(told, extra_json, self._dialect, DIALECT)
             events.append(event("ping", told))
+            return
+        put_extra(self._ending, delta.choice_extra_json, DIALECT, DIALECT)
+        said: dict[str, Any] = decode_json(delta.extra_json or b"{}")
+        if "type" in said and self._blocks.add_to_newest(said, events):
+            return  # a delta of a kind that is new
+        self._opening.update(said)
 
     def _find_plain(self) -> None:
         """Makes what stands before a piece of text, where such a piece can go out by itself."""
