@@ -53,7 +53,9 @@ def test_what_waits_behind_a_call_is_written_when_the_call_is_whole() -> None:
     blocks.flush(written)
 
     assert told(written) == [("delta", 0), ("stop", 0), ("start", 1), ("delta", 1)]
-    assert (blocks.call(0), blocks.has_written(0), blocks.speaking) == (None, True, "a")
+    assert blocks.call(0) is None
+    assert blocks.has_written(0)
+    assert blocks.speaking == "a"
 
 
 def test_a_call_is_whole_when_its_arguments_are_an_object() -> None:

@@ -104,7 +104,7 @@ def test_the_requests_own_cache_control_stays_where_the_last_block_has_no_place_
 
 
 def test_fields_that_are_new_are_kept_and_null_is_none() -> None:
-    fields = {
+    fields: dict[str, Any] = {
         "container": "c",
         "mcp_servers": [{"url": "u"}],
         "context_management": {"edits": []},
