@@ -90,15 +90,12 @@ def _routes(
     count = anthropic.CountTokens(stub, bodies, settings.max_messages)
     routes = [
         Route("/v1/chat/completions", {"POST": conversation(openai_chat)}),
-        Route("/v1/messages", {"POST": messages}, errors_of=anthropic.AnthropicErrors, id_header=anthropic.ID_HEADER),
-        Route(
-            "/v1/messages/count_tokens",
-            {"POST": count},
-            errors_of=anthropic.AnthropicErrors,
-            id_header=anthropic.ID_HEADER,
-        ),
         Route("/v1/models", {"GET": models.list_all}),
         Route("/v1/models/{id}", {"GET": models.get_one}),
+        *(
+            Route(path, {"POST": handler}, errors_of=anthropic.AnthropicErrors, id_header=anthropic.ID_HEADER)
+            for path, handler in (("/v1/messages", messages), ("/v1/messages/count_tokens", count))
+        ),
         Route("/healthz", {"GET": healthz}, quiet=True),
         Route("/readyz", {"GET": Readiness(router)}, quiet=True),
     ]

@@ -66,9 +66,9 @@ class Exchange:
         self, request: web.BaseRequest, request_id: str, span: Span, errors: ErrorShape, id_header: str = ""
     ) -> None:
         self.request, self.request_id, self.span, self.errors = request, request_id, span, errors
-        self.id_header = id_header
         self.stream: EventStream | None = None
         self.error: TollwayError | None = None
+        self.id_header = id_header
 
     @property
     def trace_id(self) -> str:
