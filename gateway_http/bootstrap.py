@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import grpc
 
-from gateway_http import openai_chat, openai_completions, openai_responses
+from gateway_http import anthropic, openai_chat, openai_completions, openai_responses
 from gateway_http.app import App
 from gateway_http.body import BodyReader
 from gateway_http.connection import Server
@@ -91,6 +91,8 @@ def _routes(
     def conversation(dialect: Dialect) -> Conversation:
         return Conversation(dialect, stub, bodies, clock, settings.max_messages)
 
+    messages = Conversation(anthropic, stub, bodies, clock, settings.max_messages, anthropic.read_headers)
+    count = anthropic.CountTokens(stub, bodies, settings.max_messages)
     routes = [
         Route("/v1/chat/completions", {"POST": conversation(openai_chat)}),
         Route("/v1/embeddings", {"POST": Embeddings(stub, bodies)}),
@@ -99,6 +101,10 @@ def _routes(
         Route("/v1/responses", {"POST": conversation(openai_responses)}),
         Route("/v1/models", {"GET": models.list_all}),
         Route("/v1/models/{id}", {"GET": models.get_one}),
+        *(
+            Route(path, {"POST": handler}, errors_of=anthropic.AnthropicErrors, id_header=anthropic.ID_HEADER)
+            for path, handler in (("/v1/messages", messages), ("/v1/messages/count_tokens", count))
+        ),
         Route("/healthz", {"GET": healthz}, quiet=True),
         Route("/readyz", {"GET": Readiness(router)}, quiet=True),
     ]

@@ -110,12 +110,15 @@ class ErrorShape(Protocol):
 class Exchange:
     """What a handler is given. It answers with a response, or opens a stream, writes to it and answers with that."""
 
-    __slots__ = ("error", "errors", "request", "request_id", "span", "stream")
+    __slots__ = ("error", "errors", "id_header", "request", "request_id", "span", "stream")
 
-    def __init__(self, request: web.BaseRequest, request_id: str, span: Span, errors: ErrorShape) -> None:
+    def __init__(
+        self, request: web.BaseRequest, request_id: str, span: Span, errors: ErrorShape, id_header: str = ""
+    ) -> None:
         self.request, self.request_id, self.span, self.errors = request, request_id, span, errors
         self.stream: EventStream | PassedOn | None = None
         self.error: TollwayError | None = None
+        self.id_header = id_header
 
     @property
     def trace_id(self) -> str:
@@ -123,7 +126,10 @@ class Exchange:
 
     def identity(self) -> dict[str, str]:
         """The headers of every answer."""
-        return {"server": "tollway", "x-request-id": self.request_id, "x-tollway-trace-id": self.trace_id}
+        headers = {"server": "tollway", "x-request-id": self.request_id, "x-tollway-trace-id": self.trace_id}
+        if self.id_header:
+            headers[self.id_header] = self.request_id
+        return headers
 
     async def open_stream(self, headers: Mapping[str, str]) -> EventStream:
         """Sets the status and headers; from here on an error can only be an event."""

@@ -93,6 +93,7 @@ class ScriptedRouter(RouterServiceServicer):
         self.models_error: TollwayError | None = None
         self.page_size = 100
         self.explanation: rpc.ExplainRouteResponse | TollwayError = rpc.ExplainRouteResponse()
+        self.count: rpc.CountTokensResponse | TollwayError = rpc.CountTokensResponse(input_tokens=9)
         self.requests: list[Any] = []
         self.metadata: list[dict[str, str]] = []
         self.time_remaining: float | None = None
@@ -159,6 +160,12 @@ class ScriptedRouter(RouterServiceServicer):
         except asyncio.CancelledError:
             self.cancelled.set()
             raise
+
+    async def CountTokens(self, request: rpc.CountTokensRequest, context: Any) -> rpc.CountTokensResponse:
+        self._asked(request, context)
+        if isinstance(self.count, TollwayError):
+            await abort(context, self.count)
+        return self.count
 
     async def ListModels(self, request: rpc.ListModelsRequest, context: Any) -> rpc.ListModelsResponse:
         self._asked(request, context)
