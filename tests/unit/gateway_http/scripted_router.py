@@ -150,10 +150,6 @@ class ScriptedRouter(RouterServiceServicer):
                 self.sent += 1
                 yield message
 
-    async def CountTokens(self, request: rpc.CountTokensRequest, context: Any) -> rpc.CountTokensResponse:
-        self._asked(request, context)
-        return rpc.CountTokensResponse()
-
     async def _wait(self, event: asyncio.Event) -> None:
         try:
             await event.wait()

@@ -36,6 +36,9 @@ class Spoken(NamedTuple):
         return "".join(text for kind, text in self.said if kind == "refusal")
 
 
+_MORE = st.booleans()
+
+
 def answers() -> st.SearchStrategy[Spoken]:
     arguments = st.lists(_TEXTS, max_size=3).map(
         lambda pieces: [(f"call_{i}", f"f{i}", piece) for i, piece in enumerate(pieces)]
@@ -81,7 +84,7 @@ def _calls(spoken: Spoken, data: st.DataObject) -> Iterator[pb.Delta]:
     for index, (identifier, name, arguments) in enumerate(spoken.calls):
         yield pb.Delta(tool_calls=[pb.ToolCallDelta(index=index, id=identifier, type="function", name=name)])
         waiting += [(index, piece) for piece in _pieces(arguments, data)]
-        while waiting and data.draw(st.booleans()):
+        while waiting and data.draw(_MORE):
             yield _next(waiting, data)
     while waiting:
         yield _next(waiting, data)

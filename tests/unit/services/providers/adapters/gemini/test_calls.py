@@ -13,7 +13,7 @@ from mesh.clock import SystemClock
 from mesh.errors import Reason, TollwayError
 from mesh.telemetry.in_memory import InMemoryTelemetry
 from services.providers.adapters import gemini
-from services.providers.adapters.credentials import key_headers
+from services.providers.adapters.credentials import key_headers, place_of
 from services.providers.adapters.transport import HttpTransport
 from services.providers.domain.wire import Outgoing
 from services.providers.handlers.calling import Surroundings
@@ -47,7 +47,7 @@ async def calling(
 ) -> AsyncIterator[tuple[Providers, Surroundings, Upstream]]:
     clock, telemetry = SystemClock(), InMemoryTelemetry()
     transport = HttpTransport(clock)
-    key = {} if credentials else key_headers(gemini.credentials, "AIza-key")
+    key = {} if credentials else key_headers(place_of(gemini.credentials), "AIza-key")
     async with upstream(play) as server:
         provider = Provider(
             "g", cast(Dialect, gemini), transport, server.url, key, redact=str, credentials=credentials
