@@ -36,9 +36,6 @@ class Spoken(NamedTuple):
         return "".join(text for kind, text in self.said if kind == "refusal")
 
 
-_MORE = st.booleans()
-
-
 def answers() -> st.SearchStrategy[Spoken]:
     arguments = st.lists(_TEXTS, max_size=3).map(
         lambda pieces: [(f"call_{i}", f"f{i}", piece) for i, piece in enumerate(pieces)]
@@ -84,7 +81,7 @@ def _calls(spoken: Spoken, data: st.DataObject) -> Iterator[pb.Delta]:
     for index, (identifier, name, arguments) in enumerate(spoken.calls):
         yield pb.Delta(tool_calls=[pb.ToolCallDelta(index=index, id=identifier, type="function", name=name)])
         waiting += [(index, piece) for piece in _pieces(arguments, data)]
-        while waiting and data.draw(_MORE):
+        for _ in range(data.draw(st.integers(0, len(waiting)))):
             yield _next(waiting, data)
     while waiting:
         yield _next(waiting, data)
