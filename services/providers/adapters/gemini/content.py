@@ -29,8 +29,8 @@ def parts_of(message: chat_pb2.Message, path: str, telling: Telling) -> list[Jso
             said.append(one)
     if waiting:
         said.append({"text": "", "thoughtSignature": waiting})
-    said += (_call(call, f"{path}.tool_calls[{i}]", telling) for i, call in enumerate(message.tool_calls))
-    return said
+    calls = (_call(call, f"{path}.tool_calls[{i}]", telling) for i, call in enumerate(message.tool_calls))
+    return said + [call for call in calls if call]
 
 
 def texts_of(content: Sequence[chat_pb2.ContentPart]) -> list[str]:
@@ -75,7 +75,9 @@ def _part(part: chat_pb2.ContentPart, path: str, telling: Telling) -> Json | Non
     if kind is None:
         return _unknown(part, path, telling)
     said = _known(part, kind, path, telling)
-    return said if said is None else telling.lay_over(said, part, path)
+    if said is not None:
+        telling.lay_over(said, part, path)
+    return None if said == {"text": ""} else said  # which Gemini refuses, and others send beside tool calls
 
 
 def _known(part: chat_pb2.ContentPart, kind: str, path: str, telling: Telling) -> Json | None:
@@ -87,9 +89,7 @@ def _known(part: chat_pb2.ContentPart, kind: str, path: str, telling: Telling) -
         return media.file(part.file, f"{path}.file", telling)
     if kind == "reasoning":
         return _thought(part.reasoning)
-    # Gemini refuses empty text, which others send beside tool calls; a refusal is what the model said.
-    text = part.text or part.refusal
-    return {"text": text} if text or part.extra_json else None
+    return {"text": part.text or part.refusal}  # a refusal is what the model said
 
 
 def _thought(thinking: chat_pb2.ReasoningPart) -> Json | None:
@@ -111,6 +111,7 @@ def _unknown(part: chat_pb2.ContentPart, path: str, telling: Telling) -> Json | 
 
 
 def _call(call: chat_pb2.ToolCall, path: str, telling: Telling) -> Json:
+    """Empty: it had to be left out."""
     said: Json = {}
     if call.type in ("", "function"):
         json_object(call.arguments, f"{path}.arguments")
@@ -119,6 +120,7 @@ def _call(call: chat_pb2.ToolCall, path: str, telling: Telling) -> Json:
         said["functionCall"] = {"id": call.id, **function} if call.id else function
     elif not telling.own:
         telling.unsaid.refuse(f"{path}.type", "names a kind of call that has no place in Gemini's API")
+        return {}
     if call.signature:
         said["thoughtSignature"] = call.signature
     return telling.lay_over(said, call, path)

@@ -155,21 +155,25 @@ class _Candidate:
     def _content(self, part: Json, into: chat_pb2.ChatChunk) -> None:
         signature, content = take_signature(part), content_part(part)
         kind = content.WhichOneof("part") or ""
+        if kind == "reasoning":
+            self._thought(content, signature, into)
+            return
         if kind == "text":
             self._text(content, into)
-        elif kind == "reasoning":
-            delta = self._add(kind, into)
-            delta.reasoning.CopyFrom(content.reasoning)
-            delta.extra_json = content.extra_json
-            if signature:
-                delta.reasoning.MergeFrom(proof(signature))
-                signature, self._kind = "", ""  # what is signed is whole
-            self.content_seen = self.content_seen or bool(content.reasoning.text)
         else:
             self._add("", into).parts.append(content)
             self.content_seen = True
         if signature:
             self._add("", into).reasoning.CopyFrom(proof(signature))
+
+    def _thought(self, content: chat_pb2.ContentPart, signature: str, into: chat_pb2.ChatChunk) -> None:
+        if content.reasoning.text or content.extra_json or signature:
+            delta = self._add("reasoning", into)
+            delta.reasoning.text, delta.extra_json = content.reasoning.text, content.extra_json
+            if signature:
+                delta.reasoning.MergeFrom(proof(signature))
+                self._kind = ""  # what is signed is whole
+            self.content_seen = self.content_seen or bool(content.reasoning.text)
 
     def _text(self, content: chat_pb2.ContentPart, into: chat_pb2.ChatChunk) -> None:
         if content.text or content.extra_json:

@@ -135,6 +135,12 @@ def test_what_gemini_cannot_be_told_is_refused_and_left_out_only_where_the_clien
     assert unsaid.dropped == [field]
 
 
+def test_of_a_turn_of_which_nothing_can_be_said_nothing_is_sent() -> None:
+    chat = asking(user(), calling(chat_pb2.ToolCall(type="custom", id="c")), user(part(text="")))
+    body = json.loads(encode_request(chat, "m", False, Unsaid(allowed=True)).body)
+    assert body == {"contents": [{"role": "user", "parts": [{"text": "Hi"}]}]}
+
+
 @pytest.mark.parametrize("extra", [b'{"store": false}', b'{"audio": null, "annotations": [], "moderation": {}}'])
 def test_fields_of_another_dialect_that_say_nothing_pass_quietly(extra: bytes) -> None:
     unsaid = Unsaid()

@@ -7,7 +7,7 @@ from base64 import b64encode
 from contextlib import suppress
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mesh.errors import TollwayError
@@ -89,6 +89,7 @@ def comparable(message: chat_pb2.Message) -> chat_pb2.Message:
     return copy
 
 
+@settings(deadline=None)
 @given(answers())
 def test_an_answer_that_is_sent_back_is_read_as_it_was(message: chat_pb2.Message) -> None:
     body = json.dumps({"candidates": [{"content": {"role": "model", "parts": told(message)}, "finishReason": "STOP"}]})
@@ -96,6 +97,7 @@ def test_an_answer_that_is_sent_back_is_read_as_it_was(message: chat_pb2.Message
     assert comparable(choice.message) == comparable(message)
 
 
+@settings(deadline=None)
 @given(answers(), st.data())
 def test_an_answer_that_is_streamed_is_read_as_it_was_however_it_is_cut(
     message: chat_pb2.Message, data: st.DataObject
@@ -174,6 +176,7 @@ SAMPLING = st.fixed_dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(SAMPLING, st.integers(1, 8), st.lists(st.sampled_from(["text", "image", "audio"]), unique=True), OBJECTS)
 def test_how_an_answer_is_to_be_made_can_be_read_back(
     sampling: Json, choices: int, modalities: list[str], schema: Json
@@ -231,6 +234,7 @@ ANYTHING = st.recursive(
 )
 
 
+@settings(max_examples=300, deadline=None)
 @given(ANYTHING)
 def test_whatever_comes_is_an_answer_or_an_error_of_the_table(anything: Any) -> None:
     for answer in (anything, {"candidates": [anything]}, {"candidates": [{"content": {"parts": [anything]}}]}):

@@ -69,8 +69,8 @@ def test_parts_are_told_apart_by_their_place_where_their_kind_changes_or_one_is_
 def test_an_event_without_news_makes_no_chunk_and_counts() -> None:
     decoder = stream_decoder(1, 1000)
     assert len(decoder.feed(event(A))) == 1
-    assert decoder.feed(event() + event({"text": ""}) + b": ping\n\n") == []
-    assert decoder.events == 3
+    assert decoder.feed(event() + event({"text": ""}) + event({"text": "", "thought": True}) + b": ping\n\n") == []
+    assert decoder.events == 4
 
 
 @pytest.mark.parametrize("part", [A, {"text": "t", "thought": True}, CALL, PICTURE, {"hologram": {}}])
