@@ -93,10 +93,6 @@ def usage_json(usage: pb.Usage | None, tier: str, dialect: str) -> dict[str, Any
         "input_tokens": max(usage.input_tokens - usage.cached_input_tokens - written, 0),
         "cache_creation_input_tokens": written,
         "cache_read_input_tokens": usage.cached_input_tokens,
-        "cache_creation": {
-            "ephemeral_5m_input_tokens": max(written - longer, 0),
-            "ephemeral_1h_input_tokens": longer,
-        },
         "output_tokens": usage.output_tokens,
     }
     if usage.reasoning_tokens:
@@ -106,6 +102,8 @@ def usage_json(usage: pb.Usage | None, tier: str, dialect: str) -> dict[str, Any
         if result["service_tier"] is None:
             put_extra(result, encode_json({"service_tier": word}), dialect, DIALECT)
     put_extra(result, usage.extra_json, dialect, DIALECT)
+    lifetimes = {"ephemeral_5m_input_tokens": max(written - longer, 0), "ephemeral_1h_input_tokens": longer}
+    result.setdefault("cache_creation", lifetimes)  # Anthropic itself may know of others
     return result
 
 

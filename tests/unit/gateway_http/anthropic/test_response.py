@@ -251,6 +251,14 @@ def test_tokens_of_the_cache_are_none_of_the_input() -> None:
     }
 
 
+def test_lifetimes_of_the_cache_that_are_new_are_told_as_anthropic_told_them() -> None:
+    told = {"ephemeral_5m_input_tokens": 1, "ephemeral_1d_input_tokens": 2}
+
+    made = usage(cache_write_tokens=3, extra_json=json.dumps({"cache_creation": told}).encode(), dialect="anthropic")
+
+    assert made["cache_creation"] == told
+
+
 def test_another_tier_than_anthropic_has_stands_under_the_dialects_name() -> None:
     assert usage(service_tier="default")["service_tier"] == "standard"
     told = usage(service_tier="flex", extra_json=b'{"total_tokens":5}')
