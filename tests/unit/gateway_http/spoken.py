@@ -81,7 +81,7 @@ def _calls(spoken: Spoken, data: st.DataObject) -> Iterator[pb.Delta]:
     for index, (identifier, name, arguments) in enumerate(spoken.calls):
         yield pb.Delta(tool_calls=[pb.ToolCallDelta(index=index, id=identifier, type="function", name=name)])
         waiting += [(index, piece) for piece in _pieces(arguments, data)]
-        while waiting and data.draw(st.booleans()):
+        for _ in range(data.draw(st.integers(0, len(waiting)))):
             yield _next(waiting, data)
     while waiting:
         yield _next(waiting, data)
