@@ -21,6 +21,7 @@ def put_content(message: chat_pb2.Message, said: Json, asked: Asked, path: str) 
     Thinking, refusals, citations and earlier sound have no place among the parts; they are fields of the message.
     """
     parts: list[Json] = []
+    said["content"] = None  # it comes before a refusal
     for i, part in enumerate(message.content):
         place, kind = f"{path}.content[{i}]", part.WhichOneof("part")
         if kind == "reasoning":
