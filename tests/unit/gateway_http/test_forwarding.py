@@ -145,8 +145,7 @@ async def test_where_the_connection_ends_the_answer_it_is_torn_down(edge: Edge) 
         head = f"POST {SPEECH} HTTP/1.0\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
         client.send(head.encode() + body)
         with pytest.raises(ConnectionResetError):
-            while await client.reader.read(1000):
-                pass
+            await client.reader.read()
 
 
 async def test_before_the_first_byte_an_error_is_the_answer(edge: Edge) -> None:

@@ -47,10 +47,12 @@ class House:
         self, *texts: str, model: str = "sim", provider: str = "sim", **fields: Any
     ) -> providers_pb2.CreateEmbeddingsResponse:
         """Vectors of texts. Raises TollwayError for whatever the service answers."""
-        about, timeouts = {"provider": provider, "model": model, "attempt_id": ATTEMPT}, timeouts_in(fields)
+        timeouts = timeouts_in(fields)
         inputs = [embedding_pb2.EmbeddingInput(text=text) for text in texts]
         embedding = embedding_pb2.EmbeddingRequest(**{"model": "alias", "inputs": inputs, **fields})
-        request = providers_pb2.CreateEmbeddingsRequest(**about, embedding=embedding, timeouts=timeouts)
+        request = providers_pb2.CreateEmbeddingsRequest(
+            provider=provider, model=model, attempt_id=ATTEMPT, embedding=embedding, timeouts=timeouts
+        )
         try:
             return await self.stub.CreateEmbeddings(request, metadata=(("traceparent", TRACEPARENT),))
         except grpc.aio.AioRpcError as error:
@@ -71,8 +73,10 @@ class House:
         self, question: forwarding_pb2.ForwardedQuestion, model: str = "sim", provider: str = "sim", **timeouts: float
     ) -> Any:
         """A question that has been passed on, and whose answer is not read yet."""
-        about = {"provider": provider, "model": model, "attempt_id": ATTEMPT}
-        request = providers_pb2.ForwardRequest(**about, question=question, timeouts=timeouts_in(dict(timeouts)))
+        limits = timeouts_in(dict(timeouts))
+        request = providers_pb2.ForwardRequest(
+            provider=provider, model=model, attempt_id=ATTEMPT, question=question, timeouts=limits
+        )
         return self.stub.Forward(request, metadata=(("traceparent", TRACEPARENT),))
 
     async def pass_on(
