@@ -33,7 +33,15 @@ def test_no_number_has_more_digits_than_it_needs(value: float) -> None:
 
 @pytest.mark.parametrize(
     ("value", "written"),
-    [(0.1, b"0.1"), (1.0, b"1"), (-2.5, b"-2.5"), (1e-7, b"1e-07"), (0.0, b"0"), (1 / 3, b"0.33333334")],
+    [
+        (0.1, b"0.1"),
+        (1.0, b"1"),
+        (-2.5, b"-2.5"),
+        (1e-7, b"1e-07"),
+        (0.0, b"0"),
+        (-0.0, b"-0.0"),
+        (1 / 3, b"0.33333334"),
+    ],
 )
 def test_numbers_look_as_people_write_them(value: float, written: bytes) -> None:
     assert decimals([struct.unpack("<f", struct.pack("<f", value))[0]]) == b"[" + written + b"]"

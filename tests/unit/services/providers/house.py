@@ -73,8 +73,10 @@ class House:
         self, question: forwarding_pb2.ForwardedQuestion, model: str = "sim", provider: str = "sim", **timeouts: float
     ) -> Any:
         """A question that has been passed on, and whose answer is not read yet."""
-        about = {"provider": provider, "model": model, "attempt_id": ATTEMPT}
-        request = providers_pb2.ForwardRequest(**about, question=question, timeouts=timeouts_in(dict(timeouts)))
+        limits = timeouts_in(dict(timeouts))
+        request = providers_pb2.ForwardRequest(
+            provider=provider, model=model, attempt_id=ATTEMPT, question=question, timeouts=limits
+        )
         return self.stub.Forward(request, metadata=(("traceparent", TRACEPARENT),))
 
     async def pass_on(
