@@ -6,7 +6,7 @@ PROTOS := $(shell find protos -name '*.proto')
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install up test crash-test lint format coverage generate generate-check docs docs-check lock bench bench-ledger bench-backlog bench-brownout clean
+.PHONY: help install up test crash-test sdk-suites lint format coverage generate generate-check docs docs-check lock bench bench-ledger bench-backlog bench-brownout clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,11 +25,14 @@ $(VENV)/.installed: requirements-dev.lock pyproject.toml
 up: install ## Run the whole mesh in one process (ARGS="--port 9000" adds options)
 	@exec $(BIN)/tollway up $(ARGS)
 
-test: install ## Run all tests
-	$(BIN)/python -m pytest $(ARGS)
+test: install ## Run all tests, a file of them at a time on each core
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 crash-test: install ## Kill processes at random for a minute under load, and hold the book against the provider (TOLLWAY_CRASH_SEED="4 5")
 	$(BIN)/python -m pytest tests/chaos/test_crash.py -m minute $(ARGS)
+
+sdk-suites: install ## Run the API suites of the official OpenAI and Anthropic SDKs, fetched by pip, against `tollway up`
+	$(BIN)/python -m tests.sdk_suites.run $(ARGS)
 
 coverage: install ## Line and branch coverage of mesh, services and gateway_http, by the tests that run in this process
 	$(BIN)/python -m coverage erase

@@ -70,6 +70,15 @@ def read_each(read: Callable[[Any], None], values: Any) -> None:
             raise
 
 
+def at(step: str | int, read: Callable[[Any], Any], value: Any) -> Any:
+    """Reads a value that no table names; what is wrong with it is wrong at that step."""
+    try:
+        return read(value)
+    except Wrong as wrong:
+        wrong.rise(step)
+        raise
+
+
 def json_of(left: dict[str, Any] | None) -> bytes:
     """What is left over, as it travels in `extra_json`."""
     return encode_json(left) if left else b""
@@ -168,3 +177,8 @@ def map_into(name: str, read_value: Callable[[Any], Any]) -> Reader:
 
 def skip(target: Any, value: Any) -> None:
     """For a field that has been looked at before."""
+
+
+def keep(target: Any, value: Any) -> Any:
+    """For a field that is known and has no place: it is left over, unless it is null."""
+    return value

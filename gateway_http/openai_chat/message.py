@@ -15,10 +15,14 @@ from gateway_http.field_reading import (
     here,
     into,
     json_of,
+    keep,
     read_each,
     read_fields,
     skip,
 )
+from gateway_http.openai_chat.annotations import take_citations
+from gateway_http.openai_chat.foreign_parts import take_parts
+from gateway_http.openai_chat.reasoning import take_reasoning
 from tollway.chat.v1 import chat_pb2 as pb
 
 _ROLES = {
@@ -32,7 +36,12 @@ _ROLES = {
 
 
 def read_message(message: pb.Message, value: Any) -> None:
-    message.extra_json = json_of(read_fields(_MESSAGE, message, a(dict, value)))
+    fields = dict(a(dict, value))
+    take_reasoning(message, fields)  # it comes before what was said
+    left = read_fields(_MESSAGE, message, fields) or {}
+    take_citations(message, left)
+    take_parts(message, left)
+    message.extra_json = json_of(left)
     if not message.role:
         raise Wrong("must be given", "role")
 
@@ -66,6 +75,14 @@ def _part(part: pb.ContentPart, value: Any) -> None:
         raise Wrong("must be given", kind)
 
 
+def read_cache_control(target: pb.ContentPart | pb.ToolDefinition, value: Any) -> Any:
+    """`{"type": "ephemeral", "ttl": "1h"}`, as Anthropic's API and those that follow it mark the end of a prefix."""
+    if a(dict, value).get("type") != "ephemeral":
+        return value
+    target.cache_control.SetInParent()
+    return read_fields(_CACHE_CONTROL, target.cache_control, value)
+
+
 def _image(part: pb.ContentPart, value: Any) -> Any:
     left = read_fields(_IMAGE, part.image, a(dict, value))
     if not part.image.url:
@@ -73,7 +90,22 @@ def _image(part: pb.ContentPart, value: Any) -> Any:
     return left
 
 
-def _audio(part: pb.ContentPart, value: Any) -> Any:
+def _made_image(message: pb.Message, value: Any) -> None:
+    """A picture that the model made in an earlier answer."""
+    part = message.content.add()
+    part.extra_json = json_of(read_fields(_MADE_IMAGE, part, a(dict, value)))
+    if not part.image.url:
+        raise Wrong("must be given", "image_url", "url")
+
+
+def _said(message: pb.Message, value: Any) -> Any:
+    """Sound that the model made in an earlier answer: its handle, which its maker takes in place of the bytes."""
+    if a(dict, value).get("id") is None:
+        return value
+    return read_fields(_SAID, message.content.add().audio, value)
+
+
+def read_audio(part: pb.ContentPart, value: Any) -> Any:
     left = read_fields(_AUDIO, part.audio, a(dict, value))
     if not part.audio.data:
         raise Wrong("must be given", "data")
@@ -87,12 +119,17 @@ def _file(part: pb.ContentPart, value: Any) -> Any:
     return left
 
 
-def _file_id(file: pb.FilePart, value: Any) -> None:
+def read_file_id(file: pb.FilePart, value: Any) -> None:
     _check_single_source(file)
     file.file_id = a(str, value)
 
 
-def _file_data(file: pb.FilePart, value: Any) -> None:
+def read_file_url(file: pb.FilePart, value: Any) -> None:
+    _check_single_source(file)
+    file.url = a(str, value)
+
+
+def read_file_data(file: pb.FilePart, value: Any) -> None:
     """A `data:` URL, an address, or bare base64: all three are seen in the wild."""
     _check_single_source(file)
     if a(str, value).startswith(("http://", "https://")):
@@ -104,6 +141,11 @@ def _file_data(file: pb.FilePart, value: Any) -> None:
         file.data, file.media_type = base64(data), head.removesuffix(";base64")
     else:
         file.data = base64(value)
+
+
+def _thought(call: pb.ToolCall, value: Any) -> Any:
+    """Gemini's proof of the thinking that led to a call, where Google's own compatible API has it."""
+    return read_fields(_GOOGLES, call, a(dict, value))
 
 
 def _check_single_source(file: pb.FilePart) -> None:
@@ -123,25 +165,38 @@ _MESSAGE: Readers = {
     "name": into("name", str),
     "content": _content,
     "refusal": lambda message, value: setattr(message.content.add(), "refusal", a(str, value)),
-    "reasoning_content": lambda message, value: setattr(message.content.add().reasoning, "text", a(str, value)),
+    "audio": _said,
+    "images": lambda message, value: read_each(partial(_made_image, message), value),
     "tool_calls": lambda message, value: read_each(partial(_tool_call, message), value),
     "tool_call_id": into("tool_call_id", str),
+    "function_call": keep,
+    "annotations": keep,
+    "citations": keep,
+    "content_parts": keep,
 }
 
 _IMAGE: Readers = {"url": into("url", str), "detail": into("detail", str)}
 _AUDIO: Readers = {"data": base64_into("data"), "format": into("format", str)}
-_FILE: Readers = {"file_data": _file_data, "file_id": _file_id, "filename": into("filename", str)}
+_FILE: Readers = {"file_data": read_file_data, "file_id": read_file_id, "filename": into("filename", str)}
+
+_SAID: Readers = {"id": into("id", str)}
+_CACHE_CONTROL: Readers = {"type": skip, "ttl": into("lifetime", str)}
+_ANY: Readers = {"type": skip, "cache_control": read_cache_control}
 
 _PARTS: dict[str, Readers] = {
-    "text": {"type": skip, "text": into("text", str)},
-    "image_url": {"type": skip, "image_url": _image},
-    "input_audio": {"type": skip, "input_audio": _audio},
-    "file": {"type": skip, "file": _file},
-    "refusal": {"type": skip, "refusal": into("refusal", str)},
+    "text": {**_ANY, "text": into("text", str)},
+    "image_url": {**_ANY, "image_url": _image},
+    "input_audio": {**_ANY, "input_audio": read_audio},
+    "file": {**_ANY, "file": _file},
+    "refusal": {**_ANY, "refusal": into("refusal", str)},
 }
+_MADE_IMAGE: Readers = {**_PARTS["image_url"], "index": skip}
+
+_GOOGLES: Readers = {"google": here({"thought_signature": into("signature", str)})}
 
 _TOOL_CALL: Readers = {
     "id": into("id", str),
     "type": into("type", str),
     "function": here({"name": into("name", str), "arguments": into("arguments", str)}),
+    "extra_content": _thought,
 }

@@ -14,17 +14,15 @@ from gateway_http.field_reading import (
     Readers,
     Wrong,
     a,
-    encode_json,
     here,
     into,
-    json_into,
     json_of,
+    keep,
     map_into,
     number,
     number_into,
     read_each,
     read_fields,
-    skip,
     strings_into,
     under,
     whole_number,
@@ -33,6 +31,7 @@ from gateway_http.field_reading import (
 from gateway_http.openai_chat.message import read_message
 from gateway_http.openai_chat.response import encode_completion
 from gateway_http.openai_chat.stream import ChunkEncoder
+from gateway_http.openai_chat.tools import read_response_format, read_tool, read_tool_choice
 from tollway.chat.v1 import chat_pb2 as pb
 from tollway.router.v1.router_pb2 import CreateChatCompletionRequest, StreamChatCompletionRequest
 
@@ -59,7 +58,7 @@ def decode(fields: dict[str, Any], max_messages: int) -> Decoded:
     Raises INVALID_REQUEST with the path of the field that cannot be accepted.
     """
     try:
-        stream, models = _take_stream(fields), _take_models(fields)
+        stream, models = take_stream(fields), take_models(fields)
         _check_required(fields, max_messages)
         request = StreamChatCompletionRequest() if stream.wanted else CreateChatCompletionRequest()
         if models:
@@ -70,16 +69,16 @@ def decode(fields: dict[str, Any], max_messages: int) -> Decoded:
     return Decoded(request, Answering(include_usage=stream.include_usage))
 
 
-class _Stream:
+class Streamed:
     """What a request says about how it wants to be answered."""
 
     wanted = False
     include_usage = False
 
 
-def _take_stream(fields: dict[str, Any]) -> _Stream:
+def take_stream(fields: dict[str, Any]) -> Streamed:
     """Takes `stream` out of the fields, and of `stream_options` what is answered here."""
-    stream = _Stream()
+    stream = Streamed()
     if own := {name: fields.pop(name) for name in _STREAM if name in fields}:
         fields.update(read_fields(_STREAM, stream, own) or {})
         if not stream.wanted and own.get("stream_options") is not None:
@@ -87,7 +86,7 @@ def _take_stream(fields: dict[str, Any]) -> _Stream:
     return stream
 
 
-def _take_models(fields: dict[str, Any]) -> list[str]:
+def take_models(fields: dict[str, Any]) -> list[str]:
     """Takes `models` out of the fields: whom to ask after `model`. Without a `model`, the first of them is it."""
     given = fields.pop("models", None)
     if given is None:
@@ -115,7 +114,7 @@ def _check_required(fields: dict[str, Any], max_messages: int) -> None:
         raise Wrong(f"holds {len(messages)} messages; at most {max_messages} are accepted", "messages")
 
 
-def _model(chat: pb.ChatRequest, value: Any) -> None:
+def read_model(chat: pb.ChatRequest, value: Any) -> None:
     chat.model = _name(value)
 
 
@@ -132,7 +131,7 @@ def _messages(chat: pb.ChatRequest, value: Any) -> None:
     read_each(lambda item: read_message(chat.messages.add(), item), value)
 
 
-def _choice_count(chat: pb.ChatRequest, value: Any) -> None:
+def choice_count(chat: pb.ChatRequest, value: Any) -> None:
     if whole_number(value, 32) < 1:
         raise Wrong("must be at least 1")
     chat.choice_count = value
@@ -145,59 +144,6 @@ def _stop(sampling: pb.SamplingOptions, value: Any) -> None:
         strings_into("stop")(sampling, value)
 
 
-# Tools, and the shape of the answer.
-
-
-def _tool(chat: pb.ChatRequest, value: Any) -> None:
-    tool = chat.tools.add(type="function")
-    tool.extra_json = json_of(read_fields(_TOOL, tool, a(dict, value)))
-    if tool.type == "function" and not tool.name:
-        raise Wrong("must be given", "function", "name")
-
-
-_CHOICE_MODES = {
-    "auto": pb.TOOL_CHOICE_MODE_AUTO,
-    "none": pb.TOOL_CHOICE_MODE_NONE,
-    "required": pb.TOOL_CHOICE_MODE_REQUIRED,
-}
-
-
-def _tool_choice(choice: pb.ToolChoice, value: Any) -> None:
-    if isinstance(value, str) and value in _CHOICE_MODES:
-        choice.mode = _CHOICE_MODES[value]
-        return
-    if not isinstance(value, dict):
-        raise Wrong(f"must be one of {', '.join(_CHOICE_MODES)}, or an object")
-    left: dict[str, Any] | None = value
-    if value.get("type") == "function":
-        left = read_fields(_NAMED_CHOICE, choice, value)
-        if not choice.name:
-            raise Wrong("must be given", "function", "name")
-        choice.mode = pb.TOOL_CHOICE_MODE_NAMED
-    if left:  # `mode` does not say all of it, so it travels whole
-        choice.extra_json = encode_json(value)
-
-
-_FORMATS = {
-    "text": pb.RESPONSE_FORMAT_KIND_TEXT,
-    "json_object": pb.RESPONSE_FORMAT_KIND_JSON_OBJECT,
-    "json_schema": pb.RESPONSE_FORMAT_KIND_JSON_SCHEMA,
-}
-
-
-def _response_format(answer: pb.ResponseFormat, value: Any) -> None:
-    kind = a(dict, value).get("type")
-    if not isinstance(kind, str):
-        raise Wrong("must be given: the kind of format", "type")
-    if kind not in _FORMATS:
-        answer.extra_json = encode_json(value)
-        return
-    if kind == "json_schema" and value.get("json_schema") is None:
-        raise Wrong("must be given", "json_schema")
-    answer.kind = _FORMATS[kind]
-    answer.extra_json = json_of(read_fields(_FORMAT, answer, value))
-
-
 # The tables: what each kind of object has a place for.
 
 _STREAM: Readers = {
@@ -205,7 +151,7 @@ _STREAM: Readers = {
     "stream_options": here({"include_usage": into("include_usage", bool)}),
 }
 
-_SAMPLING: Readers = {
+SAMPLING: Readers = {
     "temperature": number_into("temperature"),
     "top_p": number_into("top_p"),
     "top_k": whole_number_into("top_k", 32),
@@ -220,44 +166,43 @@ _SAMPLING: Readers = {
     "logit_bias": map_into("logit_bias", number),
 }
 
+_REASONING: Readers = {
+    "effort": into("reasoning_effort", str),
+    "max_tokens": whole_number_into("reasoning_budget_tokens", 64),
+    "summary": into("reasoning_summary", str),
+}
+"""As OpenRouter's clients say it."""
+
+_CARRIED = (
+    "audio",
+    "function_call",
+    "functions",
+    "moderation",
+    "prediction",
+    "prompt_cache_key",
+    "prompt_cache_options",
+    "prompt_cache_retention",
+    "safety_identifier",
+    "store",
+    "verbosity",
+    "web_search_options",
+)
+"""OpenAI's parameters that have no place in the messages, and travel under their own names."""
+
 _REQUEST: Readers = {
-    "model": _model,
+    "model": read_model,
     "messages": _messages,
-    **{name: under("sampling", reader) for name, reader in _SAMPLING.items()},
-    "tools": lambda chat, value: read_each(partial(_tool, chat), value),
-    "tool_choice": under("tool_choice", _tool_choice),
+    **{name: under("sampling", reader) for name, reader in SAMPLING.items()},
+    "tools": lambda chat, value: read_each(partial(read_tool, chat), value),
+    "tool_choice": under("tool_choice", read_tool_choice),
     "parallel_tool_calls": into("parallel_tool_calls", bool),
-    "response_format": under("response_format", _response_format),
-    "n": _choice_count,
+    "response_format": under("response_format", read_response_format),
+    "n": choice_count,
     "reasoning_effort": into("reasoning_effort", str),
     "modalities": strings_into("modalities"),
     "service_tier": into("service_tier", str),
     "metadata": map_into("metadata", partial(a, str)),
     "user": into("user", str),
-}
-
-_TOOL: Readers = {
-    "type": into("type", str),
-    "function": here(
-        {
-            "name": into("name", str),
-            "description": into("description", str),
-            "parameters": json_into("parameters_json"),
-            "strict": into("strict", bool),
-        }
-    ),
-}
-
-_NAMED_CHOICE: Readers = {"type": skip, "function": here({"name": into("name", str)})}
-
-_FORMAT: Readers = {
-    "type": skip,
-    "json_schema": here(
-        {
-            "name": into("name", str),
-            "description": into("description", str),
-            "schema": json_into("schema_json"),
-            "strict": into("strict", bool),
-        }
-    ),
+    "reasoning": here(_REASONING),
+    **dict.fromkeys(_CARRIED, keep),
 }

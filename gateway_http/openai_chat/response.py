@@ -7,7 +7,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from gateway_http.dialect import Identity
+from gateway_http.foreign import put_extra
 from gateway_http.json_output import decode_json, encode_json, put_back
+from gateway_http.openai_chat.annotations import citations_json
+from gateway_http.openai_chat.foreign_parts import foreign_part
+from gateway_http.openai_chat.reasoning import OWN, add_reasoning
 from tollway.chat.v1 import chat_pb2 as pb
 
 ROLES = {
@@ -36,85 +40,119 @@ def encode_completion(chat: pb.ChatResponse, identity: Identity) -> bytes:
         "object": "chat.completion",
         "created": chat.create_time.seconds or int(identity.now),
         "model": chat.model or identity.model,
-        "choices": [_choice(choice) for choice in chat.choices],
-        "usage": usage_json(chat.usage) if chat.HasField("usage") else None,
+        "choices": [_choice(choice, chat.dialect) for choice in chat.choices],
+        "usage": usage_json(chat.usage, chat.dialect) if chat.HasField("usage") else None,
         "service_tier": chat.service_tier or None,
         "system_fingerprint": chat.system_fingerprint or None,
     }
-    put_back(body, chat.extra_json)
+    put_extra(body, chat.extra_json, chat.dialect, OWN)
     return encode_json(body)
 
 
-def _choice(choice: pb.Choice) -> dict[str, Any]:
+def _choice(choice: pb.Choice, dialect: str) -> dict[str, Any]:
     result = {
         "index": choice.index,
-        "message": _message(choice.message),
+        "message": message_json(choice.message, dialect),
         "logprobs": logprobs_json(choice.logprobs) if choice.HasField("logprobs") else None,
-        **finish_json(choice.finish_reason, choice.native_finish_reason),
+        **finish_json(choice.finish_reason, choice.native_finish_reason, choice.stop_sequence),
     }
-    put_back(result, choice.extra_json)
+    put_extra(result, choice.extra_json, dialect, OWN)
     return result
 
 
-def finish_json(reason: pb.FinishReason.ValueType, native: str) -> dict[str, Any]:
+def finish_json(reason: pb.FinishReason.ValueType, native: str, stop_sequence: str) -> dict[str, Any]:
     """The finish reason in OpenAI's words, or in the provider's where those have none; null for a choice that goes on.
 
-    Where the provider's word says more, it stands beside.
+    Where the provider says more, be it in its own word or which stop sequence it was, that stands beside.
     """
     result = {"finish_reason": _FINISH_REASONS.get(reason) or ((native or "stop") if reason else None)}
     if native:
         result["native_finish_reason"] = native
+    if stop_sequence:
+        result["stop_sequence"] = stop_sequence
     return result
 
 
-def _message(message: pb.Message) -> dict[str, Any]:
+def message_json(message: pb.Message, dialect: str) -> dict[str, Any]:
     result: dict[str, Any] = {"role": ROLES[message.role], "content": None, "refusal": None}
-    for part in message.content:
-        _add_part(result, part)
+    add_reasoning(result, message.content, dialect)
+    for place, part in enumerate(message.content):
+        _add_part(result, place, part, dialect)
     if message.tool_calls:
-        result["tool_calls"] = [_tool_call(call) for call in message.tool_calls]
-    put_back(result, message.extra_json)
+        result["tool_calls"] = [_tool_call(call, dialect) for call in message.tool_calls]
+    put_extra(result, message.extra_json, dialect, OWN)
     return result
 
 
-def _add_part(message: dict[str, Any], part: pb.ContentPart) -> None:
-    """Joins parts of a kind: an OpenAI message has one text, one refusal, one train of thought."""
+def _add_part(message: dict[str, Any], place: int, part: pb.ContentPart, dialect: str) -> None:
+    """Joins parts of a kind: an OpenAI message has one text and one refusal."""
     kind = part.WhichOneof("part")
     if kind == "text":
-        message["content"] = (message["content"] or "") + part.text
+        before = message["content"] or ""
+        message["content"] = before + part.text
+        for name, said in citations_json(part.citations, len(before), len(message["content"]), dialect).items():
+            message.setdefault(name, []).extend(said)
     elif kind == "refusal":
         message["refusal"] = (message["refusal"] or "") + part.refusal
-    elif kind == "reasoning":
-        message["reasoning_content"] = message.get("reasoning_content", "") + part.reasoning.text
     elif kind == "audio":
-        message["audio"] = _audio(part.audio)
+        message["audio"] = audio_json(part.audio)
     elif kind == "image":
-        message.setdefault("images", []).append({"type": "image_url", "image_url": {"url": _image_url(part.image)}})
-    if kind is None:
-        message.setdefault("content_parts", []).append(decode_json(part.extra_json or b"{}"))
+        message.setdefault("images", []).append(image_json(part.image))
+    elif kind == "file":
+        message.setdefault("files", []).append(file_json(part.file))
+    if not part.extra_json or kind == "reasoning":
+        return
+    if dialect not in ("", OWN):
+        message.setdefault("content_parts", []).append(foreign_part(place, part, dialect))
+    elif kind is None:
+        message.setdefault("content_parts", []).append(decode_json(part.extra_json))
     else:
         put_back(message, part.extra_json)
 
 
-def _audio(audio: pb.AudioPart) -> dict[str, Any]:
+def audio_json(audio: pb.AudioPart) -> dict[str, Any]:
     fields = {"id": audio.id, "data": _base64(audio.data), "format": audio.format, "transcript": audio.transcript}
     return {name: value for name, value in fields.items() if value}
 
 
-def _image_url(image: pb.ImagePart) -> str:
-    return image.url or f"data:{image.media_type};base64,{_base64(image.data)}"
+def image_json(image: pb.ImagePart) -> dict[str, Any]:
+    """A picture in an answer, as OpenRouter has it: OpenAI's chat completions make none."""
+    if image.file_id:
+        return {"type": "image_url", "image_url": {"file_id": image.file_id}}
+    return {"type": "image_url", "image_url": {"url": image.url or _data_url(image)}}
+
+
+def file_json(file: pb.FilePart) -> dict[str, Any]:
+    """A document in an answer, as OpenAI has it in a question."""
+    fields = {
+        "filename": file.filename,
+        "file_id": file.file_id,
+        "file_data": file.url or (_data_url(file) if file.HasField("data") else ""),
+    }
+    return {"type": "file", "file": {name: value for name, value in fields.items() if value}}
+
+
+def _data_url(source: pb.ImagePart | pb.FilePart) -> str:
+    return f"data:{source.media_type or 'application/octet-stream'};base64,{_base64(source.data)}"
 
 
 def _base64(data: bytes) -> str:
     return binascii.b2a_base64(data, newline=False).decode()
 
 
-def _tool_call(call: pb.ToolCall) -> dict[str, Any]:
+def _tool_call(call: pb.ToolCall, dialect: str) -> dict[str, Any]:
     result: dict[str, Any] = {"id": call.id, "type": call.type or "function"}
     if result["type"] == "function":
         result["function"] = {"name": call.name, "arguments": call.arguments}
-    put_back(result, call.extra_json)
+    if call.signature:
+        result["extra_content"] = thought_json(call.signature)
+    put_extra(result, call.extra_json, dialect, OWN)
     return result
+
+
+def thought_json(signature: str) -> dict[str, Any]:
+    """Gemini's proof of the thinking that led to a call, where Google's own compatible API has it."""
+    return {"google": {"thought_signature": signature}}
 
 
 def logprobs_json(logprobs: pb.Logprobs) -> dict[str, Any]:
@@ -133,7 +171,7 @@ def _token(token: pb.TokenLogprob) -> dict[str, Any]:
     return {"token": token.token, "logprob": token.logprob, "bytes": raw}
 
 
-def usage_json(usage: pb.Usage) -> dict[str, Any]:
+def usage_json(usage: pb.Usage, dialect: str) -> dict[str, Any]:
     prompt = {"cached_tokens": usage.cached_input_tokens, "audio_tokens": usage.input_audio_tokens}
     if usage.cache_write_tokens:
         prompt["cache_write_tokens"] = usage.cache_write_tokens
@@ -153,6 +191,8 @@ def usage_json(usage: pb.Usage) -> dict[str, Any]:
         "prompt_tokens_details": prompt,
         "completion_tokens_details": completion,
     }
-    put_back(result, usage.extra_json)
+    put_extra(result, usage.extra_json, dialect, OWN)
+    if usage.cache_write_1h_tokens:
+        result.setdefault("cache_creation", {"ephemeral_1h_input_tokens": usage.cache_write_1h_tokens})
     result.setdefault("total_tokens", usage.input_tokens + usage.output_tokens)  # some providers sum up otherwise
     return result

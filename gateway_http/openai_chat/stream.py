@@ -13,8 +13,12 @@ from __future__ import annotations
 from typing import Any
 
 from gateway_http.dialect import Identity
+from gateway_http.event_lines import on_one_line_each
 from gateway_http.exchange import ErrorShape
-from gateway_http.json_output import encode_json, put_back
+from gateway_http.foreign import put_extra
+from gateway_http.json_output import encode_json
+from gateway_http.openai_chat.delta import Shown
+from gateway_http.openai_chat.reasoning import OWN
 from gateway_http.openai_chat.response import ROLES, finish_json, logprobs_json, usage_json
 from gateway_http.receipt import receipt_json
 from mesh.errors import Reason, TollwayError
@@ -41,6 +45,7 @@ class ChunkEncoder:
         self._tier = self._fingerprint = ""
         self._include_usage = include_usage
         self._usage: pb.Usage | None = None
+        self._dialect = ""
         self._extra: dict[str, Any] = {}
         """Fields without a place, for the next event."""
         self._prefix = b""
@@ -50,7 +55,8 @@ class ChunkEncoder:
         self._usage_null = b',"usage":null' if include_usage else b""
         self._text_suffix = b'},"logprobs":null,"finish_reason":null}]' + self._usage_null + _END
         self._roles: dict[int, str] = {}
-        self._begun: set[int] = set()
+        self._shown: dict[int, Shown] = {}
+        """What each choice that has begun has shown beside its text."""
         self._running: set[int] = set()
         """Choices that have begun and have no finish reason yet."""
         self._plain = False
@@ -73,7 +79,7 @@ class ChunkEncoder:
                 events += (before, encode_json(fields[0][1]), behind)
             elif fields:
                 self._encode_delta(delta, {field.name for field, _ in fields}, events)
-        return _on_one_line_each(b"".join(events))
+        return on_one_line_each(b"".join(events))
 
     def finish(self, receipt: Receipt, trace_id: str) -> bytes:
         """The last events and the end mark; the last event carries the receipt, as the `tollway` object.
@@ -84,15 +90,16 @@ class ChunkEncoder:
             raise TollwayError(Reason.UPSTREAM_CUT, "the answer ended without a finish reason")
         events: list[bytes] = []
         if self._include_usage and self._usage is not None:
-            self._put(self._prefix + b'],"usage":' + encode_json(usage_json(self._usage)), events)
+            self._put(self._prefix + b'],"usage":' + encode_json(usage_json(self._usage, self._dialect)), events)
         events += (self._held, self._take_extra(), b',"tollway":', receipt_json(receipt, trace_id), _END, _DONE)
-        return _on_one_line_each(b"".join(events))
+        return on_one_line_each(b"".join(events))
 
     def failing(self, errors: ErrorShape) -> ErrorShape:
         return errors
 
     def _read_envelope(self, chunk: pb.ChatChunk) -> None:
         """Takes what a chunk says of the whole answer. Id, time and model stay what the first chunk said."""
+        self._dialect = chunk.dialect or self._dialect
         tier, fingerprint = chunk.service_tier or self._tier, chunk.system_fingerprint or self._fingerprint
         if not self._prefix:
             self._id, self._model = chunk.id or self._id, chunk.model or self._model
@@ -103,7 +110,7 @@ class ChunkEncoder:
         if chunk.HasField("usage"):
             self._usage = chunk.usage
         if chunk.extra_json:
-            put_back(self._extra, chunk.extra_json)
+            put_extra(self._extra, chunk.extra_json, self._dialect, OWN)
             for name in _OURS & self._extra.keys():
                 del self._extra[name]
             self._plain = False
@@ -129,8 +136,11 @@ class ChunkEncoder:
             self._roles.setdefault(index, ROLES[delta.role])
         if fields <= _BARE_ROLE:
             return  # it is said with what comes first
-        content = _delta_json(delta, fields)
-        if index not in self._begun:
+        begins = index not in self._shown
+        if begins:
+            self._shown[index] = Shown()
+        content = self._shown[index].delta_json(delta, fields, self._dialect)
+        if begins:
             content = self._begin(index, content, events)
         if delta.finish_reason:
             self._running.discard(index)
@@ -138,15 +148,14 @@ class ChunkEncoder:
             "index": index,
             "delta": content,
             "logprobs": logprobs_json(delta.logprobs) if "logprobs" in fields else None,
-            **finish_json(delta.finish_reason, delta.native_finish_reason),
+            **finish_json(delta.finish_reason, delta.native_finish_reason, delta.stop_sequence),
         }
-        put_back(choice, delta.choice_extra_json)
+        put_extra(choice, delta.choice_extra_json, self._dialect, OWN)
         self._put_choice(choice, events)
         self._plain = 0 in self._running
 
     def _begin(self, index: int, content: dict[str, Any], events: list[bytes]) -> dict[str, Any]:
         """Says the choice's role as OpenAI does: beside a tool call, in an event of its own before anything else."""
-        self._begun.add(index)
         self._running.add(index)
         role = self._roles.get(index, "assistant")
         if "tool_calls" in content and "content" not in content:
@@ -171,41 +180,3 @@ class ChunkEncoder:
         extra = encode_json(self._extra)
         self._extra = {}
         return b"," + extra[1:-1]
-
-
-def _delta_json(delta: pb.Delta, fields: set[str]) -> dict[str, Any]:
-    result: dict[str, Any] = {}
-    if "text" in fields:
-        result["content"] = delta.text
-    if "refusal" in fields:
-        result["refusal"] = delta.refusal
-    if "reasoning" in fields:
-        result["reasoning_content"] = delta.reasoning.text
-    if "tool_calls" in fields:
-        result["tool_calls"] = [_tool_call(call) for call in delta.tool_calls]
-    put_back(result, delta.extra_json)
-    return result
-
-
-def _tool_call(call: pb.ToolCallDelta) -> dict[str, Any]:
-    result: dict[str, Any] = {"index": call.index}
-    if call.id:
-        result["id"] = call.id
-    if call.type:
-        result["type"] = call.type
-    if call.name:
-        result["function"] = {"name": call.name, "arguments": call.arguments}
-    elif call.arguments or not call.extra_json:
-        result["function"] = {"arguments": call.arguments}
-    put_back(result, call.extra_json)
-    return result
-
-
-def _on_one_line_each(events: bytes) -> bytes:
-    """The events without the characters at which readers break lines that split as Unicode does, not as SSE does."""
-    if events.isascii():
-        return events
-    for character, escaped in ((b"\xc2\x85", b"\\u0085"), (b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029")):
-        if character in events:
-            events = events.replace(character, escaped)
-    return events

@@ -561,7 +561,7 @@ class Journal(Section):
     """The router's own record of calls, until the ledger has them."""
 
     fsync: Duration = Field(1.0, description="What a power loss can take at most. 0s: every write waits for the disk.")
-    ship_every: PositiveDuration = 0.2
+    ship_every: PositiveDuration = 1.0
     when_full: Literal["deny", "allow"] = Field(
         "deny", description="Whether calls leave that cannot be written down, and are in memory alone until they can."
     )

@@ -31,9 +31,13 @@ from services.providers.adapters.sim.behaviour import CATALOGUE
 from services.providers.adapters.sim.memory import MemoryTransport
 from services.providers.adapters.sim.script import Model
 from services.providers.domain.quirks import NO_QUIRKS, Quirks
+from services.providers.domain.responses_only import is_openai, needs_responses
 from services.providers.handlers.calling import Surroundings
 from services.providers.handlers.check_health import CheckHealth, check_health
+from services.providers.handlers.count_tokens import CountTokens, count_tokens
 from services.providers.handlers.create_completion import CreateCompletion, create_completion
+from services.providers.handlers.create_embeddings import CreateEmbeddings, create_embeddings
+from services.providers.handlers.forward import Forward, forward
 from services.providers.handlers.list_provider_models import ListProviderModels, list_provider_models
 from services.providers.handlers.stream_completion import StreamCompletion, stream_completion
 from services.providers.ports import Credentials, Dialect, Provider, Transport
@@ -89,6 +93,9 @@ async def start(settings: ProvidersSettings, *, clock: Clock, tracer: Tracer, me
         [
             (CreateCompletion, partial(create_completion, providers=providers, around=around)),
             (StreamCompletion, partial(stream_completion, providers=providers, around=around)),
+            (CreateEmbeddings, partial(create_embeddings, providers=providers, around=around)),
+            (CountTokens, partial(count_tokens, providers=providers, around=around)),
+            (Forward, partial(forward, providers=providers, around=around)),
             (CheckHealth, partial(check_health, providers=providers, around=around)),
             (ListProviderModels, partial(list_provider_models, providers=providers)),
         ],
@@ -102,17 +109,19 @@ def _provider(settings: ProviderSettings, http: HttpTransport | None, clock: Clo
     transport: Transport = http if http and _is_remote(settings) else MemoryTransport(Model(settings.sim), clock)
     own = {name.lower(): value for name, value in settings.headers.items()}
     credentials = _credentials(settings, dialect, clock)
+    base_url = settings.base_url or _own_address(settings, dialect)
     shown = {} if credentials else key_headers(_place(settings, dialect), settings.key.given)
     return Provider(
         name=settings.name,
         dialect=dialect,
         transport=transport,
-        base_url=settings.base_url or _own_address(settings, dialect),
+        base_url=base_url,
         headers={**_HEADERS, **shown, **own},
         redact=redactor((settings.key.given, *settings.credentials.secrets, *own.values())),
         models=CATALOGUE if settings.dialect == _SIM else (),
         credentials=credentials,
         refused=getattr(credentials, "refused", _nothing),
+        other_dialect=partial(_responses, settings.dialect == "openai" and is_openai(base_url)),
     )
 
 
@@ -173,6 +182,11 @@ def _own_address(settings: ProviderSettings, dialect: Dialect) -> str:
 
 def _nothing() -> None:
     """There is nothing else to show."""
+
+
+def _responses(openai: bool, model: str) -> Dialect | None:
+    """What is spoken to those models of OpenAI's own that its chat completions do not have."""
+    return dialect_named("openai_responses") if openai and needs_responses(model) else None
 
 
 def _is_remote(settings: ProviderSettings) -> bool:

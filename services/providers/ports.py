@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 from mesh.errors import Reason, TollwayError
 from services.providers.domain.unsaid import Unsaid
 from services.providers.domain.wire import Encoded, Limits, Outgoing
-from tollway.chat.v1 import chat_pb2
+from tollway.chat.v1 import chat_pb2, embedding_pb2, forwarding_pb2
 
 
 class StreamDecoder(Protocol):
@@ -57,6 +57,37 @@ class Dialect(Protocol):
     def decode_error(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> TollwayError: ...
 
     def stream_decoder(self, choices: int, max_event: int) -> StreamDecoder: ...
+
+
+class Embedding(Protocol):
+    """What a dialect has besides where its providers make vectors."""
+
+    def encode_embeddings(self, request: embedding_pb2.EmbeddingRequest, model: str, unsaid: Unsaid) -> Encoded:
+        """The call that asks for vectors. Raises as `encode_request`."""
+
+    def decode_embeddings(self, body: bytes) -> embedding_pb2.EmbeddingResponse:
+        """Raises UPSTREAM_MALFORMED, or the error that the body carries."""
+
+
+class Counting(Protocol):
+    """What a dialect has besides where its providers count tokens."""
+
+    def encode_count(self, chat: chat_pb2.ChatRequest, model: str, unsaid: Unsaid) -> Encoded:
+        """The call that has the question's tokens counted. Raises as `encode_request`."""
+
+    def decode_count(self, body: bytes) -> int:
+        """Raises UPSTREAM_MALFORMED, or the error that the body carries."""
+
+
+class Forwarding(Protocol):
+    """What a dialect has besides where its providers have endpoints that are passed on to."""
+
+    def encode_forward(self, question: forwarding_pb2.ForwardedQuestion, model: str) -> Encoded:
+        """The same question, to that model. Raises INVALID_REQUEST, and UNSUPPORTED_FEATURE for an endpoint that its
+        providers do not have."""
+
+    def forward_usage(self, content_type: str, body: bytes) -> chat_pb2.Usage | None:
+        """What the answer says that it took; None where it does not say."""
 
 
 class Credentials(Protocol):
@@ -128,6 +159,33 @@ class Provider:
     models: tuple[KnownModel, ...] = ()
     credentials: Credentials | None = None
     refused: Callable[[], None] = lambda: None
+    other_dialect: Callable[[str], Dialect | None] = lambda model: None
+    """How a model of theirs is spoken to that is not spoken to as the others are."""
+
+    def dialect_for(self, model: str) -> Dialect:
+        return self.other_dialect(model) or self.dialect
+
+
+def embedding(provider: Provider) -> Embedding:
+    """How the provider is asked for vectors. Raises UNSUPPORTED_FEATURE where it makes none."""
+    return cast(Embedding, _having("encode_embeddings", provider, "makes no embeddings"))
+
+
+def counting(provider: Provider) -> Counting | None:
+    """How the provider is asked to count; None where it does not."""
+    return cast(Counting, provider.dialect) if hasattr(provider.dialect, "encode_count") else None
+
+
+def forwarding(provider: Provider) -> Forwarding:
+    """How questions are passed on to the provider. Raises UNSUPPORTED_FEATURE where none are."""
+    return cast(Forwarding, _having("encode_forward", provider, "has no endpoints that questions are passed on to"))
+
+
+def _having(function: str, provider: Provider, otherwise: str) -> Any:
+    if not hasattr(provider.dialect, function):
+        message = f"the provider {provider.name!r} {otherwise}"
+        raise TollwayError(Reason.UNSUPPORTED_FEATURE, message, {"provider": provider.name})
+    return provider.dialect
 
 
 Providers = Mapping[str, Provider]

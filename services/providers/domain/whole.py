@@ -13,32 +13,56 @@ def as_chunk(response: chat_pb2.ChatResponse) -> chat_pb2.ChatChunk:
         service_tier=response.service_tier,
         system_fingerprint=response.system_fingerprint,
         extra_json=response.extra_json,
+        dialect=response.dialect,
     )
     if response.HasField("create_time"):
         chunk.create_time.CopyFrom(response.create_time)
     if response.HasField("usage"):
         chunk.usage.CopyFrom(response.usage)
     for choice in response.choices:
-        _delta(choice, chunk.deltas.add())
+        _choice(choice, chunk)
     return chunk
 
 
-def _delta(choice: chat_pb2.Choice, into: chat_pb2.Delta) -> None:
-    into.index = choice.index
-    into.role = choice.message.role
-    for part in choice.message.content:
-        into.text += part.text
-        into.refusal += part.refusal
-        if part.reasoning.text:
-            into.reasoning.text += part.reasoning.text
+def _choice(choice: chat_pb2.Choice, chunk: chat_pb2.ChatChunk) -> None:
+    """A delta for each part of what was said; the last one also ends the choice."""
+    into = chunk.deltas.add(index=choice.index, role=choice.message.role)
+    for place, part in enumerate(choice.message.content):
+        if place:
+            into = chunk.deltas.add(index=choice.index, part=place)
+        _part(part, into)
+    if into.extra_json and choice.message.extra_json:
+        into = chunk.deltas.add(index=choice.index)
+    _end(choice, into)
+
+
+def _part(part: chat_pb2.ContentPart, into: chat_pb2.Delta) -> None:
+    kind = part.WhichOneof("part")
+    if kind not in ("text", "refusal", "reasoning"):
+        into.parts.append(part)
+        return
+    into.text, into.refusal, into.extra_json = part.text, part.refusal, part.extra_json
+    into.citations.extend(part.citations)
+    if kind == "reasoning":
+        into.reasoning.CopyFrom(part.reasoning)
+
+
+def _end(choice: chat_pb2.Choice, into: chat_pb2.Delta) -> None:
     for i, call in enumerate(choice.message.tool_calls):
         into.tool_calls.add(
-            index=i, id=call.id, type=call.type, name=call.name, arguments=call.arguments, extra_json=call.extra_json
+            index=i,
+            id=call.id,
+            type=call.type,
+            name=call.name,
+            arguments=call.arguments,
+            signature=call.signature,
+            extra_json=call.extra_json,
         )
     # It came whole, so it did come to its end, whether or not the server gave that a name.
     into.finish_reason = choice.finish_reason or chat_pb2.FINISH_REASON_OTHER
-    into.native_finish_reason = choice.native_finish_reason
+    into.native_finish_reason, into.stop_sequence = choice.native_finish_reason, choice.stop_sequence
     if choice.HasField("logprobs"):
         into.logprobs.CopyFrom(choice.logprobs)
-    into.extra_json = choice.message.extra_json
+    if choice.message.extra_json:
+        into.extra_json = choice.message.extra_json
     into.choice_extra_json = choice.extra_json

@@ -29,10 +29,11 @@ async def create_completion(
     check(request)
     provider = provider_named(request.provider, providers)
     unsaid = Unsaid(allowed=request.drop_unsupported)
-    encoded = provider.dialect.encode_request(request.chat, request.model, False, unsaid)
+    dialect = provider.dialect_for(request.model)
+    encoded = dialect.encode_request(request.chat, request.model, False, unsaid)
     limits = limits_of(request.timeouts)
     call = Call(provider, encoded, command.trace, around, limits=limits, attempt_id=request.attempt_id)
     async with call as answer:
         body = await read_whole(answer, call.limits, around.clock)
         upstream = upstream_call(answer.status, answer.headers, unsaid.dropped)
-        return providers_pb2.CreateCompletionResponse(chat=provider.dialect.decode_response(body), upstream=upstream)
+        return providers_pb2.CreateCompletionResponse(chat=dialect.decode_response(body), upstream=upstream)

@@ -41,16 +41,17 @@ async def stream_completion(
     check(request)
     provider = provider_named(request.provider, providers)
     unsaid = Unsaid(allowed=request.drop_unsupported)
-    encoded = provider.dialect.encode_request(request.chat, request.model, True, unsaid)
+    dialect = provider.dialect_for(request.model)
+    encoded = dialect.encode_request(request.chat, request.model, True, unsaid)
     limits = limits_of(request.timeouts)
     call = Call(provider, encoded, command.trace, around, limits=limits, attempt_id=request.attempt_id)
     async with call as answer:
         upstream: providers_pb2.UpstreamCall | None = upstream_call(answer.status, answer.headers, unsaid.dropped)
         if not _streams(answer):
             body = await read_whole(answer, call.limits, around.clock)
-            yield Response(chunk=as_chunk(provider.dialect.decode_response(body)), upstream=upstream)
+            yield Response(chunk=as_chunk(dialect.decode_response(body)), upstream=upstream)
             return
-        decoder = provider.dialect.stream_decoder(request.chat.choice_count or 1, MAX_EVENT)
+        decoder = dialect.stream_decoder(request.chat.choice_count or 1, MAX_EVENT)
         patience = Patience(call.limits, around.clock.monotonic)
         while not decoder.done and (piece := await _read(answer, patience, decoder)):
             events = decoder.events

@@ -11,6 +11,7 @@ from tollway.chat.v1 import chat_pb2
 
 TOOL_FAILED = "The tool failed: "
 """What a tool's answer begins with that is none: OpenAI has no place for it but the text, which the model reads."""
+_URL = "url_citation"
 _TEXT_ALONE = "can be given to this provider as text alone, in a tool's answer"
 
 
@@ -20,6 +21,7 @@ def put_content(message: chat_pb2.Message, said: Json, asked: Asked, path: str) 
     Thinking, refusals, citations and earlier sound have no place among the parts; they are fields of the message.
     """
     parts: list[Json] = []
+    said["content"] = None  # it comes before a refusal
     for i, part in enumerate(message.content):
         place, kind = f"{path}.content[{i}]", part.WhichOneof("part")
         if kind == "reasoning":
@@ -31,7 +33,9 @@ def put_content(message: chat_pb2.Message, said: Json, asked: Asked, path: str) 
         elif kind not in ("text", None) and message.role == chat_pb2.ROLE_TOOL and not asked.own:
             asked.unsaid.refuse(f"{place}.{kind}", _TEXT_ALONE)
         elif (written := _part(part, kind, asked, place)) is not None:
-            parts.append(written)
+            # What the model itself drew stands beside its words, as OpenRouter has it.
+            drawn = kind == "image" and message.role == chat_pb2.ROLE_ASSISTANT
+            (said.setdefault("images", []) if drawn else parts).append(written)
             _put_citations(part, message.role, said, asked, place)
     if message.tool_failed:
         parts = failed(parts, "text")
@@ -88,17 +92,22 @@ def put_cache_control(
 
 def _put_citations(part: chat_pb2.ContentPart, role: int, said: Json, asked: Asked, path: str) -> None:
     for i, citation in enumerate(part.citations):
-        if citation.type != "url_citation" or role != chat_pb2.ROLE_ASSISTANT:
+        if citation.type != _URL or role != chat_pb2.ROLE_ASSISTANT or not asked.own:
             asked.unsaid.leave_out(f"{path}.citations[{i}]")
             continue
-        about: Json = {"url": citation.url, "title": citation.title}
-        for name, field in (("start_index", "answer_start"), ("end_index", "answer_end")):
-            if citation.HasField(field):
-                about[name] = getattr(citation, field)
+        about: Json = {"url": citation.url, "title": citation.title, **place_of(citation)}
         if citation.cited_text:
             about["content"] = citation.cited_text
-        annotation = asked.lay_over({"type": citation.type, citation.type: about}, citation, f"{path}.citations[{i}]")
-        said.setdefault("annotations", []).append(annotation)
+        annotation: Json = {"type": _URL, _URL: about}
+        said.setdefault("annotations", []).append(asked.lay_over(annotation, citation, f"{path}.citations[{i}]"))
+
+
+def place_of(citation: chat_pb2.Citation) -> Json:
+    """Which characters of the answer a citation is about, in OpenAI's names."""
+    said: Json = {"start_index": citation.answer_start} if citation.HasField("answer_start") else {}
+    if citation.HasField("answer_end"):
+        said["end_index"] = citation.answer_end
+    return said
 
 
 def _image(image: chat_pb2.ImagePart, path: str) -> Json:

@@ -15,8 +15,9 @@ from mesh.errors import invalid
 from services.providers.adapters.openai.errors import named_error
 from services.providers.adapters.openai.extra import Asked, Json, body_json, encode_json
 from services.providers.adapters.openai.peculiar import adapt
-from services.providers.adapters.openai.response import NOT_UNDERSTOOD, keep_usage, parse
+from services.providers.adapters.openai.response import NOT_UNDERSTOOD, parse
 from services.providers.adapters.openai.thinking import DIALECT
+from services.providers.adapters.openai.usage import keep_usage
 from services.providers.domain.failures import malformed
 from services.providers.domain.quirks import NO_QUIRKS, Quirks
 from services.providers.domain.unsaid import Unsaid
@@ -28,7 +29,7 @@ def encode_embeddings(
     request: embedding_pb2.EmbeddingRequest, model: str, unsaid: Unsaid, quirks: Quirks = NO_QUIRKS
 ) -> Encoded:
     """The call that asks `model` for vectors. Raises INVALID_REQUEST for texts and tokens in one question."""
-    asked = Asked(unsaid, quirks, request.dialect in ("", DIALECT))
+    asked = Asked(unsaid, quirks, DIALECT, request.dialect in ("", DIALECT))
     body: Json = {"model": model, "input": _inputs(request)}
     if request.HasField("dimensions"):
         body["dimensions"] = request.dimensions

@@ -14,6 +14,9 @@ from services.providers.domain.unsaid import Unsaid
 
 Json = dict[str, Any]
 
+_LABELS = frozenset({"id", "status", "phase", "item"})
+"""What a part of an earlier answer was labelled with, by whom it came from."""
+
 encode_json = msgspec.json.Encoder().encode
 """Unlike most, it keeps every digit of a whole number, and so does the decoder."""
 _decode = msgspec.json.Decoder().decode
@@ -21,10 +24,14 @@ _decode = msgspec.json.Decoder().decode
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Who is asked a question, and what becomes of what they cannot be told. `own`: it came in their own dialect."""
+    """Who is asked a question, and what becomes of what they cannot be told.
+
+    `dialect` is theirs, `own` whether the question came in it.
+    """
 
     unsaid: Unsaid
     quirks: Quirks
+    dialect: str
     own: bool
 
     def lay_over(self, said: Json, message: Any, path: str) -> Json:
@@ -34,12 +41,18 @@ class Asked:
             if self.own:
                 _merge(said, extra)
             else:
+                # What one of them once answered was shown under their dialect's name, and may come back so.
+                theirs = extra.pop(self.dialect, None)
+                if isinstance(theirs, dict):
+                    _merge(said, theirs)
                 self.refuse_fields(extra, path)
         return said
 
     def refuse_fields(self, extra: Mapping[str, Any], path: str) -> None:
         for name, value in extra.items():
-            if value is not None:
+            if name in _LABELS:
+                self.unsaid.leave_out(f"{path}.{name}")
+            elif value is not None:
                 self.refuse_foreign(f"{path}.{name}")
 
     def refuse_foreign(self, path: str) -> None:

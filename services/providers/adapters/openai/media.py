@@ -4,25 +4,32 @@ from __future__ import annotations
 
 from base64 import b64decode
 from binascii import Error as NotBase64
-from typing import Any
+from typing import Any, Protocol
 
 from services.providers.adapters.openai.extra import Json, encode_json
 from tollway.chat.v1 import chat_pb2
 
 
-def take_images(message: Json, into: chat_pb2.Message) -> None:
+class Parts(Protocol):
+    """Where parts are added."""
+
+    def add(self) -> chat_pb2.ContentPart: ...
+
+
+def take_images(said: Json, into: Parts) -> None:
     """Takes out the pictures, as OpenRouter gives them, if they are no more than pictures."""
-    images = message.get("images")
-    if images and isinstance(images, list) and all(_is_picture(image, i) for i, image in enumerate(images)):
-        del message["images"]
+    images = said.get("images")
+    if images and isinstance(images, list) and all(map(_is_picture, images)):
+        del said["images"]
         for image in images:
-            into.content.add().image.url = image["image_url"]["url"]
+            into.add().image.url = image["image_url"]["url"]
 
 
-def _is_picture(image: Any, place: int) -> bool:
+def _is_picture(image: Any) -> bool:
+    """Its number says no more than its place."""
     match image:
         case {"type": "image_url", "image_url": {"url": str(), **more}, **rest}:
-            return not more and rest in ({}, {"index": place})
+            return not more and rest.keys() <= {"index"}
     return False
 
 

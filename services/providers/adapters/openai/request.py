@@ -43,7 +43,7 @@ def encode_request(
     """
     if not chat.messages:
         raise invalid("chat.messages", "must hold at least one message")
-    asked = Asked(unsaid, quirks, chat.dialect in ("", DIALECT))
+    asked = Asked(unsaid, quirks, DIALECT, chat.dialect in ("", DIALECT))
     body = _own_fields(chat, asked)
     body["model"] = model
     body["messages"] = [_message(message, asked, f"chat.messages[{i}]") for i, message in enumerate(chat.messages)]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
+from services.providers.adapters.openai.citations import take_citations
 from services.providers.adapters.openai.errors import choice_error, named_error
 from services.providers.adapters.openai.extra import encode_json
+from services.providers.adapters.openai.logprobs import keep_logprobs
 from services.providers.adapters.openai.media import take_audio, take_images
 from services.providers.adapters.openai.thinking import take_thinking
+from services.providers.adapters.openai.tool_calls import keep_tool_call
+from services.providers.adapters.openai.usage import keep_usage
 from services.providers.domain.failures import malformed
 from tollway.chat.v1 import chat_pb2
 
@@ -32,29 +36,6 @@ FINISH_REASONS = {
 }
 FAILED = "error"
 """A finish reason that is none: the answer broke off."""
-_INPUT_DETAILS = {
-    "cached_tokens": "cached_input_tokens",
-    "cache_write_tokens": "cache_write_tokens",
-    "audio_tokens": "input_audio_tokens",
-    "image_tokens": "input_image_tokens",
-}
-_OUTPUT_DETAILS = {
-    "reasoning_tokens": "reasoning_tokens",
-    "audio_tokens": "output_audio_tokens",
-    "image_tokens": "output_image_tokens",
-    "accepted_prediction_tokens": "accepted_prediction_tokens",
-    "rejected_prediction_tokens": "rejected_prediction_tokens",
-}
-_OUTSIDE_DETAILS = {
-    "cached_tokens": "cached_input_tokens",  # Moonshot
-    "prompt_cache_hit_tokens": "cached_input_tokens",  # DeepSeek
-    "cache_read_input_tokens": "cached_input_tokens",
-    "cache_creation_input_tokens": "cache_write_tokens",
-}
-"""Counts that some servers give beside the details and not in them. They are kept under their own names, too."""
-
-_TOKEN = frozenset({"token", "logprob", "bytes", "top_logprobs"})
-
 NOT_UNDERSTOOD = (TypeError, ValueError, AttributeError, KeyError)
 """What reading an answer of another shape than OpenAI's raises, from here or from protobuf's own type checks."""
 _decode = msgspec.json.Decoder().decode
@@ -141,12 +122,12 @@ def _message(message: Json, into: chat_pb2.Message) -> None:
         text = into.content.add()
         text.text = content
         take_citations(message, text.citations)
-    take_images(message, into)
+    take_images(message, into.content)
     take_audio(message, into)
     if refusal := message.pop("refusal", None):
         into.content.add().refusal = refusal
     for call in message.pop("tool_calls", None) or ():
-        _tool_call(call, into.tool_calls.add())
+        keep_tool_call(call, into.tool_calls.add())
     if message:
         into.extra_json = encode_json(message)
 
@@ -157,142 +138,3 @@ def _part(part: Json, into: chat_pb2.ContentPart) -> None:
         into.text = part.pop("text")
     if part:
         into.extra_json = encode_json(part)
-
-
-def _tool_call(call: Json, into: chat_pb2.ToolCall) -> None:
-    into.id = call.pop("id", None) or ""
-    into.type = call.pop("type", None) or "function"
-    if function := call.pop("function", None):
-        into.name = function.pop("name", None) or ""
-        into.arguments = arguments(function.pop("arguments", None))
-        if function:
-            call["function"] = function
-    take_signature(call, into)
-    if call:
-        into.extra_json = encode_json(call)
-
-
-def take_signature(call: Json, into: chat_pb2.ToolCall | chat_pb2.ToolCallDelta) -> None:
-    """Takes out the proof of the thinking behind a call, where Google puts it; what stands beside it stays."""
-    match call.get("extra_content"):
-        case {"google": {"thought_signature": str() as signature, **others}, **rest}:
-            into.signature = signature
-            if others:
-                rest["google"] = others
-            if rest:
-                call["extra_content"] = rest
-            else:
-                del call["extra_content"]
-
-
-def take_citations(said: Json, into: Any) -> None:
-    """Takes out the annotations that say where a text comes from, if they do in OpenAI's shape."""
-    annotations = said.get("annotations")
-    if annotations and isinstance(annotations, list) and all(map(_is_citation, annotations)):
-        del said["annotations"]
-        for annotation in annotations:
-            _citation(annotation, into.add())
-
-
-def _is_citation(annotation: Any) -> bool:
-    match annotation:
-        case {"type": "url_citation", "url_citation": {"url": str(), **rest}}:
-            texts = (rest.get("title", ""), rest.get("content", ""))
-            places = (rest.get("start_index", 0), rest.get("end_index", 0))
-            return all(type(each) is str for each in texts) and all(type(each) is int for each in places)
-    return False
-
-
-def _citation(annotation: Json, into: chat_pb2.Citation) -> None:
-    into.type = annotation.pop("type")
-    about = annotation.pop(into.type)
-    into.url, into.title, into.cited_text = about.pop("url"), about.pop("title", ""), about.pop("content", "")
-    for name, field in (("start_index", "answer_start"), ("end_index", "answer_end")):
-        if name in about:
-            setattr(into, field, about.pop(name))
-    if about:
-        annotation[into.type] = about
-    if annotation:
-        into.extra_json = encode_json(annotation)
-
-
-def arguments(value: Any) -> str:
-    """The arguments' text; some servers send them as an object."""
-    if isinstance(value, str):
-        return value
-    return encode_json(value).decode() if value is not None else ""
-
-
-class Counted(Protocol):
-    """An answer that may say what it took."""
-
-    @property
-    def usage(self) -> chat_pb2.Usage: ...
-
-
-def keep_usage(usage: Any, into: Counted, around: Json, service_tier: str) -> None:
-    """Fills `into.usage`, or puts back into `around` what counts no tokens."""
-    if not isinstance(usage, dict) or usage.get("prompt_tokens") is None:
-        around["usage"] = usage
-        return
-    counts = into.usage
-    counts.Clear()
-    counts.service_tier = service_tier
-    counts.input_tokens = usage.pop("prompt_tokens")
-    counts.output_tokens = usage.pop("completion_tokens", None) or 0
-    for name, known in (("prompt_tokens_details", _INPUT_DETAILS), ("completion_tokens_details", _OUTPUT_DETAILS)):
-        if (details := usage.pop(name, None)) and (unknown := _details(details, known, counts)):
-            usage[name] = unknown
-    for name, field in _OUTSIDE_DETAILS.items():
-        if (value := usage.get(name)) and not getattr(counts, field):
-            setattr(counts, field, value)
-    if isinstance(lifetimes := usage.get("cache_creation"), dict):
-        counts.cache_write_1h_tokens = lifetimes.get("ephemeral_1h_input_tokens") or 0
-    total, stated = usage.pop("total_tokens", None), counts.input_tokens + counts.output_tokens
-    if total == stated + counts.reasoning_tokens:  # xAI counts thinking beside the answer; here it is part of it
-        counts.output_tokens = total - counts.input_tokens
-    elif total not in (None, stated):
-        usage["total_tokens"] = total
-    if usage:
-        counts.extra_json = encode_json(usage)
-
-
-def _details(details: Json, known: dict[str, str], into: chat_pb2.Usage) -> Json:
-    """Fills in what is known, and returns the rest."""
-    unknown = {}
-    for name, value in details.items():
-        if field := known.get(name):
-            setattr(into, field, value or 0)
-        else:
-            unknown[name] = value
-    return unknown
-
-
-def keep_logprobs(logprobs: Any, into: chat_pb2.Choice | chat_pb2.Delta, around: Json) -> None:
-    """Fills `into.logprobs`, or puts back into `around` what is not in OpenAI's shape."""
-    if not isinstance(logprobs, dict) or not logprobs.keys() <= {"content", "refusal"} or not _plain(logprobs):
-        around["logprobs"] = logprobs
-        return
-    into.logprobs.SetInParent()
-    for drawn in logprobs.get("content") or ():
-        _token(drawn, into.logprobs.content.add())
-    for drawn in logprobs.get("refusal") or ():
-        _token(drawn, into.logprobs.refusal.add())
-
-
-def _plain(logprobs: Json) -> bool:
-    """Whether every token has the fields that there are places for, and no others."""
-    return all(
-        token.keys() <= _TOKEN and all(other.keys() <= _TOKEN for other in token.get("top_logprobs") or ())
-        for tokens in logprobs.values()
-        for token in tokens or ()
-    )
-
-
-def _token(drawn: Json, into: chat_pb2.TokenLogprob) -> None:
-    into.token = drawn["token"]
-    into.logprob = drawn["logprob"]
-    if (raw := drawn.get("bytes")) is not None:
-        into.token_bytes = bytes(raw)
-    for other in drawn.get("top_logprobs") or ():
-        _token(other, into.top.add())

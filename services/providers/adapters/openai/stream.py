@@ -9,22 +9,22 @@ from __future__ import annotations
 from typing import Any
 
 from mesh.errors import TollwayError
+from services.providers.adapters.openai.citations import take_citations
 from services.providers.adapters.openai.errors import choice_error, event_error, named_error
 from services.providers.adapters.openai.extra import encode_json
+from services.providers.adapters.openai.logprobs import keep_logprobs
+from services.providers.adapters.openai.media import take_images
 from services.providers.adapters.openai.repetition import Repetition, plain_text
 from services.providers.adapters.openai.response import (
     FAILED,
     NOT_UNDERSTOOD,
     ROLES,
-    arguments,
     finish,
-    keep_logprobs,
-    keep_usage,
     parse,
-    take_citations,
-    take_signature,
 )
 from services.providers.adapters.openai.thinking import take_pieces, take_text
+from services.providers.adapters.openai.tool_calls import ToolCalls
+from services.providers.adapters.openai.usage import keep_usage
 from services.providers.domain.failures import cut, malformed
 from services.providers.domain.sse import EventDecoder
 from tollway.chat.v1 import chat_pb2
@@ -255,45 +255,10 @@ class StreamDecoder:
             self._tools.keep(call, choice, into.tool_calls.add())
         if "annotations" in delta:
             take_citations(delta, into.citations)
+        if "images" in delta:
+            take_images(delta, into.parts)
         if delta:
             into.extra_json = encode_json(delta)
-        # Sound, pictures and whatever comes next are content, too, though only `extra_json` has a place for them.
-        said = thinking or text or into.refusal or into.tool_calls or any(delta.values())
+        # Sound and whatever comes next are content, too, though only `extra_json` has a place for them.
+        said = thinking or text or into.refusal or into.tool_calls or into.parts or any(delta.values())
         self.content_seen = self.content_seen or bool(said)
-
-
-class ToolCalls:
-    """Keeps the pieces of a stream's tool calls apart.
-
-    OpenAI numbers them, and names each in its first piece alone. Others repeat the names, or leave the numbers out, or
-    give every call the same one: a new id is a new call, whatever its number.
-    """
-
-    def __init__(self) -> None:
-        self._current: dict[tuple[int, int | None], tuple[int, str, str]] = {}
-        self._next: dict[int, int] = {}
-
-    def keep(self, call: Json, choice: int, into: chat_pb2.ToolCallDelta) -> None:
-        """Puts a piece of a call of that choice where it belongs."""
-        place = call.pop("index", None)
-        identifier = call.pop("id", None) or ""
-        function = call.pop("function", None) or {}
-        name = function.pop("name", None) or ""
-        kind = call.pop("type", None) or ""
-        index, known_id, known_name = self._current.get((choice, place), (-1, "", ""))
-        if index < 0 or (identifier and known_id and identifier != known_id):
-            index, known_id, known_name = max(place or 0, self._next.get(choice, 0)), "", ""
-            self._next[choice] = index + 1
-            into.type = kind or "function"
-        if identifier != known_id:
-            into.id = identifier
-        if name != known_name:
-            into.name = name
-        self._current[choice, place] = index, known_id or identifier, known_name or name
-        into.index = index
-        into.arguments = arguments(function.pop("arguments", None))
-        if function:
-            call["function"] = function
-        take_signature(call, into)
-        if call:
-            into.extra_json = encode_json(call)

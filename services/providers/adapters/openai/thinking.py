@@ -62,23 +62,25 @@ def take_text(said: Json) -> str:
 
 def take_thinking(message: Json, into: chat_pb2.Message) -> None:
     """Takes the thinking out of an answer's message, each proof with the text it proves."""
-    text = take_text(message)
-    details = message.get("reasoning_details")
-    if not _readable(details):
+    text, details = take_text(message), _details_in(message)
+    if details is None:
         if text:
             into.content.add().reasoning.text = text
         return
     del message["reasoning_details"]
-    if text and text != "".join(_words(detail) for detail in details):
+    if text and text != "".join(map(_words, details)):
         into.content.add().reasoning.text = text
-        details = [{**detail, "text": ""} if detail["type"] == _TEXT else detail for detail in details]
-    for detail in details:
+    for place, detail in enumerate(details):
         part = into.content.add()
         _read(detail, part.reasoning)
-        if rest := {name: value for name, value in detail.items() if name not in ("type", *_KNOWN[detail["type"]])}:
-            if detail["type"] == _SUMMARY:
-                rest["type"] = _SUMMARY
+        if rest := _rest(detail, place):
             part.extra_json = encode_json(rest)
+
+
+def _rest(detail: Json, place: int) -> Json:
+    """What of a detail has no place; its number has, where it says no more than its place."""
+    known = _KNOWN[detail["type"]] if detail["type"] == _SUMMARY else ("type", *_KNOWN[detail["type"]])
+    return {name: value for name, value in detail.items() if name not in known and (name, value) != ("index", place)}
 
 
 def take_pieces(delta: Json) -> list[chat_pb2.ReasoningPart]:
@@ -86,9 +88,9 @@ def take_pieces(delta: Json) -> list[chat_pb2.ReasoningPart]:
 
     Details that say more than there are places for stay where they are.
     """
-    text, details = take_text(delta), delta.get("reasoning_details")
+    text, details = take_text(delta), _details_in(delta)
     first = [chat_pb2.ReasoningPart(text=text)] if text else []
-    if not _readable(details):
+    if details is None:
         return first
     if all(detail.keys() <= {"type", "index", *_KNOWN[detail["type"]]} for detail in details):
         del delta["reasoning_details"]
@@ -97,8 +99,6 @@ def take_pieces(delta: Json) -> list[chat_pb2.ReasoningPart]:
         pieces.append(piece := chat_pb2.ReasoningPart())
         _read(detail, piece)
     if text and text != "".join(piece.text for piece in pieces):  # they say something else, or nothing
-        for piece in pieces:
-            piece.text = ""
         pieces = first + pieces
     return [piece for piece in pieces if piece.ByteSize()]
 
@@ -115,10 +115,15 @@ def _words(detail: Json) -> str:
     return detail.get("text" if detail["type"] == _TEXT else "summary") or ""
 
 
-def _readable(details: Any) -> bool:
-    return isinstance(details, list) and all(
+def _details_in(said: Json) -> list[Json] | None:
+    """The details of thinking; None where there are none, or any of a kind that is not known."""
+    details = said.get("reasoning_details")
+    return details if isinstance(details, list) and all(map(_is_known, details)) else None
+
+
+def _is_known(each: Any) -> bool:
+    return (
         isinstance(each, dict)
         and each.get("type") in _KNOWN
         and all(isinstance(each.get(name), str | None) for name in _KNOWN[each["type"]])
-        for each in details
     )

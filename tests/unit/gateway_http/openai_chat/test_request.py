@@ -179,10 +179,34 @@ def test_an_empty_text_is_still_a_text() -> None:
 
 
 def test_a_text_part_keeps_what_stands_beside_the_text() -> None:
-    text = part(type="text", text="Hi", cache_control={"type": "ephemeral"})
+    text = part(type="text", text="Hi", prompt_cache_breakpoint={"mode": "explicit"})
 
     assert text.text == "Hi"
-    assert json.loads(text.extra_json) == {"cache_control": {"type": "ephemeral"}}
+    assert json.loads(text.extra_json) == {"prompt_cache_breakpoint": {"mode": "explicit"}}
+
+
+@pytest.mark.parametrize(
+    ("given", "kept", "left"),
+    [
+        ({"type": "ephemeral"}, pb.CacheControl(), None),
+        ({"type": "ephemeral", "ttl": "1h"}, pb.CacheControl(lifetime="1h"), None),
+        ({"type": "ephemeral", "new": 1}, pb.CacheControl(), {"cache_control": {"new": 1}}),
+        ({"type": "other"}, None, {"cache_control": {"type": "other"}}),
+    ],
+)
+def test_parts_and_tools_may_end_what_is_worth_keeping(
+    given: dict[str, Any], kept: pb.CacheControl | None, left: dict[str, Any] | None
+) -> None:
+    image = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
+    marked: list[pb.ContentPart | pb.ToolDefinition] = [
+        part(type="text", text="Hi", cache_control=given),
+        part(**image, cache_control=given),
+        chat(tools=[{"type": "function", "function": {"name": "f"}, "cache_control": given}]).tools[0],
+    ]
+
+    for target in marked:
+        assert (target.cache_control if target.HasField("cache_control") else None) == kept
+        assert (json.loads(target.extra_json) if target.extra_json else None) == left
 
 
 def test_a_picture_keeps_its_url_as_given() -> None:
@@ -219,8 +243,167 @@ def test_a_refusal_is_a_part_of_its_own() -> None:
     assert message(content=None, refusal="No.").content[0].refusal == "No."
 
 
-def test_shown_reasoning_is_a_part_of_its_own() -> None:
-    assert message(content="Hi", reasoning_content="Hm.").content[1].reasoning.text == "Hm."
+@pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
+def test_shown_reasoning_is_a_part_of_its_own_before_what_was_said(name: str) -> None:
+    thought, said = message(content="Hi", **{name: "Hm."}).content
+
+    assert (thought.reasoning, said.text) == (pb.ReasoningPart(text="Hm."), "Hi")
+
+
+def test_thinking_said_under_both_names_is_one() -> None:
+    same = message(content="Hi", reasoning_content="Hm.", reasoning="Hm.")
+    other = message(content="Hi", reasoning_content="Hm.", reasoning="Well.")
+
+    assert (len(same.content), same.extra_json) == (2, b"")
+    assert json.loads(other.extra_json) == {"reasoning": "Well."}
+
+
+def test_thinking_comes_back_with_its_proofs_and_their_issuers() -> None:
+    details = [
+        {"type": "reasoning.text", "index": 0, "text": "Hm. ", "signature": "tollway:anthropic:c2ln"},
+        {"type": "reasoning.text", "index": 1, "text": "Well.", "signature": "c2ln", "format": "x"},
+        {"type": "reasoning.encrypted", "index": 2, "data": "tollway:anthropic:ZW5j"},
+        {"type": "reasoning.encrypted", "index": 3, "data": "ZW5j", "id": None},
+    ]
+
+    asked = message(content="Hi", reasoning_content="Hm. Well.", reasoning_details=details)
+
+    assert asked.extra_json == b""
+    assert list(asked.content) == [
+        pb.ContentPart(reasoning=pb.ReasoningPart(text="Hm. ", signature="c2ln", issuer="anthropic")),
+        pb.ContentPart(
+            reasoning=pb.ReasoningPart(text="Well.", signature="c2ln", issuer="openai"), extra_json=b'{"format":"x"}'
+        ),
+        pb.ContentPart(reasoning=pb.ReasoningPart(redacted=b"ZW5j", issuer="anthropic")),
+        pb.ContentPart(reasoning=pb.ReasoningPart(redacted=b"ZW5j", issuer="openai")),
+        pb.ContentPart(text="Hi"),
+    ]
+
+
+def test_a_text_of_thinking_counts_where_the_details_hold_none() -> None:
+    details = [{"type": "reasoning.encrypted", "data": "ZW5j"}]
+
+    thought, proof = message(reasoning_content="Hm.", reasoning_details=details).content
+
+    assert thought.reasoning.text == "Hm."
+    assert proof.reasoning.redacted == b"ZW5j"
+
+
+def test_details_of_a_kind_that_is_not_known_are_carried_whole() -> None:
+    details = [{"type": "reasoning.text", "text": "Hm."}, {"type": "reasoning.video", "video": "H"}]
+
+    asked = message(reasoning_content="Hm.", reasoning_details=details)
+
+    assert json.loads(asked.extra_json) == {"reasoning_details": details}
+    assert [part.reasoning.text for part in asked.content] == ["Hm."]
+
+
+def test_openrouter_s_way_to_ask_for_thinking_is_understood() -> None:
+    request = chat(reasoning={"effort": "high", "max_tokens": 2000, "summary": "auto", "exclude": True})
+
+    assert (request.reasoning_effort, request.reasoning_budget_tokens, request.reasoning_summary) == (
+        "high",
+        2000,
+        "auto",
+    )
+    assert json.loads(request.extra_json) == {"reasoning": {"exclude": True}}
+    assert chat(reasoning={"max_tokens": 0}).HasField("reasoning_budget_tokens")
+
+
+def test_the_proof_of_a_call_s_thinking_is_google_s() -> None:
+    call = {
+        "id": "call_1",
+        "type": "function",
+        "function": {"name": "f", "arguments": "{}"},
+        "extra_content": {"google": {"thought_signature": "c2ln", "new": 1}},
+        "anthropic": {"shown": 1},
+    }
+
+    (asked,) = chat([{"role": "assistant", "tool_calls": [call]}]).messages[0].tool_calls
+
+    assert asked.signature == "c2ln"
+    assert json.loads(asked.extra_json) == {"extra_content": {"google": {"new": 1}}, "anthropic": {"shown": 1}}
+
+
+def test_an_answer_can_be_sent_back_as_an_sdk_writes_it_down() -> None:
+    nothing = dict.fromkeys(("refusal", "annotations", "audio", "function_call", "tool_calls", "reasoning_content"))
+
+    assert chat([{"role": "assistant", "content": "Hi", **nothing}]).messages[0] == pb.Message(
+        role=pb.ROLE_ASSISTANT, content=[pb.ContentPart(text="Hi")]
+    )
+    unset = dict.fromkeys(("store", "prediction", "audio", "web_search_options", "prompt_cache_key", "verbosity"))
+    assert chat(**unset) == chat()
+
+
+def test_sources_of_an_earlier_answer_belong_to_its_text() -> None:
+    url = {"url": "https://a.example", "title": "A", "start_index": 0, "end_index": 2, "content": "words"}
+    document = {"type": "page_location", "title": "B", "document_index": 0, "source_start": 1, "source_end": 2}
+
+    (text,) = message(
+        annotations=[
+            {"type": "url_citation", "url_citation": url, "new": 1},
+            {"type": "file_citation", "file_id": "f"},
+        ],
+        citations=[document],
+        content="Hi",
+    ).content
+
+    assert list(text.citations) == [
+        pb.Citation(
+            type="url_citation", url="https://a.example", title="A", cited_text="words", answer_start=0, answer_end=2,
+            extra_json=b'{"new":1}',
+        ),
+        pb.Citation(type="file_citation", extra_json=b'{"file_id":"f"}'),
+        pb.Citation(type="page_location", title="B", document_index=0, source_start=1, source_end=2),
+    ]  # fmt: skip
+
+
+def test_sources_without_a_text_are_carried() -> None:
+    annotations = [{"type": "url_citation", "url_citation": {"url": "https://a.example"}}]
+
+    assert json.loads(message(annotations=annotations).extra_json) == {"annotations": annotations}
+    assert message(annotations=[]).extra_json == b""
+
+
+def test_sound_and_pictures_of_an_earlier_answer_are_parts() -> None:
+    image = {"type": "image_url", "index": 0, "image_url": {"url": "data:image/png;base64,AA=="}}
+
+    sound, picture = message(audio={"id": "audio_1", "expires_at": 5}, images=[image]).content
+
+    assert sound.audio.id == "audio_1"
+    assert picture.image.url == "data:image/png;base64,AA=="
+    assert json.loads(message(audio={"id": "audio_1", "expires_at": 5}).extra_json) == {"audio": {"expires_at": 5}}
+
+
+def test_what_an_answer_said_in_another_dialect_goes_back_to_where_it_was() -> None:
+    parts = [
+        {"part": 0, "anthropic": {"type": "server_tool_use"}},
+        {"part": 1, "of": "text", "anthropic": {"x": 1}},
+        {"part": 1, "of": "image", "anthropic": {"x": 1}},
+        {"type": "thinking"},
+    ]
+
+    asked = message(content="Hi", anthropic={"container": 1}, content_parts=parts)
+
+    assert list(asked.content) == [
+        pb.ContentPart(extra_json=b'{"anthropic":{"type":"server_tool_use"}}'),
+        pb.ContentPart(text="Hi", extra_json=b'{"anthropic":{"x":1}}'),
+    ]
+    assert json.loads(asked.extra_json) == {"anthropic": {"container": 1}, "content_parts": parts[2:]}
+
+
+def test_a_tool_may_answer_in_parts() -> None:
+    (answer,) = chat(
+        [
+            {
+                "role": "tool",
+                "tool_call_id": "call_1",
+                "content": [{"type": "text", "text": "4"}, {"type": "text", "text": "2"}],
+            }
+        ]
+    ).messages
+
+    assert [part.text for part in answer.content] == ["4", "2"]
 
 
 def test_a_kind_of_part_that_is_not_known_is_carried_whole() -> None:
@@ -255,9 +438,9 @@ def test_a_call_of_another_kind_is_carried() -> None:
 
 
 def test_what_is_new_in_a_message_is_carried_where_it_stood() -> None:
-    carried = message(content="Hi", audio={"id": "audio_1"}, function_call=None, weight=1)
+    carried = message(content="Hi", function_call={"name": "f"}, video=None, weight=1)
 
-    assert json.loads(carried.extra_json) == {"audio": {"id": "audio_1"}, "function_call": None, "weight": 1}
+    assert json.loads(carried.extra_json) == {"function_call": {"name": "f"}, "video": None, "weight": 1}
 
 
 def test_a_tool_has_its_schema_as_json() -> None:
@@ -390,6 +573,7 @@ def test_a_value_that_cannot_be_accepted_is_refused_by_name(field: str, value: A
             {"tools": [{"type": "function", "function": {"name": "f", "parameters": ""}}]},
         ),
         ("tool_choice.function.name", {"tool_choice": {"type": "function"}}),
+        ("reasoning.effort", {"reasoning": {"effort": 5}}),
         ("response_format.type", {"response_format": {}}),
         ("response_format.json_schema", {"response_format": {"type": "json_schema"}}),
         (

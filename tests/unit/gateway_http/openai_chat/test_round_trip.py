@@ -19,7 +19,6 @@ CALL = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments
 TOOL = {
     "type": "function",
     "function": {"name": "f", "description": "d", "parameters": {"type": "object"}, "strict": True, "new": 1},
-    "cache_control": {"type": "ephemeral"},
 }
 
 

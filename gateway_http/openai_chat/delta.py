@@ -1,0 +1,102 @@
+"""What an event adds to one choice, from `tollway.chat.v1` to OpenAI's JSON, where it is more than a piece of text.
+
+Clients join the entries of a list by their `index`, which counts from 0 in each choice.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway_http.foreign import put_extra
+from gateway_http.json_output import decode_json
+from gateway_http.openai_chat.annotations import citations_json
+from gateway_http.openai_chat.foreign_parts import foreign_part
+from gateway_http.openai_chat.reasoning import OWN, Details
+from gateway_http.openai_chat.response import audio_json, file_json, image_json, thought_json
+from tollway.chat.v1 import chat_pb2 as pb
+
+
+class Shown:
+    """What a choice has shown so far."""
+
+    def __init__(self) -> None:
+        self._details = Details()
+        self._counts: dict[str, int] = {}
+        """How many entries of each list there have been."""
+
+    def delta_json(self, delta: pb.Delta, fields: set[str], dialect: str) -> dict[str, Any]:
+        """`fields` are the names of those that are set in the delta."""
+        result: dict[str, Any] = {}
+        if "text" in fields:
+            result["content"] = delta.text
+        if "refusal" in fields:
+            result["refusal"] = delta.refusal
+        if "reasoning" in fields:
+            self._think(result, delta.part, delta.reasoning)
+            if dialect in ("", OWN) and b'"reasoning_details"' in delta.extra_json:
+                result.pop("reasoning_details", None)  # they say more than there were places for
+        for part in delta.parts:
+            self._add_part(result, part, delta.part, dialect)
+        if "citations" in fields:
+            # Those that do not say which characters they are about come before, with or after these.
+            for name, said in citations_json(delta.citations, 0, 0, dialect).items():
+                self._add(result, name, said)
+        if delta.finish_reason:
+            self._add(result, "reasoning_details", self._details.rest(), numbered=True)
+        if "tool_calls" in fields:
+            result["tool_calls"] = [_tool_call(call, dialect) for call in delta.tool_calls]
+        put_extra(result, delta.extra_json, dialect, OWN)
+        return result
+
+    def _think(self, result: dict[str, Any], place: int, reasoning: pb.ReasoningPart) -> None:
+        details = self._details.hear(place, reasoning)
+        self._add(result, "reasoning_details", details, numbered=True)
+        if reasoning.text or not details:
+            result["reasoning_content"] = result.get("reasoning_content", "") + reasoning.text
+
+    def _add_part(self, result: dict[str, Any], part: pb.ContentPart, place: int, dialect: str) -> None:
+        """A part that comes whole."""
+        kind = part.WhichOneof("part")
+        if kind == "text":
+            result["content"] = result.get("content", "") + part.text
+            for name, said in citations_json(part.citations, 0, 0, dialect).items():
+                self._add(result, name, said)
+        elif kind == "refusal":
+            result["refusal"] = result.get("refusal", "") + part.refusal
+        elif kind == "reasoning":
+            self._think(result, place, part.reasoning)
+        elif kind == "audio":
+            result["audio"] = audio_json(part.audio)
+        elif kind == "image":
+            self._add(result, "images", [image_json(part.image)])
+        elif kind == "file":
+            self._add(result, "files", [file_json(part.file)])
+        if part.extra_json:
+            own = dialect in ("", OWN)
+            entry = decode_json(part.extra_json) if own else foreign_part(place, part, dialect)
+            self._add(result, "content_parts", [entry])
+
+    def _add(self, result: dict[str, Any], name: str, entries: list[dict[str, Any]], *, numbered: bool = False) -> None:
+        if not entries:
+            return
+        begin = self._counts.get(name, 0)
+        self._counts[name] = begin + len(entries)
+        if not numbered:
+            entries = [{"index": place, **entry} for place, entry in enumerate(entries, begin)]
+        result.setdefault(name, []).extend(entries)
+
+
+def _tool_call(call: pb.ToolCallDelta, dialect: str) -> dict[str, Any]:
+    result: dict[str, Any] = {"index": call.index}
+    if call.id:
+        result["id"] = call.id
+    if call.type:
+        result["type"] = call.type
+    if call.name:
+        result["function"] = {"name": call.name, "arguments": call.arguments}
+    elif call.arguments or not (call.extra_json or call.signature):
+        result["function"] = {"arguments": call.arguments}
+    if call.signature:
+        result["extra_content"] = thought_json(call.signature)
+    put_extra(result, call.extra_json, dialect, OWN)
+    return result

@@ -1,0 +1,40 @@
+"""OpenAI's Responses, asked without a state: `POST /responses`, and everything said so far goes along each time.
+
+An answer is a list of items. What they say becomes one message, so:
+
+- a `reasoning` item is a part with the text of its summary, and in `redacted` its `encrypted_content`;
+- a `message` item's texts and refusals are parts; its `phase`, an unusual `status` and what else it has stand in the
+  `extra_json` of the first of them, under `item`;
+- a `function_call` is a tool call, a `custom_tool_call` one of the type `custom` with its input for arguments;
+- an `image_generation_call` that has come to an end is a picture;
+- an item of any other kind is a part that only its `extra_json` describes.
+
+The way back is the same, read from the right. Ids of items are labels for a server that stores them; that of a train
+of thought is kept beside its proof, the others are not.
+"""
+
+from services.providers.adapters.openai.errors import decode_error
+from services.providers.adapters.openai_responses.request import encode_request
+from services.providers.adapters.openai_responses.response import decode_response
+from services.providers.adapters.openai_responses.stream import StreamDecoder
+
+credentials = "bearer"
+default_base_url = "https://api.openai.com/v1"
+health_path = "/models"
+stream_decoder = StreamDecoder
+supports = frozenset(
+    {"chat", "stream", "system", "developer", "tools", "parallel_tools", "tool_choice", "vision", "files"}
+    | {"json_object", "json_schema", "reasoning", "reasoning_proof", "logprobs", "service_tier", "citations"}
+)
+"""What of `domain.features` can be said."""
+
+__all__ = [
+    "credentials",
+    "decode_error",
+    "decode_response",
+    "default_base_url",
+    "encode_request",
+    "health_path",
+    "stream_decoder",
+    "supports",
+]
