@@ -78,8 +78,8 @@ def _check_place(document: Document, path: KeyPath, provider: dict[str, Any], ki
     """Where there is no address, something else must say where the provider is."""
     given = _given(provider.get("credentials"))
     if kind == "google":
-        if not (given.get("project") and given.get("location")):
-            message = "must have a project and a location, as in credentials: {project: my-project, location: global}"
+        if not given.get("project"):
+            message = "must have a project, as in credentials: {project: my-project, location: europe-west4}"
             document.blame((*path, "credentials") if given else path, message)
     elif kind != "aws":
         document.blame(path, "must have a base_url: everyone has an address of their own there")

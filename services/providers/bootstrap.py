@@ -176,7 +176,7 @@ def _own_address(settings: ProviderSettings, dialect: Dialect) -> str:
         return str(module.bedrock_base_url(values["region"]))
     if kind == "google" and values.get("project"):
         module = import_module(f"{_ADAPTERS}.google_credentials")
-        return str(module.vertex_base_url(values["project"], values["location"]))
+        return str(module.vertex_base_url(values["project"], values.get("location", "")))
     return dialect.default_base_url
 
 

@@ -19,6 +19,11 @@ credentials = "x-goog-api-key"
 default_base_url = "https://generativelanguage.googleapis.com/v1beta"
 health_path = "/models"
 stream_decoder = StreamDecoder
+supports = frozenset(
+    {"chat", "stream", "system", "vision", "audio_in", "files", "tools", "tool_choice", "json_object", "json_schema"}
+    | {"n", "seed", "stop", "top_k", "penalties", "logprobs", "service_tier", "reasoning", "reasoning_proof"}
+    | {"citations", "audio_out", "embeddings", "count"}
+)
 
 __all__ = [
     "credentials",
@@ -32,4 +37,5 @@ __all__ = [
     "encode_request",
     "health_path",
     "stream_decoder",
+    "supports",
 ]

@@ -33,8 +33,8 @@ WRONG = {
     "is not used by credentials of the kind aws: keep one of them",
     "{bedrock: {credentials: {region: r, tenant: t}}}": "bedrock.credentials.tenant (tollway.yaml:1): "
     "means nothing to credentials of the kind aws",
-    "{vertex: {credentials: {project: p}}}": "vertex.credentials (tollway.yaml:1): "
-    "must have a project and a location, as in credentials: {project: my-project, location: global}",
+    "{vertex: {credentials: {location: l}}}": "vertex.credentials (tollway.yaml:1): "
+    "must have a project, as in credentials: {project: my-project, location: europe-west4}",
     "{p: {credentials: {region: r}}}": "p.credentials.region (tollway.yaml:1): "
     "means nothing to credentials of the kind bearer",
     "{p: {credentials: {kind: header}}}": "p.credentials (tollway.yaml:1): must have the name of the header",
@@ -59,6 +59,7 @@ def test_what_is_wrong_is_told_with_its_place(complaints: Complaints, text: str)
         "{azure: {base_url: 'https://a', api_version: 2024-10-21, credentials: {kind: entra}}}",
         "{bedrock: {credentials: {region: eu-central-1, profile: work}}}",
         "{vertex: {credentials: {project: p, location: global, credentials_file: /k.json}}}",
+        "{vertex: {credentials: {project: p}}}",
         "{vertex: {base_url: 'http://proxy'}}",
         "{p: {api_key: k, credentials: {kind: query, name: key}}}",
         "{p: {dialect: bedrock, base_url: 'https://b', credentials: {kind: bearer}, api_key: k}}",

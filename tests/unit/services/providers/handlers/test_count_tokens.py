@@ -31,7 +31,7 @@ def decode_count(body: bytes) -> int:
 def counting(monkeypatch: pytest.MonkeyPatch) -> None:
     """OpenAI's dialect, and it counts."""
     dialect = SimpleNamespace(**vars(openai), encode_count=encode_count, decode_count=decode_count)
-    monkeypatch.setattr(bootstrap, "dialect_named", lambda name: dialect)
+    monkeypatch.setattr(bootstrap, "dialect_named", lambda *_: dialect)
 
 
 @pytest.fixture
