@@ -263,3 +263,22 @@ def test_fields_of_its_own_stand_where_they_stood() -> None:
     assert body["output"][1]["content"][0]["new"] == 1
     assert body["prompt_cache_diagnostics"] == {"type": "cache_hit"}
     assert (body["top_p"], body["id"]) == (0.9, "resp_req_1")
+
+
+def test_what_is_of_an_item_stands_in_the_item() -> None:
+    thought = pb.ReasoningPart(text="a\n\nb", redacted=b"x", issuer="openai_responses")
+    summary = [{"type": "summary_text", "text": "a"}, {"type": "summary_text", "text": "b"}]
+    picture = pb.ContentPart(image=pb.ImagePart(data=b"\0", media_type="image/png"))
+    picture.extra_json = b'{"id":"ig_1","type":"image_generation_call","revised_prompt":"p"}'
+
+    made = items(
+        pb.ContentPart(reasoning=thought, extra_json=json.dumps({"summary": summary}).encode()),
+        pb.ContentPart(text="Hi", extra_json=b'{"item":{"phase":"commentary"},"new":1}'),
+        picture,
+        dialect="openai_responses",
+    )
+
+    assert [item["type"] for item in made] == ["reasoning", "message", "image_generation_call"]
+    assert (made[0]["summary"], made[0]["encrypted_content"]) == (summary, "x")
+    assert (made[1]["phase"], made[1]["content"][0]["new"]) == ("commentary", 1)
+    assert (made[2]["id"], made[2]["revised_prompt"], made[2]["result"]) == ("ig_1", "p", "AA==")

@@ -384,3 +384,16 @@ def test_no_event_has_a_character_at_which_some_readers_break_lines(character: s
 
     assert character not in made.decode()
     assert "".join(event.get("delta", "") for event in read(made)) == f"a{character}é{character}"
+
+
+def test_what_is_of_an_item_stands_in_the_item() -> None:
+    made = of(
+        pb.Delta(text="Hi"),
+        pb.Delta(extra_json=b'{"item":{"phase":"commentary"}}'),
+        pb.Delta(reasoning=pb.ReasoningPart(text="Hm."), extra_json=b'{"item":{"new":1}}'),
+        dialect="openai_responses",
+    )
+
+    message, thought = made[-1]["response"]["output"]
+    assert (message["phase"], thought["new"]) == ("commentary", 1)
+    assert "item" not in made[-1]["response"]
