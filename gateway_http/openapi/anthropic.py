@@ -66,7 +66,7 @@ SCHEMAS: Json = {
         usage=_USAGE,
     ),
     "TokenCountRequest": an_object("model messages", **_ASKED),
-    "TokenCount": an_object("input_tokens", input_tokens=COUNT),
+    "TokenCount": an_object("input_tokens", input_tokens=COUNT, tollway=said(OBJECT, "Who counted, and how.")),
 }
 
 _EVENTS = said(TEXT, "Where `stream` is true: server-sent events, ended by `message_stop` or by `error`.")

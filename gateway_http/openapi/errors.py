@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway_http.openapi.schema import TEXT, Json, an_object, array, const, one_of, or_null, said
+from gateway_http.openapi.schema import OBJECT, TEXT, Json, an_object, array, const, one_of, or_null, said
 from mesh.errors import TABLE
 
 _TRACE: Json = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
@@ -29,8 +29,12 @@ SCHEMAS: Json = {
         "type error",
         type=const("error"),
         error=an_object(
-            "type message", type=one_of(*sorted({row.anthropic_type for row in TABLE.values()})), message=TEXT
+            "type message",
+            type=one_of(*sorted({row.anthropic_type for row in TABLE.values()})),
+            message=TEXT,
+            details=said(OBJECT, "For programs: `error_code`, `param`, candidates, budgets."),
         ),
         request_id=TEXT,
+        trace_id=_TRACE,
     ),
 }

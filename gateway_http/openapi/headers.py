@@ -79,6 +79,7 @@ _OF_AN_ANSWER: Json = {
                                   {"type": "string", "pattern": r"^[0-9]+\.[0-9]{2,9}$"}),
     "x-tollway-cache": _header("What the response cache had to do with it.", one_of("hit", "miss", "refreshed")),
     "x-tollway-replayed": _header("`1`: it was given before, under the same idempotency key."),
+    "x-tollway-estimated": _header("`1`: the provider does not count, so tokens are told by size."),
     "x-tollway-dropped": _header("What of the question was left out."),
     "age": _header("Seconds since it was given for the first time, where it comes out of the cache."),
 }  # fmt: skip

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -12,7 +14,8 @@ import openai
 import pytest
 from openai import OpenAI
 
-from tests.e2e.processes import Mesh
+from tests.e2e.processes import Mesh, one_process
+from tests.unit.services.providers.upstream import Exchange, upstream
 from tollway.chat.v1 import chat_pb2
 from tollway.ledger.v1 import ledger_pb2, ledger_pb2_grpc
 from tollway.router.v1 import router_pb2, router_pb2_grpc
@@ -140,6 +143,38 @@ def test_events_that_break_off_end_with_an_error(client: OpenAI) -> None:
     with pytest.raises((openai.APIError, ValueError)):
         seen.extend(event.type for event in stream)
     assert "transcript.text.done" not in seen
+
+
+async def test_a_client_that_leaves_ends_the_provider_s_call_at_once(tmp_path: Path) -> None:
+    """Through everything, and the best of some tries: others want this machine's time, too."""
+    gone: asyncio.Queue[float] = asyncio.Queue()
+
+    async def play(exchange: Exchange) -> None:
+        await exchange.head("200 OK", "audio/mpeg")
+        await exchange.chunk(b"RIFF")
+        await exchange.gone()
+        gone.put_nowait(time.monotonic())
+
+    async with upstream(play) as provider:
+        config = tmp_path / "tollway.yaml"
+        config.write_text(f"providers: {{p: {{base_url: '{provider.url}', api_key: none}}}}\n")
+        mesh = one_process(tmp_path, config)
+        try:
+            await asyncio.to_thread(mesh.wait_until_ready)
+            took = [await left(mesh, gone) for _ in range(5)]
+        finally:
+            await asyncio.to_thread(mesh.stop)
+    assert min(took) < 0.1, took
+
+
+async def left(mesh: Mesh, gone: asyncio.Queue[float]) -> float:
+    """Seconds from a client's leaving until its provider has been left."""
+    question = {"model": "p/tts", "voice": "a", "input": "Hello"}
+    async with httpx2.AsyncClient() as client:
+        async with client.stream("POST", f"{mesh.base_url}/audio/speech", json=question) as response:
+            await anext(response.aiter_bytes())
+            began = time.monotonic()
+        return await asyncio.wait_for(gone.get(), 10) - began
 
 
 def test_a_provider_s_error_is_told_in_openai_s_shape(client: OpenAI) -> None:

@@ -16,8 +16,9 @@ import orjson
 
 from mesh.config.schema import SimOptions
 from services.providers.adapters.sim import wire
+from services.providers.adapters.sim.answered import Answered
 from services.providers.adapters.sim.behaviour import Behaviour, NoSuchModel, behaviour
-from services.providers.adapters.sim.endpoints import ENDPOINTS, Answered, read_fields
+from services.providers.adapters.sim.endpoints import ENDPOINTS, read_fields
 from services.providers.adapters.sim.question import BadQuestion, Question, read_question
 from services.providers.adapters.sim.reply import Reply, replies
 

@@ -139,6 +139,7 @@ async def test_documents_are_put_in_order(house: House) -> None:
         (asked(IMAGES, prompt="a cat", partial_images="2"), "partial_images"),
         (asked(SPEECH, input=7), "input"),
         (asked(MODERATIONS, input=7), "input"),
+        (asked(MODERATIONS, input=["x", {"type": "text", "text": "y"}]), "input"),
         (asked(RERANK, query="a", documents=[]), "documents"),
         (asked(RERANK, query="a", documents=["b"], top_n=1.5), "top_n"),
         (forwarding_pb2.ForwardedQuestion(endpoint=TRANSCRIPTIONS, form=forwarding_pb2.Form()), "file"),
