@@ -208,3 +208,21 @@ async def test_a_preset_is_called_as_it_wants_to_be() -> None:
             assert server.headers()["authorization"] == f"Bearer {SECRET}"
             said = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 5, "random_seed": 7}
             assert bodies == [{"model": "m", **said}]
+
+
+async def test_aws_signs_with_the_keys_of_the_configuration_and_tells_nobody_the_secret() -> None:
+    async def refuse(exchange: Exchange) -> None:
+        await exchange.whole(b'{"message":"bad signature for wJalrXUtnFEMI/K7MDENG"}', "403 Forbidden")
+
+    keys = {"access_key_id": "AKIDEXAMPLE", "secret_access_key": "wJalrXUtnFEMI/K7MDENG", "session_token": "FwoGZXIv"}
+    async with upstream(refuse) as server:
+        aws = {"kind": "aws", "region": "eu-central-1", **keys}
+        provider = {"dialect": "bedrock", "base_url": f"http://127.0.0.1:{server.port}", "credentials": aws}
+        async with open_house({"p": provider}) as house:
+            error = await house.error("some.model", "p")
+            headers = server.headers()
+            assert headers["authorization"].startswith("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/")
+            assert "/eu-central-1/bedrock/aws4_request" in headers["authorization"]
+            assert headers["x-amz-security-token"] == "FwoGZXIv"
+            assert "bad signature" in error.message
+            assert not any(secret in told(house, error) for secret in ("wJalrXUtnFEMI", "FwoGZXIv"))
