@@ -41,7 +41,7 @@ def learn(secret: str) -> None:
 
     The latest are remembered.
     """
-    if secret in _learned.secrets:
+    if not secret or secret in _learned.secrets:
         return
     _learned.lessons += 1
     _learned.secrets[secret] = None
@@ -52,12 +52,12 @@ def learn(secret: str) -> None:
 def redactor(secrets: Iterable[str] = ()) -> Callable[[Any], Any]:
     """A function that returns a value without the secrets in it, mappings and lists included."""
     given = frozenset(secrets)
-    seen, values = _learned.lessons, _any_of(given | _learned.secrets.keys())
+    seen, values = _learned.lessons, _any_of((*given, *list(_learned.secrets)))
 
     def redact(value: Any) -> Any:
         nonlocal seen, values
         if seen != _learned.lessons:
-            seen, values = _learned.lessons, _any_of(given | _learned.secrets.keys())
+            seen, values = _learned.lessons, _any_of((*given, *list(_learned.secrets)))
         if isinstance(value, str):
             return _text(value, values)
         if isinstance(value, dict):

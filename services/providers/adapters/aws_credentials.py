@@ -21,6 +21,7 @@ from yarl import URL
 
 from mesh.clock import Clock
 from mesh.errors import Reason, TollwayError
+from mesh.telemetry.redaction import learn
 from services.providers.domain.wire import Outgoing
 
 _EARLY = 900.0
@@ -86,6 +87,7 @@ class AwsCredentials:
     async def sign(self, call: Outgoing) -> Outgoing:
         """The call with its signature. Raises UPSTREAM_CREDENTIALS where no keys can be had."""
         if self._bearer and (key := os.environ.get(self._bearer)):
+            learn(key)
             return call._replace(headers={**call.headers, "authorization": f"Bearer {key}"})
         keys = await self._current()
         return signed(call, keys, self._region, self._service, self._clock.time())
@@ -138,6 +140,8 @@ class AwsCredentials:
         if self._source is None:
             raise _unknown("no AWS credentials are configured, nor found in the environment, a profile or metadata")
         frozen = self._source.get_frozen_credentials()
+        for secret in (frozen.secret_key, frozen.token or ""):
+            learn(secret)
         return Keys(frozen.access_key, frozen.secret_key, frozen.token or "")
 
 

@@ -21,6 +21,7 @@ from urllib.parse import quote
 
 from mesh.clock import Clock
 from mesh.errors import Reason, TollwayError
+from mesh.telemetry.redaction import learn
 from services.providers.domain.wire import Outgoing
 
 if TYPE_CHECKING:
@@ -97,6 +98,11 @@ class GoogleCredentials:
             self._renew()
         return call._replace(headers={**call.headers, **token.headers})
 
+    def refused(self) -> None:
+        """The provider did not take the token: the next call has another, unless this one was just fetched."""
+        if self._clock.monotonic() >= self._renewed + _AGAIN:
+            self._token = None
+
     def _renew(self) -> asyncio.Task[_Token]:
         """The renewal that is under way, or a new one."""
         if self._renewal is None or self._renewal.done():
@@ -124,6 +130,7 @@ class GoogleCredentials:
             self._credentials = self._load(request)
         credentials = self._credentials
         credentials.refresh(request)  # type: ignore[no-untyped-call]
+        learn(credentials.token or "")
         headers = {"authorization": f"Bearer {credentials.token}"}
         if credentials.quota_project_id:
             headers["x-goog-user-project"] = credentials.quota_project_id

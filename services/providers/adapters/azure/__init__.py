@@ -13,8 +13,8 @@ from services.providers.adapters.openai import (
     decode_response,
     forward_usage,
     stream_decoder,
-    supports,
 )
+from services.providers.adapters.openai import supports as _openais
 from services.providers.domain.quirks import NO_QUIRKS
 
 _v1 = Resource(NO_QUIRKS)
@@ -25,6 +25,7 @@ encode_embeddings = _v1.encode_embeddings
 encode_forward = _v1.encode_forward
 encode_request = _v1.encode_request
 health_path = _v1.health_path
+supports = _openais - {"cache_control", "reasoning_proof", "top_k", "rerank"}
 
 __all__ = [
     "credentials",

@@ -15,10 +15,13 @@ from mesh.config.names import problem_of_provider
 from mesh.config.schema import Config
 from services.providers import presets
 from services.providers.adapters import dialect_names
-from services.providers.bootstrap import dialect_named
+from services.providers.bootstrap import dialect_named, dialect_of
 from services.providers.domain.features import FEATURES
 from services.providers.domain.quirks import NO_QUIRKS
+from services.providers.domain.unsaid import Unsaid
 from services.providers.presets import Presets
+from tests.unit.services.providers.adapters.test_supports import QUESTIONS, asking
+from tollway.chat.v1 import chat_pb2
 from tollway_cli.configuration import known_providers
 
 NAMES = list(Presets())
@@ -114,3 +117,41 @@ def test_the_dialects_are_the_modules_that_can_encode_a_question() -> None:
     assert {"azure", "openai"} <= set(dialect_names())
     assert not {"transport", "credentials", "entra_credentials", "sim", "__init__"} & set(dialect_names())
     assert all(callable(dialect_named(name).encode_request) for name in dialect_names())
+
+
+TELLING = {
+    **{name: chat for name, chat in QUESTIONS.items() if name != "reasoning"},
+    "reasoning": asking(reasoning_effort="high"),
+    "developer": chat_pb2.ChatRequest(
+        messages=[
+            chat_pb2.Message(role=chat_pb2.ROLE_DEVELOPER, content=[chat_pb2.ContentPart(text="Be brief.")]),
+            *asking().messages,
+        ]
+    ),
+}
+IN_ITS_WAY = {
+    ("anthropic", "service_tier"): asking(service_tier="auto"),
+    ("cohere", "reasoning"): QUESTIONS["reasoning"],  # by a budget alone
+}
+MODELS = {"anthropic": "claude-opus-4-6", "bedrock": "anthropic.claude-opus-4-6-v1", "gemini": "gemini-2.5-pro"}
+
+
+@pytest.mark.parametrize("feature", TELLING)
+@pytest.mark.parametrize("name", NAMES)
+def test_what_a_provider_is_said_to_support_it_can_be_told(name: str, feature: str) -> None:
+    entry = entry_of(name)
+    module: Any = import_module(f"services.providers.adapters.{entry.known.dialect}")
+    if feature in presets.supported(module.supports, entry):
+        chat, unsaid = IN_ITS_WAY.get((name, feature), TELLING[feature]), Unsaid()
+        dialect_of(name).encode_request(chat, MODELS.get(entry.known.dialect, "m"), False, unsaid)
+        assert unsaid.dropped == []
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if entry_of(name).quirks != NO_QUIRKS])
+def test_what_a_quirk_takes_away_is_not_sent(name: str) -> None:
+    entry = entry_of(name)
+    for feature in frozenset(FEATURES) - presets.supported(frozenset(FEATURES), entry) - entry.lacks:
+        if feature in TELLING and feature != "developer":
+            unsaid = Unsaid(allowed=True)
+            dialect_of(name).encode_request(TELLING[feature], "m", False, unsaid)
+            assert unsaid.dropped, feature

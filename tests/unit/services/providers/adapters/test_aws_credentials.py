@@ -24,6 +24,7 @@ from yarl import URL
 
 from mesh.clock import VirtualClock
 from mesh.errors import Reason, TollwayError
+from mesh.telemetry.redaction import MASK, redactor
 from services.providers.adapters.aws_credentials import AwsCredentials, Keys, bedrock_base_url, signed
 from services.providers.domain.wire import Outgoing
 
@@ -339,6 +340,15 @@ async def test_keys_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "from-the-environment")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     assert key_of(await AwsCredentials(VirtualClock(), region="r").sign(CALL)) == "from-the-environment"
+
+
+async def test_keys_that_were_found_are_told_nobody_wherever_they_turn_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    redact = redactor()
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDFOUND")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "found+secret/1")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "found+session/2")
+    await AwsCredentials(VirtualClock(), region="eu-central-1").sign(CALL)
+    assert redact("found+secret/1 and found+session/2") == f"{MASK} and {MASK}"
 
 
 async def test_keys_come_from_a_profile(tmp_path: Path) -> None:

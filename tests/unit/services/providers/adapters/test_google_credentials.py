@@ -23,6 +23,7 @@ from google.auth.credentials import Credentials
 
 from mesh.clock import VirtualClock
 from mesh.errors import Reason, TollwayError
+from mesh.telemetry.redaction import MASK, redactor
 from services.providers.adapters.google_credentials import CLOUD_PLATFORM, GoogleCredentials, vertex_base_url
 from services.providers.domain.wire import Outgoing
 
@@ -295,3 +296,18 @@ def test_no_location_is_the_global_one_and_no_project_is_none() -> None:
 def test_a_location_or_project_can_name_no_other_host_or_path() -> None:
     url = vertex_base_url("a/../b", "x.test/?")
     assert url.startswith("https://x.test%2F%3F-aiplatform.googleapis.com/v1/projects/a%2F..%2Fb/locations/")
+
+
+async def test_a_token_that_was_refused_is_not_shown_again(credentials: GoogleCredentials, clock: VirtualClock) -> None:
+    assert await token_of(credentials) == "token-1"
+    credentials.refused()  # though it was just fetched: what is wrong is not its age
+    assert await token_of(credentials) == "token-1"
+    await clock.advance(60)
+    credentials.refused()
+    assert await token_of(credentials) == "token-2"
+
+
+async def test_no_token_is_told_wherever_it_turns_up(credentials: GoogleCredentials) -> None:
+    redact = redactor()
+    token = await token_of(credentials)
+    assert redact(f"refused: {token}!") == f"refused: {MASK}!"
