@@ -19,6 +19,7 @@ from mesh.config.load import load
 from mesh.config.problems import ConfigError
 from mesh.config.schema import Config
 from mesh.errors import Reason, TollwayError
+from services.providers.domain.features import FEATURES
 from tests.providers import test_fixtures as runner
 from tests.unit.services.providers.house import open_house, text_of
 from tests.unit.services.providers.upstream import Exchange, upstream
@@ -131,6 +132,10 @@ async def test_a_provider_with_a_new_dialect_is_called(configured: Configured) -
             with pytest.raises(TollwayError, match="no such bird") as caught:
                 await house.create("dodo", "polly")
             assert caught.value.reason is Reason.UPSTREAM_MODEL_NOT_FOUND
+
+
+def test_every_name_of_what_can_be_supported_is_printed() -> None:
+    assert [name for name in FEATURES if f"`{name}`" not in PAGE] == []
 
 
 @pytest.mark.usefixtures("parrot", "parakeet")
