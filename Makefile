@@ -6,7 +6,7 @@ PROTOS := $(shell find protos -name '*.proto')
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install up test crash-test sdk-suites lint format coverage generate generate-check lock bench bench-ledger bench-backlog bench-brownout clean
+.PHONY: help install up test crash-test sdk-suites lint format coverage generate generate-check docs docs-check lock bench bench-ledger bench-backlog bench-brownout clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,8 +25,8 @@ $(VENV)/.installed: requirements-dev.lock pyproject.toml
 up: install ## Run the whole mesh in one process (ARGS="--port 9000" adds options)
 	@exec $(BIN)/tollway up $(ARGS)
 
-test: install ## Run all tests
-	$(BIN)/python -m pytest $(ARGS)
+test: install ## Run all tests, a file of them at a time on each core
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 crash-test: install ## Kill processes at random for a minute under load, and hold the book against the provider (TOLLWAY_CRASH_SEED="4 5")
 	$(BIN)/python -m pytest tests/chaos/test_crash.py -m minute $(ARGS)
@@ -40,7 +40,7 @@ coverage: install ## Line and branch coverage of mesh, services and gateway_http
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
 
-lint: install generate-check ## What CI checks beside the tests
+lint: install generate-check docs-check ## What CI checks beside the tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -66,6 +66,12 @@ generate-check: install ## Check that gen/ is what protos/ generates
 	@PATH="$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -Iprotos --python_out=$(VENV)/gen --grpc_python_out=$(VENV)/gen \
 	  --mypy_out=quiet:$(VENV)/gen --mypy_grpc_out=quiet:$(VENV)/gen $(PROTOS)
 	@diff -ru -x __pycache__ $(VENV)/gen gen || { echo "gen/ is out of date: run make generate"; exit 1; }
+
+docs: install ## Write docs/providers.md from the adapters and presets
+	$(BIN)/python docs/providers.py
+
+docs-check: install ## Check that docs/providers.md is what the adapters and presets say
+	@$(BIN)/python docs/providers.py --check
 
 bench: install ## Measure what the gateway costs beside a bare proxy (ARGS="--check" holds it to its promises)
 	$(BIN)/python -m bench.run $(ARGS)

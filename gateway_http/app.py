@@ -69,10 +69,13 @@ class App:
     def _open(self, request: web.BaseRequest, route: Route | None) -> Exchange:
         tracer = _UNTRACED if route is not None and route.quiet else self._tracer
         method = _known(request.method)
-        name = method if route is None else f"{method} {route.template}"
-        span = tracer.start(name, Kind.SERVER, trace_parent(request.headers))
-        errors = OPENAI if route is None else route.errors
-        return Exchange(request, request_id(request.headers, self._clock.time()), span, errors)
+        title = method if route is None else f"{method} {route.template}"
+        span = tracer.start(title, Kind.SERVER, trace_parent(request.headers))
+        name = request_id(request.headers, self._clock.time())
+        if route is None:
+            return Exchange(request, name, span, OPENAI)
+        errors = route.errors if route.errors_of is None else route.errors_of(name)
+        return Exchange(request, name, span, errors, route.id_header)
 
     async def _answer(self, exchange: Exchange, route: Route | None, task: asyncio.Task[object]) -> web.StreamResponse:
         """The one place where whatever was raised becomes an answer, or an event in one that has begun."""
@@ -115,7 +118,7 @@ async def _fail(exchange: Exchange, error: TollwayError) -> web.StreamResponse:
         response.headers.update(exchange.identity())
         return response
     if not stream.finished:
-        await stream.finish(exchange.errors.event(error, exchange.trace_id))
+        await stream.fail(exchange.errors.event(error, exchange.trace_id))
     return stream
 
 

@@ -1,8 +1,9 @@
-"""Reading a request's body: only what is JSON, only so much of it, and only for so long."""
+"""Reading a request's body: only what is wanted (mostly JSON), only so much of it, and only for so long."""
 
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 
 from aiohttp import HttpVersion11, web
 
@@ -12,19 +13,46 @@ from mesh.errors import Reason, TollwayError
 _GZIP = 16 + zlib.MAX_WBITS
 
 
+def check_json(request: web.BaseRequest) -> None:
+    """Insists on JSON being named: a page in a browser may send anything else to this machine without asking."""
+    given = request.headers.get("content-type", "")
+    if given == "application/json":
+        return
+    kind, _, parameters = given.lower().partition(";")
+    charset = parameters.partition("charset=")[2].strip(' "') or "utf-8"
+    if kind.strip() != "application/json" or charset not in ("utf-8", "utf8"):
+        raise TollwayError(
+            Reason.UNSUPPORTED_MEDIA_TYPE,
+            f"send the header `content-type: application/json`, in UTF-8; it is {given!r}"
+            if given
+            else "send the header `content-type: application/json`; there is none",
+        )
+
+
+def check_form(request: web.BaseRequest) -> None:
+    """Insists on a form that may hold files. A page in a browser may send one without asking: it is turned away by its
+    `Origin` (see `cross_site`)."""
+    given = request.headers.get("content-type", "")
+    if given.lower().partition(";")[0].strip() != "multipart/form-data":
+        said = f"it is {given!r}" if given else "there is none"
+        raise TollwayError(
+            Reason.UNSUPPORTED_MEDIA_TYPE, f"send a form, with the header `content-type: multipart/form-data`; {said}"
+        )
+
+
 class BodyReader:
     """Reads bodies of at most `max_bytes`, plain or unpacked, that arrive within `timeout` seconds."""
 
     def __init__(self, clock: Clock, max_bytes: int, timeout: float) -> None:
         self._clock, self._max_bytes, self._timeout = clock, max_bytes, timeout
 
-    async def read(self, request: web.BaseRequest) -> bytes:
-        """The body, unpacked.
+    async def read(self, request: web.BaseRequest, check: Callable[[web.BaseRequest], None] = check_json) -> bytes:
+        """The body, unpacked. `check` raises UNSUPPORTED_MEDIA_TYPE for what is not wanted.
 
         Raises UNSUPPORTED_MEDIA_TYPE, BODY_TOO_LARGE, BODY_TOO_SLOW, and INVALID_REQUEST for one that is packed
         wrongly. (Of one whose chunks break off aiohttp says nothing more, so that it is too slow as well.)
         """
-        _check_type(request)
+        check(request)
         packed = _is_packed(request)
         if (request.content_length or 0) > self._max_bytes:
             raise self._too_large()
@@ -67,22 +95,6 @@ class BodyReader:
     def _too_large(self) -> TollwayError:
         return TollwayError(
             Reason.BODY_TOO_LARGE, f"the body is larger than the {self._max_bytes} bytes allowed here (http.max_body)"
-        )
-
-
-def _check_type(request: web.BaseRequest) -> None:
-    """Insists on JSON being named: a page in a browser may send anything else to this machine without asking."""
-    given = request.headers.get("content-type", "")
-    if given == "application/json":
-        return
-    kind, _, parameters = given.lower().partition(";")
-    charset = parameters.partition("charset=")[2].strip(' "') or "utf-8"
-    if kind.strip() != "application/json" or charset not in ("utf-8", "utf8"):
-        raise TollwayError(
-            Reason.UNSUPPORTED_MEDIA_TYPE,
-            f"send the header `content-type: application/json`, in UTF-8; it is {given!r}"
-            if given
-            else "send the header `content-type: application/json`; there is none",
         )
 
 

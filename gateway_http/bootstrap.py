@@ -6,13 +6,18 @@ from collections.abc import Callable
 
 import grpc
 
-from gateway_http import openai_chat, openai_completions, openai_responses
+from gateway_http import anthropic, openai_chat, openai_completions, openai_responses
 from gateway_http.app import App
 from gateway_http.body import BodyReader
 from gateway_http.connection import Server
 from gateway_http.conversation import Conversation
 from gateway_http.cross_site import SameSite
 from gateway_http.dialect import Dialect
+from gateway_http.documentation import PATHS as DOCUMENTATION
+from gateway_http.documentation import Documentation
+from gateway_http.embeddings import Embeddings
+from gateway_http.forwarding import PATHS as FORWARDED
+from gateway_http.forwarding import Forwarding
 from gateway_http.health import MetricsPage, Readiness, healthz
 from gateway_http.in_flight import InFlight
 from gateway_http.listening import Listener, check_address, listen
@@ -86,15 +91,28 @@ def _routes(
     def conversation(dialect: Dialect) -> Conversation:
         return Conversation(dialect, stub, bodies, clock, settings.max_messages)
 
+    messages = Conversation(anthropic, stub, bodies, clock, settings.max_messages, anthropic.read_headers)
+    count = anthropic.CountTokens(stub, bodies, settings.max_messages)
     routes = [
         Route("/v1/chat/completions", {"POST": conversation(openai_chat)}),
+        Route("/v1/embeddings", {"POST": Embeddings(stub, bodies)}),
+        *(Route(path, {"POST": Forwarding(endpoint, stub, bodies)}) for path, endpoint in FORWARDED.items()),
         Route("/v1/completions", {"POST": conversation(openai_completions)}),
         Route("/v1/responses", {"POST": conversation(openai_responses)}),
         Route("/v1/models", {"GET": models.list_all}),
         Route("/v1/models/{id}", {"GET": models.get_one}),
+        *(
+            Route(path, {"POST": handler}, errors_of=anthropic.AnthropicErrors, id_header=anthropic.ID_HEADER)
+            for path, handler in (("/v1/messages", messages), ("/v1/messages/count_tokens", count))
+        ),
         Route("/healthz", {"GET": healthz}, quiet=True),
         Route("/readyz", {"GET": Readiness(router)}, quiet=True),
     ]
     if metrics_page is not None:
         routes.append(Route("/metrics", {"GET": MetricsPage(metrics_page)}, quiet=True))
+    pages = Documentation((*(route.template for route in routes), *DOCUMENTATION))
+    routes += (
+        Route("/openapi.json", {"GET": pages.document}, quiet=True),
+        Route("/docs", {"GET": pages.page}, quiet=True),
+    )
     return Routes(routes)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
@@ -14,6 +15,7 @@ from gateway_http.json_input import read_object
 from gateway_http.json_output import encode_json
 from gateway_http.receipt import receipt_headers
 from gateway_http.request_headers import (
+    Headers,
     Metadata,
     assured,
     call_metadata,
@@ -39,7 +41,10 @@ if TYPE_CHECKING:  # the name exists for the type checker alone
 
 
 class Conversation:
-    """The handler of a dialect's endpoint. `max_messages` bounds a conversation."""
+    """The handler of a dialect's endpoint. `max_messages` bounds a conversation.
+
+    `read_headers` puts what the dialect says in headers among the fields of the question.
+    """
 
     def __init__(
         self,
@@ -48,8 +53,9 @@ class Conversation:
         bodies: BodyReader,
         clock: Clock,
         max_messages: int,
+        read_headers: Callable[[Headers, dict[str, Any]], None] | None = None,
     ) -> None:
-        self._dialect = dialect
+        self._dialect, self._read_headers = dialect, read_headers
         self._router, self._bodies, self._clock, self._max_messages = router, bodies, clock, max_messages
 
     async def __call__(self, exchange: Exchange) -> web.StreamResponse:
@@ -58,7 +64,10 @@ class Conversation:
         labels, kept_to, explain = tags(headers), session(headers), wants_explanation(headers)
         held_back = assured(headers)
         body = await self._bodies.read(exchange.request)
-        request, answering = self._dialect.decode(read_object(body), self._max_messages)
+        fields = read_object(body)
+        if self._read_headers is not None:
+            self._read_headers(headers, fields)
+        request, answering = self._dialect.decode(fields, self._max_messages)
         request.request_id = exchange.request_id
         request.tags.extend(labels)
         if kept_to:

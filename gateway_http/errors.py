@@ -42,13 +42,20 @@ def error_body(error: TollwayError, trace_id: str) -> bytes:
         "code": error.row.openai_code,
         "trace_id": trace_id,
     }
+    fields.update(details(error))
+    return encode_json({"error": fields})
+
+
+def details(error: TollwayError) -> dict[str, Any]:
+    """What an error says in any shape: of each candidate why not, and of the budget what it is."""
+    told: dict[str, Any] = {}
     if "candidate_1" in error.metadata:
         numbers = range(1, len(error.metadata) + 1)
         names = (f"candidate_{number}" for number in numbers)
-        fields["candidates"] = [error.metadata[name] for name in names if name in error.metadata]
+        told["candidates"] = [error.metadata[name] for name in names if name in error.metadata]
     if "budget" in error.metadata:
-        fields["budget"] = {name: error.metadata[name] for name in _OF_A_BUDGET if name in error.metadata}
-    return encode_json({"error": fields})
+        told["budget"] = {name: error.metadata[name] for name in _OF_A_BUDGET if name in error.metadata}
+    return told
 
 
 def error_event(error: TollwayError, trace_id: str) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
@@ -9,6 +11,8 @@ from aiohttp import web
 
 from mesh.errors import TollwayError
 from mesh.tracing import Span
+
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class EventStream(web.StreamResponse):
@@ -46,6 +50,52 @@ class EventStream(web.StreamResponse):
         self.finished = True
         await self.write_eof(self._held + events)
 
+    async def fail(self, event: bytes) -> None:
+        """Ends with the event of an error."""
+        await self.finish(event)
+
+
+class PassedOn(web.StreamResponse):
+    """A response that is passed on as it arrives, under its own content type. Its headers leave with the first of it.
+
+    One that breaks off never looks finished: events end with that of an error, and of anything else the connection is
+    torn down before what was announced has come.
+    """
+
+    _send_headers_immediately = False
+
+    def __init__(self, content_type: str, content_length: int | None, headers: Mapping[str, str]) -> None:
+        self._events = content_type.lower().startswith("text/event-stream")
+        own = {"cache-control": "no-cache", "x-accel-buffering": "no"} if self._events else {}
+        super().__init__(headers={"content-type": content_type, **own, **headers})
+        self.finished = False
+        self._length = None if self._events else content_length
+
+    async def begin(self, request: web.BaseRequest) -> None:
+        """Sets the status and headers."""
+        self._request = request
+        self.content_length = self._length
+        await self.prepare(request)
+
+    async def finish(self) -> None:
+        """It is whole."""
+        self.finished = True
+        await self.write_eof()
+
+    async def fail(self, event: bytes) -> None:
+        """Ends with the event of an error, where there are events."""
+        self.finished = True
+        if self._events:
+            await self.write_eof(b"\n\n" + event)  # what broke off may have been in the middle of an event
+            return
+        transport = self._request.transport
+        if transport is not None:
+            connection = transport.get_extra_info("socket")
+            if connection is not None and connection.family != socket.AF_UNIX:
+                # Where the end of the connection is the end of the answer (HTTP/1.0), it must not look like one.
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            transport.abort()
+
 
 class ErrorShape(Protocol):
     """How a dialect tells an error."""
@@ -60,12 +110,15 @@ class ErrorShape(Protocol):
 class Exchange:
     """What a handler is given. It answers with a response, or opens a stream, writes to it and answers with that."""
 
-    __slots__ = ("error", "errors", "request", "request_id", "span", "stream")
+    __slots__ = ("error", "errors", "id_header", "request", "request_id", "span", "stream")
 
-    def __init__(self, request: web.BaseRequest, request_id: str, span: Span, errors: ErrorShape) -> None:
+    def __init__(
+        self, request: web.BaseRequest, request_id: str, span: Span, errors: ErrorShape, id_header: str = ""
+    ) -> None:
         self.request, self.request_id, self.span, self.errors = request, request_id, span, errors
-        self.stream: EventStream | None = None
+        self.stream: EventStream | PassedOn | None = None
         self.error: TollwayError | None = None
+        self.id_header = id_header
 
     @property
     def trace_id(self) -> str:
@@ -73,13 +126,22 @@ class Exchange:
 
     def identity(self) -> dict[str, str]:
         """The headers of every answer."""
-        return {"server": "tollway", "x-request-id": self.request_id, "x-tollway-trace-id": self.trace_id}
+        headers = {"server": "tollway", "x-request-id": self.request_id, "x-tollway-trace-id": self.trace_id}
+        if self.id_header:
+            headers[self.id_header] = self.request_id
+        return headers
 
     async def open_stream(self, headers: Mapping[str, str]) -> EventStream:
         """Sets the status and headers; from here on an error can only be an event."""
-        self.stream = EventStream({**self.identity(), **headers})
-        await self.stream.prepare(self.request)
-        return self.stream
+        stream = self.stream = EventStream({**self.identity(), **headers})
+        await stream.prepare(self.request)
+        return stream
+
+    async def pass_on(self, content_type: str, content_length: int | None, headers: Mapping[str, str]) -> PassedOn:
+        """The same for an answer that is not written here."""
+        stream = self.stream = PassedOn(content_type, content_length, {**self.identity(), **headers})
+        await stream.begin(self.request)
+        return stream
 
 
 Handler = Callable[[Exchange], Awaitable[web.StreamResponse]]

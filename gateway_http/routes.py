@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -16,12 +16,18 @@ _LONGEST_PATH_SHOWN = 128
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A path, or all paths below one where `template` ends in a name in braces. Quiet routes leave no spans."""
+    """A path, or all paths below one where `template` ends in a name in braces. Quiet routes leave no spans.
+
+    `errors_of` makes the shape of errors that name their request, out of its id; `id_header` is a header that does,
+    beside `x-request-id`.
+    """
 
     template: str
     handlers: Mapping[str, Handler]
     quiet: bool = False
     errors: ErrorShape = OPENAI
+    errors_of: Callable[[str], ErrorShape] | None = None
+    id_header: str = ""
 
     @property
     def allow(self) -> str:

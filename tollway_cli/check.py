@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+from mesh.config.presets import SIGNED
 from mesh.config.schema import Config, State
 from mesh.state.connect import MEMORY
-from tollway_cli.configuration import find, load_or_refuse
+from tollway_cli.configuration import find, known_providers, load_or_refuse
 
 
 def summary(config: Config, source: str) -> str:
     """What the configuration amounts to, in a few lines."""
     lines = [f"{source} is fine.", "", "  providers  " + ", ".join(config.providers)]
+    lines += [f"  no key     {name}: {variable} is not set" for name, variable in _without_key(config)]
     for name, model in config.models.items():
         behind = [f"{d.provider}/{d.model or '*'}" for d in model.deployments]
         lines.append(f"  model      {name} → {', '.join([*behind, *model.fallbacks])}")
@@ -26,6 +29,16 @@ def summary(config: Config, source: str) -> str:
         lines.append("  state      " + _state(config.state))
     lines += [f"  http       {config.http.listen}", f"  grpc       {config.grpc.listen}"]
     return "\n".join(lines) + "\n"
+
+
+def _without_key(config: Config) -> Iterator[tuple[str, str]]:
+    """Providers that would be called without the key which their preset has in a variable, and its name."""
+    presets = known_providers().presets
+    for name, provider in config.providers.items():
+        preset = presets[provider.preset] if provider.preset else None
+        given = provider.api_key.get_secret_value() or provider.api_key_file or provider.api_key_command
+        if preset and preset.key_variable and not given and provider.credentials.kind not in SIGNED:
+            yield name, preset.key_variable
 
 
 def _state(state: State) -> str:

@@ -7,12 +7,14 @@ message here. Ids and states of items are labels for a server that stores them, 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from gateway_http.field_reading import (
     Readers,
     Wrong,
     a,
+    at,
     encode_json,
     here,
     into,
@@ -44,7 +46,7 @@ def read_item(chat: pb.ChatRequest, value: Any) -> None:
     kind = item.get("type") or ("message" if "role" in item else None)
     if kind is None:
         raise Wrong("must be given: the kind of this item", "type")
-    reader = _ITEMS.get(a(str, kind))
+    reader = _ITEMS.get(at("type", partial(a, str), kind))
     if reader is not None:
         reader(chat, item)
     elif kind.endswith("_output"):

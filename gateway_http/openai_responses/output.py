@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from gateway_http.foreign import put_extra
-from gateway_http.json_output import decode_json
+from gateway_http.json_output import decode_json, encode_json, put_back
 from gateway_http.openai_chat.foreign_parts import foreign_part
 from gateway_http.openai_chat.response import audio_json, file_json, thought_json
 from gateway_http.openai_responses.events import Events
@@ -19,6 +19,8 @@ from gateway_http.openai_responses.parts import image_fields
 from gateway_http.openai_responses.spoken import Call, Growing, Speech, Thought
 from tollway.chat.v1 import chat_pb2 as pb
 
+OF_ITEM = "item"
+"""Where a part's extra fields, of this dialect, have those of the item that the part belongs to."""
 _INCOMPLETE = (pb.FINISH_REASON_LENGTH, pb.FINISH_REASON_CONTENT_FILTER)
 
 
@@ -81,7 +83,7 @@ class Choice:
             self._speaking = thought = Thought(self._output, self._events, part)
         thought.think(reasoning)
         if extra_json:
-            put_extra(thought.item, extra_json, dialect, OWN)
+            thought.put_extra(extra_json, dialect)
 
     def call(self, place: int, piece: pb.ToolCallDelta | pb.ToolCall, dialect: str) -> None:
         """A piece of the choice's call at that place."""
@@ -107,7 +109,8 @@ class Choice:
             self.think(part.reasoning, place, part.extra_json, dialect)
             return
         elif kind == "image":
-            self._whole("ig", {"type": "image_generation_call", "status": "completed", **image_fields(part.image)})
+            self._draw(part, dialect)
+            return
         elif kind == "audio":
             self.say(part.audio.transcript, place)
             self._speech().beside("audio", audio_json(part.audio))
@@ -122,7 +125,23 @@ class Choice:
         elif kind is None:
             self._whole("item", decode_json(part.extra_json))
         else:
-            self._speech().lay_under(part.extra_json)
+            extra = decode_json(part.extra_json)
+            self.beside(extra.pop(OF_ITEM, {}))
+            self._speech().lay_under(encode_json(extra))
+
+    def beside(self, fields: dict[str, Any]) -> None:
+        """What the item that is growing has beside what it says."""
+        if fields:
+            growing: Growing = self._speaking or self._speech()
+            put_back(growing.item, encode_json(fields))
+
+    def _draw(self, part: pb.ContentPart, dialect: str) -> None:
+        item: dict[str, Any] = {"type": "image_generation_call", "status": "completed", **image_fields(part.image)}
+        if dialect == OWN and part.extra_json:
+            item = {**decode_json(part.extra_json), **item}
+        else:
+            put_extra(item, part.extra_json, dialect, OWN)
+        self._whole("ig", item)
 
     def finish(self, reason: pb.FinishReason.ValueType) -> None:
         """Ends what is open; of an answer that was cut short, the last item is incomplete."""

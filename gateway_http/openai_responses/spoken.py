@@ -147,6 +147,7 @@ class Thought(Growing):
         self._number = part
         self._pieces: list[str] = []
         self._proof = ""
+        self._summary: list[Json] | None = None
 
     def takes(self, reasoning: pb.ReasoningPart, part: int) -> bool:
         """Whether this belongs to it: to the same part, and nothing follows a proof."""
@@ -166,14 +167,22 @@ class Thought(Growing):
         self._pieces.append(text)
         self._events.add("response.reasoning_summary_text.delta", {**here, "delta": text})
 
+    def put_extra(self, extra_json: bytes, dialect: str) -> None:
+        """Of its own dialect it may have a summary in several parts."""
+        extra = decode_json(extra_json) if dialect == OWN else {}
+        self._summary = extra.get("summary")
+        put_extra(self.item, extra_json, dialect, OWN)
+
     def keep(self, status: str) -> None:
         if self._pieces:
             self.item["summary"][0]["text"] = "".join(self._pieces)
+        if self._summary is not None:
+            self.item["summary"] = self._summary
         super().keep(status)
 
     def close(self, status: str) -> None:
         self.keep(status)
-        if self._pieces:
+        if self._pieces and self._summary is None:
             here, part = {**self.at, "summary_index": 0}, self.item["summary"][0]
             self._events.add("response.reasoning_summary_text.done", {**here, "text": part["text"]})
             self._events.add("response.reasoning_summary_part.done", {**here, "part": part})

@@ -14,7 +14,7 @@ from gateway_http.json_output import decode_json, encode_json, put_back
 from gateway_http.openai_responses.events import Events
 from gateway_http.openai_responses.failing import InBand, error_fields
 from gateway_http.openai_responses.items import OWN
-from gateway_http.openai_responses.output import Output
+from gateway_http.openai_responses.output import OF_ITEM, Choice, Output
 from gateway_http.openai_responses.response import About, about, ended, response_json, usage_json
 from gateway_http.receipt import receipt_json
 from mesh.errors import Reason, TollwayError
@@ -107,12 +107,18 @@ class EventEncoder:
         elif chunk.service_tier:
             self._about = self._about._replace(service_tier=chunk.service_tier)
 
-    def _keep(self, extra_json: bytes) -> None:
-        if extra_json:
-            extra = decode_json(extra_json)
-            extra.pop(_FILLER, None)
-            name = self._dialect or "openai"
-            grow(self._beside, extra if name == OWN else {name: extra} if extra else {})
+    def _keep(self, extra_json: bytes, saying: Choice | None = None) -> None:
+        """For the last event; what is of the item that is growing, for that."""
+        if not extra_json:
+            return
+        extra = decode_json(extra_json)
+        extra.pop(_FILLER, None)
+        if self._dialect == OWN:
+            if saying is not None:
+                saying.beside(extra.pop(OF_ITEM, {}))
+            grow(self._beside, extra)
+        elif extra:
+            grow(self._beside, {self._dialect or "openai": extra})
 
     def _encode_delta(self, delta: pb.Delta) -> None:
         saying, place = self._output.choice(delta.index), delta.part
@@ -129,7 +135,7 @@ class EventEncoder:
             saying.cite(list(delta.citations), place, self._dialect)
         for call in delta.tool_calls:
             saying.call(call.index, call, self._dialect)
-        self._keep(delta.extra_json)
+        self._keep(delta.extra_json, saying)
         self._keep(delta.choice_extra_json)
         if delta.finish_reason and delta.index not in self._ends:
             self._ends[delta.index] = ended(delta.finish_reason, delta.native_finish_reason, delta.stop_sequence)

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from mesh.config.callees import check_callees
 from mesh.config.defaults import with_defaults
 from mesh.config.document import Document, parse_yaml
+from mesh.config.presets import NOTHING, Known
 from mesh.config.problems import ConfigError, Problem
 from mesh.config.relations import check_names, check_relations
 from mesh.config.schema import Config, PriceEntry
@@ -17,11 +19,11 @@ from mesh.config.variables import apply_variables
 from mesh.config.wording import blame
 
 
-def load(path: Path | None, environ: Mapping[str, str]) -> Config:
+def load(path: Path | None, environ: Mapping[str, str], known: Known = NOTHING) -> Config:
     """The configuration in the file (None: there is none) and in the `TOLLWAY_` variables, as it stands.
 
-    What holds where it says nothing about providers or models is for `mesh.config.defaults.with_defaults`. Raises
-    ConfigError with every problem.
+    `known` are the dialects and presets that it may name. What holds where it says nothing about providers or models is
+    for `mesh.config.defaults.with_defaults`. Raises ConfigError with every problem.
     """
     document = parse_yaml(_read(path), str(path), environ) if path else Document()
     if document.problems and document.data is None:
@@ -33,9 +35,10 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
     config = _validate(document)
     named = document.data.get("providers") if document.data else None
     if isinstance(named, dict) and named:
+        check_callees(document, known)
         check_relations(document, named, ("*",))  # where there are providers and no models, any name can be asked for
     else:
-        default = with_defaults(Config(), environ)
+        default = with_defaults(Config(), environ, known)
         check_relations(document, default.providers, default.models)
     check_names(document)
     if config is None or document.problems:

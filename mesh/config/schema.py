@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -103,12 +104,58 @@ class SimOptions(Section):
     tokens: int = Field(20, ge=0, description="Length of a generated answer.")
 
 
+def _check_word(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]*", text):
+        raise ValueError("must be a name of letters, digits, hyphens and underscores")
+    return text
+
+
+Word = Annotated[str, AfterValidator(_check_word)]
+ApiKey = Annotated[SecretStr, AfterValidator(_check_key)]
+
+
+class Credentials(Section):
+    """How a call shows who pays. Which keys go together is checked by `mesh.config.callees`."""
+
+    kind: Literal["", "bearer", "header", "query", "aws", "google", "entra"] = Field(
+        "", description="Empty: as the preset or the dialect says."
+    )
+    name: Word = Field("", description="Of the header, or of the parameter in the URL.")
+    region: Word = ""
+    profile: str = Field("", description="In AWS's files. Empty: as AWS's own variables say.")
+    access_key_id: ApiKey = Field(SecretStr(""), repr=False)
+    secret_access_key: ApiKey = Field(SecretStr(""), repr=False)
+    session_token: ApiKey = Field(SecretStr(""), repr=False)
+    credentials_file: str = Field("", description="Empty: Google's application default credentials.")
+    project: str = ""
+    location: Word = ""
+    tenant: str = ""
+    client_id: str = Field("", description="Empty: whoever the machine or the signed-in user is.")
+    client_secret: ApiKey = Field(SecretStr(""), repr=False)
+    scope: str = Field("", description="Of Entra's token. Empty: that of Azure OpenAI.")
+
+
+def _split_command(value: Any) -> Any:
+    try:
+        return shlex.split(value) if isinstance(value, str) else value
+    except ValueError:  # a quote that does not close
+        raise ValueError("must be a program and its arguments, with quotes that close") from None
+
+
 class Provider(Section):
     """Someone who can be called."""
 
-    dialect: Literal["openai", "sim"] = "openai"
-    base_url: HttpUrl = Field("", repr=False, description="Empty: the dialect's own address.")
-    api_key: Annotated[SecretStr, AfterValidator(_check_key)] = Field(SecretStr(""), repr=False)
+    preset: str = Field("", description="Whose values hold where none is given. Empty: those of the provider's name.")
+    dialect: str = "openai"
+    base_url: HttpUrl = Field("", repr=False, description="Empty: the preset's, else the dialect's own address.")
+    api_key: ApiKey = Field(SecretStr(""), repr=False)
+    api_key_file: str = Field("", description="A file that holds the key, read again when it changes.")
+    api_key_command: Annotated[tuple[str, ...], BeforeValidator(_split_command)] = Field(
+        (), repr=False, description="A program that prints the key."
+    )
+    api_key_ttl: PositiveDuration = Field(3600.0, description="How long a key that was printed holds.")
+    api_version: Word = Field("", description="Of Azure's dated API. Empty: the one without a date.")
+    credentials: Credentials = Credentials()
     headers: dict[str, HeaderValue] = Field(default_factory=dict, repr=False, description="Sent with every call.")
     on_disconnect: OnDisconnect = "cancel"
     markup: MarkupPpm = Field(0, description="Added to what its models cost; negative: a discount.")
@@ -514,7 +561,7 @@ class Journal(Section):
     """The router's own record of calls, until the ledger has them."""
 
     fsync: Duration = Field(1.0, description="What a power loss can take at most. 0s: every write waits for the disk.")
-    ship_every: PositiveDuration = 0.2
+    ship_every: PositiveDuration = 1.0
     when_full: Literal["deny", "allow"] = Field(
         "deny", description="Whether calls leave that cannot be written down, and are in memory alone until they can."
     )

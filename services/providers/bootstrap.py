@@ -3,29 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 
 from mesh.clock import Clock
+from mesh.config.presets import keys_of
 from mesh.mediator import Mediator, messages_in
 from mesh.metrics import Metrics
 from mesh.telemetry.redaction import redactor
 from mesh.tracing import Tracer
-from services.providers import handlers
-from services.providers.adapters.credentials import key_headers
+from services.providers import handlers, presets
+from services.providers.adapters.credentials import (
+    FixedKey,
+    KeyCredentials,
+    KeyFile,
+    Place,
+    command_key,
+    key_headers,
+    place_of,
+)
 from services.providers.adapters.sim.behaviour import CATALOGUE
 from services.providers.adapters.sim.memory import MemoryTransport
 from services.providers.adapters.sim.script import Model
+from services.providers.domain.quirks import NO_QUIRKS, Quirks
 from services.providers.domain.responses_only import is_openai, needs_responses
 from services.providers.handlers.calling import Surroundings
 from services.providers.handlers.check_health import CheckHealth, check_health
+from services.providers.handlers.count_tokens import CountTokens, count_tokens
 from services.providers.handlers.create_completion import CreateCompletion, create_completion
+from services.providers.handlers.create_embeddings import CreateEmbeddings, create_embeddings
+from services.providers.handlers.forward import Forward, forward
 from services.providers.handlers.list_provider_models import ListProviderModels, list_provider_models
 from services.providers.handlers.stream_completion import StreamCompletion, stream_completion
-from services.providers.ports import Dialect, Provider, Transport
+from services.providers.ports import Credentials, Dialect, Provider, Transport
 from services.providers.servicer import ProviderServicer
 from services.providers.settings import ProviderSettings, ProvidersSettings
 from tollway.providers.v1.providers_pb2_grpc import add_ProviderServiceServicer_to_server
@@ -36,6 +51,12 @@ if TYPE_CHECKING:
 _SIM = "sim"
 _SIM_BASE_URL = "http://sim/v1"
 _ADAPTERS = "services.providers.adapters"
+_SIGNERS = {
+    "aws": ("aws_credentials", "AwsCredentials", keys_of("aws")),
+    "google": ("google_credentials", "GoogleCredentials", frozenset({"credentials_file"})),
+    "entra": ("entra_credentials", "EntraCredentials", keys_of("entra")),
+}
+"""By kind: the adapter that signs, its class, and what of the credentials it takes."""
 _HEADERS = {
     "content-type": "application/json",
     "accept": "application/json, text/event-stream",
@@ -72,6 +93,9 @@ async def start(settings: ProvidersSettings, *, clock: Clock, tracer: Tracer, me
         [
             (CreateCompletion, partial(create_completion, providers=providers, around=around)),
             (StreamCompletion, partial(stream_completion, providers=providers, around=around)),
+            (CreateEmbeddings, partial(create_embeddings, providers=providers, around=around)),
+            (CountTokens, partial(count_tokens, providers=providers, around=around)),
+            (Forward, partial(forward, providers=providers, around=around)),
             (CheckHealth, partial(check_health, providers=providers, around=around)),
             (ListProviderModels, partial(list_provider_models, providers=providers)),
         ],
@@ -81,27 +105,83 @@ async def start(settings: ProvidersSettings, *, clock: Clock, tracer: Tracer, me
 
 
 def _provider(settings: ProviderSettings, http: HttpTransport | None, clock: Clock) -> Provider:
-    dialect = dialect_named(settings.dialect)
+    dialect = dialect_named(settings.dialect, _quirks(settings))
     transport: Transport = http if http and _is_remote(settings) else MemoryTransport(Model(settings.sim), clock)
     own = {name.lower(): value for name, value in settings.headers.items()}
-    local = _SIM_BASE_URL if settings.dialect == _SIM else dialect.default_base_url
+    credentials = _credentials(settings, dialect, clock)
+    base_url = settings.base_url or _own_address(settings, dialect)
+    shown = {} if credentials else key_headers(_place(settings, dialect), settings.key.given)
     return Provider(
         name=settings.name,
         dialect=dialect,
         transport=transport,
-        base_url=settings.base_url or local,
-        headers={**_HEADERS, **key_headers(dialect.credentials, settings.api_key), **own},
-        redact=redactor((settings.api_key, *own.values())),
+        base_url=base_url,
+        headers={**_HEADERS, **shown, **own},
+        redact=redactor((settings.key.given, *settings.credentials.secrets, *own.values())),
         models=CATALOGUE if settings.dialect == _SIM else (),
-        other_dialect=partial(_responses, settings.dialect == "openai" and is_openai(settings.base_url or local)),
+        credentials=credentials,
+        refused=getattr(credentials, "refused", _nothing),
+        other_dialect=partial(_responses, settings.dialect == "openai" and is_openai(base_url)),
     )
 
 
-def dialect_named(name: str) -> Dialect:
-    """The adapter of that name, imported now: those that nobody uses cost nothing."""
+def dialect_named(name: str, quirks: Quirks = NO_QUIRKS) -> Dialect:
+    """The adapter of that name, as a provider with those quirks speaks it. It is imported now: those that nobody uses
+    cost nothing."""
     # The sim speaks OpenAI's, so that what reads it is what reads a provider.
-    module: object = import_module(f"{_ADAPTERS}.{'openai' if name == _SIM else name}")
-    return cast(Dialect, module)
+    module: Any = import_module(f"{_ADAPTERS}.{'openai' if name == _SIM else name}")
+    bound = module.dialect(quirks) if quirks != NO_QUIRKS and hasattr(module, "dialect") else module
+    return cast(Dialect, bound)
+
+
+def dialect_of(name: str) -> Dialect:
+    """What is spoken to a provider with the preset of that name, else the adapter of that name."""
+    entry = presets.entry(name)
+    return dialect_named(entry.known.dialect, entry.quirks) if entry else dialect_named(name)
+
+
+def _quirks(settings: ProviderSettings) -> Quirks:
+    """Those of its preset, and the version of the API that the configuration asks for."""
+    quirks = presets.quirks_of(settings.preset) if settings.preset else NO_QUIRKS
+    return replace(quirks, api_version=settings.api_version) if settings.api_version else quirks
+
+
+def _credentials(settings: ProviderSettings, dialect: Dialect, clock: Clock) -> Credentials | None:
+    """What signs each call; None where headers that stay the same say who pays."""
+    kind, key = settings.credentials.kind or dialect.credentials, settings.key
+    if kind in _SIGNERS:
+        module, name, arguments = _SIGNERS[kind]
+        given = {argument: value for argument, value in settings.credentials.values.items() if argument in arguments}
+        # Imported late: each of them stands on a library that is large.
+        return cast(Credentials, getattr(import_module(f"{_ADAPTERS}.{module}"), name)(clock, **given))
+    place = _place(settings, dialect)
+    if key.command:
+        return KeyCredentials(place, command_key(key.command, key.ttl, clock))
+    if key.file:
+        return KeyCredentials(place, KeyFile(Path(key.file)))
+    return KeyCredentials(place, FixedKey(key.given)) if place.in_url and key.given else None
+
+
+def _place(settings: ProviderSettings, dialect: Dialect) -> Place:
+    return place_of(settings.credentials.kind or dialect.credentials, settings.credentials.name)
+
+
+def _own_address(settings: ProviderSettings, dialect: Dialect) -> str:
+    """Where the provider is that the configuration gives no address of."""
+    if settings.dialect == _SIM:
+        return _SIM_BASE_URL
+    kind, values = settings.credentials.kind or dialect.credentials, settings.credentials.values
+    if kind == "aws" and values.get("region"):
+        module = import_module(f"{_ADAPTERS}.aws_credentials")
+        return str(module.bedrock_base_url(values["region"]))
+    if kind == "google" and values.get("project"):
+        module = import_module(f"{_ADAPTERS}.google_credentials")
+        return str(module.vertex_base_url(values["project"], values.get("location", "")))
+    return dialect.default_base_url
+
+
+def _nothing() -> None:
+    """There is nothing else to show."""
 
 
 def _responses(openai: bool, model: str) -> Dialect | None:

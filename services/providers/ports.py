@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 from mesh.errors import Reason, TollwayError
 from services.providers.domain.unsaid import Unsaid
 from services.providers.domain.wire import Encoded, Limits, Outgoing
-from tollway.chat.v1 import chat_pb2
+from tollway.chat.v1 import chat_pb2, embedding_pb2, forwarding_pb2
 
 
 class StreamDecoder(Protocol):
@@ -27,7 +27,11 @@ class StreamDecoder(Protocol):
 
 
 class Dialect(Protocol):
-    """How a kind of provider is spoken to: pure functions. The module of an adapter is one."""
+    """How a kind of provider is spoken to: pure functions. The module of an adapter is one.
+
+    A module may have more: `dialect(quirks) -> Dialect`, as a provider with those `domain.quirks` speaks it,
+    and `supports`, a frozenset of what of `domain.features` can be said in it.
+    """
 
     @property
     def default_base_url(self) -> str: ...
@@ -55,8 +59,42 @@ class Dialect(Protocol):
     def stream_decoder(self, choices: int, max_event: int) -> StreamDecoder: ...
 
 
+class Embedding(Protocol):
+    """What a dialect has besides where its providers make vectors."""
+
+    def encode_embeddings(self, request: embedding_pb2.EmbeddingRequest, model: str, unsaid: Unsaid) -> Encoded:
+        """The call that asks for vectors. Raises as `encode_request`."""
+
+    def decode_embeddings(self, body: bytes) -> embedding_pb2.EmbeddingResponse:
+        """Raises UPSTREAM_MALFORMED, or the error that the body carries."""
+
+
+class Counting(Protocol):
+    """What a dialect has besides where its providers count tokens."""
+
+    def encode_count(self, chat: chat_pb2.ChatRequest, model: str, unsaid: Unsaid) -> Encoded:
+        """The call that has the question's tokens counted. Raises as `encode_request`."""
+
+    def decode_count(self, body: bytes) -> int:
+        """Raises UPSTREAM_MALFORMED, or the error that the body carries."""
+
+
+class Forwarding(Protocol):
+    """What a dialect has besides where its providers have endpoints that are passed on to."""
+
+    def encode_forward(self, question: forwarding_pb2.ForwardedQuestion, model: str) -> Encoded:
+        """The same question, to that model. Raises INVALID_REQUEST, and UNSUPPORTED_FEATURE for an endpoint that its
+        providers do not have."""
+
+    def forward_usage(self, content_type: str, body: bytes) -> chat_pb2.Usage | None:
+        """What the answer says that it took; None where it does not say."""
+
+
 class Credentials(Protocol):
-    """What shows who pays, where that is more than headers that stay the same: it is signed for, or expires."""
+    """What shows who pays, where that is more than headers that stay the same: it is signed for, or expires.
+
+    One that can get something else to show has `refused()`, too, for when the provider answered 401.
+    """
 
     async def sign(self, call: Outgoing) -> Outgoing:
         """The call with what shows who pays. Raises UPSTREAM_CREDENTIALS where that cannot be had."""
@@ -108,7 +146,8 @@ class KnownModel:
 class Provider:
     """Someone who can be called. `headers` go with every call; `redact` takes their secrets out of a text.
 
-    `credentials` sign each call where those headers do not say all.
+    `credentials` sign each call where those headers do not say all, and are told by `refused` where the provider did
+    not take what they showed.
     """
 
     name: str
@@ -119,11 +158,34 @@ class Provider:
     redact: Callable[[str], str]
     models: tuple[KnownModel, ...] = ()
     credentials: Credentials | None = None
+    refused: Callable[[], None] = lambda: None
     other_dialect: Callable[[str], Dialect | None] = lambda model: None
     """How a model of theirs is spoken to that is not spoken to as the others are."""
 
     def dialect_for(self, model: str) -> Dialect:
         return self.other_dialect(model) or self.dialect
+
+
+def embedding(provider: Provider) -> Embedding:
+    """How the provider is asked for vectors. Raises UNSUPPORTED_FEATURE where it makes none."""
+    return cast(Embedding, _having("encode_embeddings", provider, "makes no embeddings"))
+
+
+def counting(provider: Provider) -> Counting | None:
+    """How the provider is asked to count; None where it does not."""
+    return cast(Counting, provider.dialect) if hasattr(provider.dialect, "encode_count") else None
+
+
+def forwarding(provider: Provider) -> Forwarding:
+    """How questions are passed on to the provider. Raises UNSUPPORTED_FEATURE where none are."""
+    return cast(Forwarding, _having("encode_forward", provider, "has no endpoints that questions are passed on to"))
+
+
+def _having(function: str, provider: Provider, otherwise: str) -> Any:
+    if not hasattr(provider.dialect, function):
+        message = f"the provider {provider.name!r} {otherwise}"
+        raise TollwayError(Reason.UNSUPPORTED_FEATURE, message, {"provider": provider.name})
+    return provider.dialect
 
 
 Providers = Mapping[str, Provider]

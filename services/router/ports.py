@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from mesh.prices import PriceBook
 from mesh.tracing import TraceContext
@@ -12,23 +12,35 @@ from services.router.domain.kept_answer import KeptAnswer
 from tollway.ledger.v1.budget_pb2 import Budget, LeaseAnswer, LeaseBudgetRequest, ReturnLeaseRequest
 from tollway.ledger.v1.ledger_pb2 import Attempt, Price, RecordAttemptsRequest, RecordedAttempt
 from tollway.providers.v1.providers_pb2 import (
+    CountTokensRequest,
+    CountTokensResponse,
     CreateCompletionRequest,
     CreateCompletionResponse,
+    CreateEmbeddingsRequest,
+    CreateEmbeddingsResponse,
+    ForwardRequest,
+    ForwardResponse,
     ProviderModel,
     StreamCompletionRequest,
     StreamCompletionResponse,
 )
 
+Response_co = TypeVar("Response_co", covariant=True)
 
-class CompletionStream(Protocol):
-    """A completion on its way. It is read only as fast as it is pulled. Pulling raises TollwayError."""
 
-    def __aiter__(self) -> AsyncIterator[StreamCompletionResponse]: ...
+class AnswerStream(Protocol[Response_co]):
+    """An answer on its way. It is read only as fast as it is pulled. Pulling raises TollwayError."""
 
-    async def __anext__(self) -> StreamCompletionResponse: ...
+    def __aiter__(self) -> AsyncIterator[Response_co]: ...
+
+    async def __anext__(self) -> Response_co: ...
 
     def cancel(self) -> None:
         """Ends the provider's call at once; does nothing to one that has ended."""
+
+
+CompletionStream = AnswerStream[StreamCompletionResponse]
+ForwardStream = AnswerStream[ForwardResponse]
 
 
 class ProviderCalls(Protocol):
@@ -42,6 +54,18 @@ class ProviderCalls(Protocol):
     def stream(
         self, request: StreamCompletionRequest, timeout: float | None, trace: TraceContext
     ) -> CompletionStream: ...
+
+    async def embed(
+        self, request: CreateEmbeddingsRequest, timeout: float | None, trace: TraceContext
+    ) -> CreateEmbeddingsResponse:
+        """The vectors of texts. Cancelling the caller cancels the provider's call. Raises TollwayError."""
+
+    async def count_tokens(
+        self, request: CountTokensRequest, timeout: float | None, trace: TraceContext
+    ) -> CountTokensResponse:
+        """The tokens of a question, if the provider counts them. Raises TollwayError."""
+
+    def forward(self, request: ForwardRequest, timeout: float | None, trace: TraceContext) -> ForwardStream: ...
 
     async def known_models(self) -> Sequence[ProviderModel]:
         """The models of all providers that are known without asking them. Raises TollwayError."""

@@ -12,16 +12,25 @@ from mesh.ids import new_request_id
 from mesh.interceptors.writing import write_all
 from mesh.mediator import Mediator
 from mesh.tracing import current
+from services.router.domain import likeness
+from services.router.handlers.count_tokens import CountTokens
 from services.router.handlers.create_chat_completion import CreateChatCompletion
+from services.router.handlers.create_embeddings import CreateEmbeddings
 from services.router.handlers.explain_route import ExplainRoute
+from services.router.handlers.forward import Forward
 from services.router.handlers.list_deployments import ListDeployments
 from services.router.handlers.list_models import ListModels
 from services.router.handlers.stream_chat_completion import StreamChatCompletion
 from tollway.router.v1.router_pb2 import (
+    CountTokensRequest,
+    CountTokensResponse,
     CreateChatCompletionRequest,
     CreateChatCompletionResponse,
+    CreateEmbeddingsRequest,
+    CreateEmbeddingsResponse,
     ExplainRouteRequest,
     ExplainRouteResponse,
+    ForwardRequest,
     ListDeploymentsRequest,
     ListDeploymentsResponse,
     ListModelsRequest,
@@ -67,6 +76,48 @@ class RouterServicer(RouterServiceServicer):
             self._deadline(context),
             request.preferences,
             credentials=credentials_of(context),
+        )
+        await write_all(self._mediator.stream(command), context)
+
+    async def CreateEmbeddings(self, request: CreateEmbeddingsRequest, context: Context) -> CreateEmbeddingsResponse:
+        return await self._mediator.send(
+            CreateEmbeddings(
+                likeness.of_embedding(request.embedding),
+                request.request_id or new_request_id(self._clock.time()),
+                request.tags,
+                current(),
+                self._deadline(context),
+                request.preferences,
+                credentials=credentials_of(context),
+                embedding=request.embedding,
+            )
+        )
+
+    async def CountTokens(self, request: CountTokensRequest, context: Context) -> CountTokensResponse:
+        return await self._mediator.send(
+            CountTokens(
+                request.chat,
+                request.request_id or new_request_id(self._clock.time()),
+                request.tags,
+                current(),
+                self._deadline(context),
+                request.preferences,
+                credentials=credentials_of(context),
+            )
+        )
+
+    async def Forward(  # type: ignore[override]  # the generated types know only servicers that yield
+        self, request: ForwardRequest, context: Context
+    ) -> None:
+        command = Forward(
+            likeness.of_forwarded(request.question),
+            request.request_id or new_request_id(self._clock.time()),
+            request.tags,
+            current(),
+            self._deadline(context),
+            request.preferences,
+            credentials=credentials_of(context),
+            question=request.question,
         )
         await write_all(self._mediator.stream(command), context)
 

@@ -114,6 +114,54 @@ def test_streamed_tool_arguments_are_accumulated_by_the_sdk(client: OpenAI) -> N
     assert json.loads(calls[0].function.arguments)["unit"] in ("celsius", "fahrenheit")
 
 
+def test_parallel_calls_are_accumulated_by_the_sdk_and_answered(client: OpenAI) -> None:
+    with client.chat.completions.stream(model="sim/text:calls=3", messages=QUESTION, tools=WEATHER) as stream:
+        done = [event.name for event in stream if event.type == "tool_calls.function.arguments.done"]
+        message = stream.get_final_completion().choices[0].message
+    assert done == ["get_weather"] * 3
+    calls: Any = message.tool_calls
+    assert len({call.id for call in calls}) == 3
+    assert all(json.loads(call.function.arguments)["unit"] in ("celsius", "fahrenheit") for call in calls)
+    answers = [{"role": "tool", "tool_call_id": call.id, "content": f"{i} °C"} for i, call in enumerate(calls)]
+    said: Any = [*QUESTION, message.model_dump(), *answers]
+    answered = client.chat.completions.create(model="sim", messages=said, tools=WEATHER)
+    assert answered.choices[0].message.content == "The tools answered: 0 °C 1 °C 2 °C"
+
+
+def test_log_probabilities_and_refusals_are_accumulated_by_the_sdk(client: OpenAI) -> None:
+    with client.chat.completions.stream(model="sim/echo", messages=QUESTION, logprobs=True, top_logprobs=2) as stream:
+        *_, last = [event for event in stream if event.type == "logprobs.content.done"]
+    assert "".join(token.token for token in last.content) == "The quick brown fox"
+    with client.chat.completions.stream(model="sim/refusal", messages=QUESTION) as stream:
+        *_, refused = [event for event in stream if event.type == "refusal.done"]
+    assert refused.refusal.startswith("I'm sorry")
+
+
+def test_an_answer_can_be_sent_back_as_the_sdk_writes_it_down(client: OpenAI) -> None:
+    message = client.chat.completions.create(model="sim/reasoning", messages=QUESTION).choices[0].message
+    said: Any = [*QUESTION, message.model_dump(), {"role": "user", "content": "And then?"}]
+    answer = client.chat.completions.create(model="sim/echo", messages=said)
+    assert answer.choices[0].message.content == "And then?"
+
+
+def test_completions_of_old_are_whole_and_streamed_with_usage(client: OpenAI) -> None:
+    whole = client.completions.create(model="sim/echo", prompt="Once upon a time", logprobs=1, echo=True)
+    assert whole.choices[0].text == "Once upon a time" * 2
+    assert whole.choices[0].logprobs is not None
+    assert whole.choices[0].logprobs.text_offset == [16, 20, 25, 27]
+    chunks = list(
+        client.completions.create(
+            model="sim/echo", prompt="Once upon a time", stream=True, stream_options={"include_usage": True}
+        )
+    )
+    assert "".join(choice.text for chunk in chunks for choice in chunk.choices) == "Once upon a time"
+    assert chunks[-1].usage == whole.usage
+    assert (chunks[-1].model_extra or {})["tollway"]["deployment"] == "sim/echo"
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.completions.create(model="sim/echo", prompt=["a", "b"])
+    assert caught.value.param == "prompt"
+
+
 def test_structured_output_parses_whole_and_streamed(client: OpenAI) -> None:
     parsed = client.chat.completions.parse(model="sim", messages=QUESTION, response_format=Invoice)
     assert isinstance(parsed.choices[0].message.parsed, Invoice)

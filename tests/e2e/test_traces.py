@@ -42,10 +42,12 @@ def traced(
             mesh.stop()
 
 
-def expected(topology: str, method: str, providers: str) -> list[str]:
+def expected(
+    topology: str, method: str, providers: str, path: str = "/v1/chat/completions", operation: str = "chat"
+) -> list[str]:
     """Design: CLIENT and SERVER where a wire is crossed, SERVER alone in one process."""
     wire = topology == "four processes"
-    lines = ["server POST /v1/chat/completions"]
+    lines = [f"server POST {path}"]
     depth = 1
 
     def rpc(name: str, depth: int) -> int:
@@ -55,7 +57,7 @@ def expected(topology: str, method: str, providers: str) -> list[str]:
         return depth
 
     depth = rpc(f"{ROUTER}/{method}", depth)
-    lines.append(f"{'  ' * depth}client chat pair")
+    lines.append(f"{'  ' * depth}client {operation} pair")
     for attempt in ("attempt 1 sim/status-503", "attempt 2 sim/echo"):
         lines.append(f"{'  ' * (depth + 1)}internal {attempt}")
         inner = rpc(f"{PROVIDERS}/{providers}", depth + 2)
@@ -92,6 +94,27 @@ def test_a_request_with_a_failover_is_one_tree(
     assert chat.attributes["gen_ai.operation.name"] == "chat"
     assert chat.attributes["gen_ai.usage.output_tokens"] > 0
     assert not chat.failed
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "operation"),
+    [
+        ("/v1/embeddings", "CreateEmbeddings", "embeddings"),
+        ("/v1/moderations", "Forward", "moderation"),
+        ("/v1/audio/speech", "Forward", "speech"),
+    ],
+)
+def test_what_is_no_conversation_is_the_same_tree(
+    traced: tuple[Mesh, Collector], path: str, method: str, operation: str
+) -> None:
+    mesh, collector = traced
+    answer = httpx2.post(f"{mesh.http}{path}", json={"model": "pair", "input": "hi"}, timeout=20)
+    assert (answer.status_code, answer.headers["x-tollway-attempts"]) == (200, "2")
+    wanted = expected(mesh.topology, method, method, path, operation)
+    spans = collector.trace(answer.headers["x-tollway-trace-id"], len(wanted))
+    assert tree(spans) == wanted
+    (around,) = [span for span in spans if span.name == f"{operation} pair"]
+    assert around.attributes["gen_ai.operation.name"] == operation
 
 
 def test_an_incoming_traceparent_is_joined(traced: tuple[Mesh, Collector]) -> None:

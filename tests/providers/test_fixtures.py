@@ -1,12 +1,14 @@
 """Runs every folder of fixtures: what goes out for a question, and what is read out of the answer to it.
 
-`fixtures/<dialect>/<case>/` holds
+`fixtures/<dialect or preset>/<case>/` holds
 
 - `request.json`: a ChatRequest as proto-JSON, but that its `*_json` fields hold their JSON as it is, not in base64;
 - `upstream_request.json`: the body that must go out for it, and in `dropped.json` the paths of what is left out of it,
-  where the client allows that and there is any;
-- `upstream.json` or `upstream.sse`: the provider's body, and in `upstream_head.json` its status and headers where they
-  are not a plain 200's;
+  where the client allows that and there is any; in `call.json` the model that is asked and the path that must be
+  called, where these matter;
+- `upstream.json`, `upstream.sse` or `upstream.events` (a line for each event, see `framing.frames`, which are sent as
+  AWS's binary event stream): the provider's body, and in `upstream_head.json` its status and headers where they are not
+  a plain 200's;
 - `expected.json`: the `response`, or the joined `stream`, and the `error` that is in place of it or ends it.
 
 Streams are read whole, cut in two at every byte, and byte by byte.
@@ -26,16 +28,16 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.message import Message
 
 from mesh.errors import TollwayError
-from services.providers.bootstrap import dialect_named
+from services.providers.bootstrap import dialect_of
 from services.providers.domain.unsaid import Unsaid
 from services.providers.ports import Dialect, StreamDecoder
+from tests.providers.framing import frames
 from tollway.chat.v1 import chat_pb2
 
 Json = dict[str, Any]
 
 ROOT = Path(__file__).parent / "fixtures"
 CASES = sorted(ROOT.glob("*/*/"))
-DIALECTS = {name: dialect_named(name) for name in sorted({case.parent.name for case in CASES})}
 NOW = 1_700_000_000.0
 
 
@@ -43,19 +45,31 @@ def named(case: Path) -> str:
     return f"{case.parent.name}/{case.name}"
 
 
+def streamed(case: Path) -> bool:
+    return (case / "upstream.sse").exists() or (case / "upstream.events").exists()
+
+
+def upstream_body(case: Path) -> bytes:
+    if (case / "upstream.events").exists():
+        return frames((case / "upstream.events").read_text())
+    return (case / ("upstream.sse" if streamed(case) else "upstream.json")).read_bytes()
+
+
 @pytest.mark.parametrize("case", CASES, ids=named)
 def test_a_recorded_call_means_what_its_fixture_says(case: Path) -> None:
-    dialect = DIALECTS[case.parent.name]
+    dialect = dialect_of(case.parent.name)
     chat = read_request(case / "request.json")
-    stream = (case / "upstream.sse").exists()
+    stream = streamed(case)
     unsaid = Unsaid(allowed=True)
-    encoded = dialect.encode_request(chat, "the-model", stream, unsaid)
+    call: Json = load(case / "call.json") if (case / "call.json").exists() else {"model": "the-model"}
+    encoded = dialect.encode_request(chat, call["model"], stream, unsaid)
+    assert encoded.path == call.get("path", encoded.path)
     assert json.loads(encoded.body) == load(case / "upstream_request.json")
     assert unsaid.dropped == (load(case / "dropped.json") if (case / "dropped.json").exists() else [])
 
     expected = load(case / "expected.json")
     head: Json = load(case / "upstream_head.json") if (case / "upstream_head.json").exists() else {"status": 200}
-    body = (case / ("upstream.sse" if stream else "upstream.json")).read_bytes()
+    body = upstream_body(case)
     if head["status"] != 200:
         error = dialect.decode_error(head["status"], head.get("headers", {}), body, NOW)
         assert {"error": readable_error(error)} == expected
@@ -66,10 +80,10 @@ def test_a_recorded_call_means_what_its_fixture_says(case: Path) -> None:
             assert decode_stream(dialect, chat, pieces) == expected
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if (c / "upstream.sse").exists()], ids=named)
+@pytest.mark.parametrize("case", [c for c in CASES if streamed(c)], ids=named)
 def test_a_truncated_stream_is_never_reported_as_finished(case: Path) -> None:
-    dialect, chat = DIALECTS[case.parent.name], read_request(case / "request.json")
-    body = (case / "upstream.sse").read_bytes()
+    dialect, chat = dialect_of(case.parent.name), read_request(case / "request.json")
+    body = upstream_body(case)
     whole = decode_stream(dialect, chat, [body])
     for end in range(len(body)):
         part = decode_stream(dialect, chat, [body[:end]])

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 
 from tollway.providers.v1 import providers_pb2
 
-_REQUEST_ID = ("x-request-id", "request-id", "x-amzn-requestid", "apim-request-id", "cf-ray")
+_REQUEST_ID = (
+    *("x-request-id", "request-id", "x-amzn-requestid", "apim-request-id", "x-ms-request-id", "x-debug-trace-id"),
+    "cf-ray",
+)
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SPAN = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+")
+_ANTHROPIC_RESET = re.compile(r"anthropic-ratelimit-(?:requests|(?:input-|output-)?tokens)-reset")
 _SPAN_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 
 
@@ -57,18 +62,28 @@ def _until_reset(headers: Mapping[str, str], now: float) -> float | None:
 def _reset_headers(headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for name, value in headers.items():
         lower = name.lower()
-        if lower.startswith(("x-ratelimit-reset", "ratelimit-reset")):
+        if lower.startswith(("x-ratelimit-reset", "ratelimit-reset")) or _ANTHROPIC_RESET.fullmatch(lower):
             yield lower, value
 
 
 def _until(value: str, now: float) -> float | None:
-    """Seconds meant by `1m2.5s`, by a number of seconds, or by a Unix time in seconds or milliseconds."""
+    """Seconds meant by `1m2.5s`, a number of seconds, a Unix time in seconds or milliseconds, or RFC 3339."""
     if _SPAN.fullmatch(value):
         return sum(float(amount) * _SECONDS[unit] for amount, unit in _SPAN_PART.findall(value))
     number = _number(value)
-    if number is None or number < 1e9:
+    if number is None:
+        return _until_moment(value, now)
+    if number < 1e9:
         return number
     return max((number / 1000 if number > 1e11 else number) - now, 0.0)
+
+
+def _until_moment(value: str, now: float) -> float | None:
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:  # of a form that nobody has told us about
+        return None
+    return max(moment.timestamp() - now, 0.0) if moment.tzinfo is not None else None
 
 
 def _until_date(value: str, now: float) -> float | None:

@@ -21,9 +21,15 @@ from services.providers.domain.wire import MAX_ANSWER, MAX_ERROR, Encoded, Limit
 from services.providers.ports import Answer, Provider
 from tollway.providers.v1 import providers_pb2
 
-Request = providers_pb2.CreateCompletionRequest | providers_pb2.StreamCompletionRequest
+Request = (
+    providers_pb2.CreateCompletionRequest
+    | providers_pb2.StreamCompletionRequest
+    | providers_pb2.CreateEmbeddingsRequest
+    | providers_pb2.ForwardRequest
+)
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_NOT_TAKEN = 401
 _ERROR_WAIT = 5.0
 """Seconds that an error's body may take; its status is here already."""
 
@@ -39,10 +45,15 @@ class Surroundings:
 
 def check(request: Request) -> None:
     """Raises INVALID_REQUEST for what no provider can be asked."""
-    if not request.model:
-        raise invalid("model", "must name one of the provider's models")
+    check_model(request.model)
     if not _UUID.fullmatch(request.attempt_id):
         raise invalid("attempt_id", "must be a UUID")
+
+
+def check_model(model: str) -> None:
+    """Raises INVALID_REQUEST where no model is named."""
+    if not model:
+        raise invalid("model", "must name one of the provider's models")
 
 
 class Call:
@@ -83,6 +94,8 @@ class Call:
             answer = self._answer = await self._provider.transport.open(outgoing, self.limits)
             if self._span.recording:
                 self._span.set({"http.response.status_code": answer.status})
+            if answer.status == _NOT_TAKEN:
+                self._provider.refused()
             if not 200 <= answer.status < 300:
                 clock = self._around.clock
                 body = await _error_body(answer, clock)

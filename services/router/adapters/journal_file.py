@@ -35,7 +35,7 @@ LARGE = 16 * 2**20
 """Bytes of free pages in a file, from which on they are given back."""
 _LITTLE = 4 * 2**20
 """Bytes of a file that are in use at most when its free pages are given back: those have to be copied for it."""
-BATCH = 500
+BATCH = 1000
 """Entries that are shipped together."""
 TOGETHER = 64
 """Entries that are written together at most; SQLite bounds the values in a statement."""

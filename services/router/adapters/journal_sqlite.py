@@ -42,8 +42,9 @@ log = logging.getLogger(__name__)
 _LONGEST_TICK = 1.0
 MOST_KEPT = 10_000
 """Entries that are kept in memory while they cannot be written; then nothing may leave whatever is allowed."""
-_GATHER = 3
-"""Turns of the event loop within which what opens and ends is written together."""
+_FEWEST_TURNS, _MOST_TURNS = 3, 12
+"""Turns of the event loop within which what opens and ends is written together: the more calls are under way, the more
+of them come to something within a turn, and the more is saved by waiting for the next."""
 _MOST_PAGES = 8 * 1024
 """Pages in the write-ahead log, beyond which writers wait until it can begin anew: 16 MiB."""
 
@@ -120,7 +121,7 @@ class SqliteJournal:
 
     def _write_soon(self) -> None:
         if not self._turns:
-            self._turns = _GATHER
+            self._turns = min(_FEWEST_TURNS + len(self.in_flight) // 2, _MOST_TURNS)
             self._loop.call_soon(self._turn)
 
     def _turn(self) -> None:

@@ -10,11 +10,14 @@ from mesh.mediator import Behavior, Mediator, messages_in, when
 from services.router import handlers
 from services.router.handlers.admission import Admission
 from services.router.handlers.authentication import Authentication, Permission
-from services.router.handlers.behaviors import Validation, has_question, is_question
+from services.router.handlers.behaviors import Validation, has_question, is_admitted
 from services.router.handlers.caching import Caching
+from services.router.handlers.count_tokens import CountTokens, count_tokens
 from services.router.handlers.create_chat_completion import CreateChatCompletion, create_chat_completion
+from services.router.handlers.create_embeddings import CreateEmbeddings, create_embeddings
 from services.router.handlers.desk import Desk
 from services.router.handlers.explain_route import ExplainRoute, explain_route
+from services.router.handlers.forward import Forward, forward
 from services.router.handlers.idempotency import Idempotency, has_key
 from services.router.handlers.list_deployments import ListDeployments, list_deployments
 from services.router.handlers.list_models import ListModels, list_models
@@ -38,7 +41,7 @@ def behaviors(
         when(has_question, Validation()),
         Permission(),
         when(has_key, idempotency),
-        *([] if admission is None else [when(is_question, admission)]),
+        *([] if admission is None else [when(is_admitted, admission)]),
         when(caching.concerns, caching),
     ]
 
@@ -49,6 +52,9 @@ def mediator(desk: Desk, loaded: Timestamp, around: list[Behavior]) -> Mediator:
         [
             (CreateChatCompletion, partial(create_chat_completion, desk=desk)),
             (StreamChatCompletion, partial(stream_chat_completion, desk=desk)),
+            (CreateEmbeddings, partial(create_embeddings, desk=desk)),
+            (CountTokens, partial(count_tokens, desk=desk)),
+            (Forward, partial(forward, desk=desk)),
             (ExplainRoute, partial(explain_route, selection=desk.selection, clock=desk.clock)),
             (ListDeployments, partial(list_deployments, routes=desk.routes, fleet=desk.fleet, clock=desk.clock)),
             (ListModels, partial(list_models, routes=desk.routes, providers=desk.providers, loaded=loaded)),

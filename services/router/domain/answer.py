@@ -25,6 +25,9 @@ how many tokens they were."""
 class Answer:
     """Takes a stream's chunks in order; `choices` are how many answers were asked for."""
 
+    tells_tokens = True
+    """Whether its size says how many tokens it took, where its provider does not."""
+
     __slots__ = (
         "_choices", "_opening", "_rest", "_said", "_uncounted", "_unfinished", "begun", "finishes", "id", "model",
         "usage",

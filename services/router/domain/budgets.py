@@ -67,6 +67,16 @@ def unpriced(provider: str, model: str, subject: str, about: Mapping[str, str]) 
     return TollwayError(Reason.MODEL_UNPRICED, message, {**about, "scope": subject})
 
 
+def unbounded(provider: str, model: str, subject: str, operation: str, about: Mapping[str, str]) -> TollwayError:
+    """What the client is told of a call that might cost anything, and has to stay within a budget."""
+    message = (
+        f"{subject} has a budget, and what a call for {operation} costs at most cannot be told beforehand: "
+        f"{provider}/{model} has a price for its tokens. It could be asked at a price for each request alone, or for "
+        "nothing, or under a soft budget."
+    )
+    return TollwayError(Reason.MODEL_UNPRICED, message, {**about, "scope": subject})
+
+
 def _period(budget: Budget) -> str:
     if budget.window == BUDGET_WINDOW_ROLLING:
         return f" in {_span(budget.rolling.seconds)}"

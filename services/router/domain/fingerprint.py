@@ -15,6 +15,7 @@ from hashlib import blake2b
 from typing import Any
 
 import msgspec
+from google.protobuf.message import Message
 
 from tollway.chat.v1.chat_pb2 import ChatRequest, ResponseFormat, ResponseFormatKind
 
@@ -28,8 +29,18 @@ _write_json = msgspec.json.Encoder().encode
 
 def fingerprint(chat: ChatRequest, models: Sequence[str]) -> bytes:
     """Of a question to `chat.model` and, where that cannot answer, `models`."""
+    return _digest(_canonical(chat).SerializeToString(deterministic=True), *(model.encode() for model in models))
+
+
+def fingerprint_of(message: Message, models: Sequence[str]) -> bytes:
+    """Of a question that is no conversation: every word of it counts, and so does what kind it is."""
+    kind = message.DESCRIPTOR.full_name.encode()
+    return _digest(kind, message.SerializeToString(deterministic=True), *(model.encode() for model in models))
+
+
+def _digest(*parts: bytes) -> bytes:
     made = blake2b(digest_size=_SIZE)
-    for part in (_canonical(chat).SerializeToString(deterministic=True), *(model.encode() for model in models)):
+    for part in parts:
         made.update(b"%d:" % len(part))
         made.update(part)
     return made.digest()

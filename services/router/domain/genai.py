@@ -69,15 +69,25 @@ def request_attributes(chat: ChatRequest, provider: str, *, streamed: bool) -> d
     return attributes
 
 
+def operation_attributes(operation: str, provider: str, model: str) -> dict[str, AttributeValue]:
+    """What was asked that is no conversation."""
+    return {
+        "gen_ai.operation.name": operation,
+        "gen_ai.provider.name": provider,
+        "gen_ai.request.model": model,
+    }
+
+
 def response_attributes(
     response_id: str, model: str, finishes: Iterable[FinishReason.ValueType]
 ) -> dict[str, AttributeValue]:
-    """What was answered."""
-    return {
-        "gen_ai.response.id": response_id,
-        "gen_ai.response.model": model,
-        "gen_ai.response.finish_reasons": tuple(finish_reason(reason) for reason in finishes),
-    }
+    """What was answered; what the provider did not say is left out."""
+    attributes: dict[str, AttributeValue] = {"gen_ai.response.model": model} if model else {}
+    if response_id:
+        attributes["gen_ai.response.id"] = response_id
+    if reasons := tuple(finish_reason(reason) for reason in finishes):
+        attributes["gen_ai.response.finish_reasons"] = reasons
+    return attributes
 
 
 def usage_attributes(usage: Usage) -> Mapping[str, AttributeValue]:

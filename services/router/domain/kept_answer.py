@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import msgspec
 
 from services.router.domain import settlement
-from services.router.domain.replay import Response
 from tollway.chat.v1.chat_pb2 import ChatChunk, Delta, FinishReason
 from tollway.ledger.v1.ledger_pb2 import (
     ATTEMPT_KIND_CACHE_HIT,
@@ -24,6 +23,8 @@ from tollway.router.v1.router_pb2 import (
     Receipt,
     StreamChatCompletionResponse,
 )
+
+Response = CreateChatCompletionResponse | StreamChatCompletionResponse
 
 _WHOLE = frozenset({
     FinishReason.FINISH_REASON_STOP,

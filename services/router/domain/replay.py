@@ -9,15 +9,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import IntEnum
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import msgspec
 
 from mesh.errors import FieldViolation, Reason, TollwayError
-from tollway.router.v1.router_pb2 import CreateChatCompletionResponse, StreamChatCompletionResponse
+from tollway.router.v1.router_pb2 import (
+    CreateChatCompletionResponse,
+    CreateEmbeddingsResponse,
+    ForwardResponse,
+    StreamChatCompletionResponse,
+)
 
-Response = CreateChatCompletionResponse | StreamChatCompletionResponse
-Shape = type[CreateChatCompletionResponse] | type[StreamChatCompletionResponse]
+Response = CreateChatCompletionResponse | StreamChatCompletionResponse | CreateEmbeddingsResponse | ForwardResponse
+Shape = (
+    type[CreateChatCompletionResponse]
+    | type[StreamChatCompletionResponse]
+    | type[CreateEmbeddingsResponse]
+    | type[ForwardResponse]
+)
+
+R = TypeVar("R", bound=Response)
 
 
 class State(IntEnum):
@@ -81,12 +93,12 @@ def framed(responses: Iterable[Response]) -> bytes:
     return _encode([response.SerializeToString() for response in responses])
 
 
-def unframed(frames: bytes, shape: Shape) -> list[Response]:
+def unframed(frames: bytes, shape: type[R]) -> list[R]:
     """The responses in a piece of bytes."""
-    return [shape.FromString(frame) for frame in _decode_frames(frames)]
+    return [cast(R, shape.FromString(frame)) for frame in _decode_frames(frames)]
 
 
-def repeated(response: Response) -> Response:
+def repeated(response: R) -> R:
     """The response as a repeat of its question is given it. What is left of limits was so then, and is not told."""
     if not response.HasField("receipt"):
         return response
@@ -94,7 +106,7 @@ def repeated(response: Response) -> Response:
     copy.CopyFrom(response)
     copy.receipt.replayed = True
     copy.receipt.ClearField("rate_limits")
-    return cast(Response, copy)
+    return cast(R, copy)
 
 
 def is_final(failure: TollwayError) -> bool:

@@ -17,7 +17,7 @@ from mesh.money import PPM
 from services.router.domain.expectation import Seen
 from services.router.domain.usage import ANY_TIER
 from tollway.chat.v1.chat_pb2 import ChatRequest, ContentPart, Delta
-from tollway.ledger.v1.ledger_pb2 import Price, Rates, ServiceTier
+from tollway.ledger.v1.ledger_pb2 import ContextTier, Price, Rates, ServiceTier
 
 _BYTES_PER_TOKEN = 2
 _A_PICTURE = 2_000
@@ -148,6 +148,19 @@ def _dearest(rates: Price | Rates, *, beyond_text: bool) -> tuple[int, int]:
         prompt = max(prompt, rates.input_audio_nanos_per_1m, rates.input_image_nanos_per_1m)
         answer = max(answer, rates.output_audio_nanos_per_1m, rates.output_image_nanos_per_1m)
     return prompt, answer
+
+
+def tokens_are_free(price: Price) -> bool:
+    """Whether a call costs the same however many tokens it takes."""
+    every: list[Price | Rates] = [price, *_every_rate(price.context_tiers, price.service_tiers)]
+    return not any(any(_dearest(rates, beyond_text=True)) for rates in every)
+
+
+def _every_rate(contexts: Iterable[ContextTier], services: Iterable[ServiceTier] = ()) -> Iterable[Rates]:
+    yield from (context.rates for context in contexts)
+    for service in services:
+        yield service.rates
+        yield from _every_rate(service.context_tiers)
 
 
 def _divide_up(dividend: int, divisor: int) -> int:

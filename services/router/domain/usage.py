@@ -19,7 +19,7 @@ from tollway.ledger.v1.ledger_pb2 import (
     Provenance,
 )
 
-_CHARACTERS_PER_TOKEN = 4
+CHARACTERS_PER_TOKEN = 4
 ANY_TIER = "auto"
 """A service tier that leaves it to the provider."""
 
@@ -57,6 +57,14 @@ def count(
     return Counted(usage, PROVENANCE_STREAM_COUNTED if streamed else PROVENANCE_ESTIMATED)
 
 
+def count_unread(reported: Usage | None, *, tokens_are_free: bool) -> Counted:
+    """The usage of an attempt whose answer was not read. Where its provider said nothing of tokens, nobody knows them;
+    where they cost nothing, nobody has to: the call is priced as a call."""
+    if reported is not None:
+        return Counted(reported, PROVENANCE_PROVIDER_REPORTED)
+    return Counted(Usage(), PROVENANCE_ESTIMATED) if tokens_are_free else _UNKNOWN
+
+
 def _of_tier(reported: Usage, tier: str) -> Usage:
     usage = Usage()
     usage.CopyFrom(reported)
@@ -66,7 +74,7 @@ def _of_tier(reported: Usage, tier: str) -> Usage:
 
 def tokens(characters: int) -> int:
     """What that much text is taken for."""
-    return -(-characters // _CHARACTERS_PER_TOKEN)
+    return -(-characters // CHARACTERS_PER_TOKEN)
 
 
 def prompt_size(chat: ChatRequest) -> int:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import orjson
+
 from mesh.errors import FieldViolation
 from tollway.chat.v1.chat_pb2 import ChatRequest, Role
+from tollway.chat.v1.embedding_pb2 import EmbeddingRequest
+from tollway.chat.v1.forwarding_pb2 import Endpoint, ForwardedQuestion
 from tollway.router.v1.router_pb2 import CacheMode, Preferences
 
 MAX_MODEL = 256
@@ -17,7 +21,11 @@ MAX_MODELS = 16
 MAX_SESSION = 128
 MAX_IDEMPOTENCY_KEY = 255
 
+MAX_INPUTS = 100_000
+MAX_FIELDS = 1024
+
 _CACHE_MODES = frozenset(CacheMode.values())
+_ENDPOINTS = frozenset(Endpoint.values()) - {Endpoint.ENDPOINT_UNSPECIFIED}
 _ROLES = frozenset(Role.values()) - {Role.ROLE_UNSPECIFIED}
 
 
@@ -25,16 +33,75 @@ def violations(
     chat: ChatRequest, request_id: str, tags: Sequence[str], preferences: Preferences
 ) -> tuple[FieldViolation, ...]:
     """Everything that is wrong with the question; empty where it can be asked."""
-    found = tuple(_violations(chat, request_id, tags))
+    found = (*_chat_violations(chat), *_request_violations(request_id, tags))
     return (*found, *_preference_violations(preferences)) if preferences.ByteSize() else found
 
 
-def _violations(chat: ChatRequest, request_id: str, tags: Sequence[str]) -> Iterator[FieldViolation]:
-    model = chat.model
+def embedding_violations(
+    embedding: EmbeddingRequest, request_id: str, tags: Sequence[str], preferences: Preferences
+) -> tuple[FieldViolation, ...]:
+    """The same of a question for vectors."""
+    return (
+        *_model_violations("embedding.model", embedding.model),
+        *_input_violations(embedding),
+        *_request_violations(request_id, tags),
+        *_preference_violations(preferences),
+    )
+
+
+def forwarding_violations(
+    question: ForwardedQuestion, request_id: str, tags: Sequence[str], preferences: Preferences
+) -> tuple[FieldViolation, ...]:
+    """The same of a question that is passed on."""
+    return (
+        *_model_violations("question.model", question.model),
+        *_body_violations(question),
+        *_request_violations(request_id, tags),
+        *_preference_violations(preferences),
+    )
+
+
+def _model_violations(field: str, model: str) -> Iterator[FieldViolation]:
     if not model:
-        yield FieldViolation("chat.model", "name a model")
+        yield FieldViolation(field, "name a model")
     elif not _is_name(model):
-        yield FieldViolation("chat.model", f"must be at most {MAX_MODEL} printable characters")
+        yield FieldViolation(field, f"must be at most {MAX_MODEL} printable characters")
+
+
+def _input_violations(embedding: EmbeddingRequest) -> Iterator[FieldViolation]:
+    if not 1 <= len(embedding.inputs) <= MAX_INPUTS:
+        yield FieldViolation("embedding.inputs", f"must be from 1 to {MAX_INPUTS:,}")
+    for index, given in enumerate(embedding.inputs):
+        if not (given.text or given.tokens.tokens):
+            yield FieldViolation(f"embedding.inputs[{index}]", "must not be empty")
+            break
+    if embedding.HasField("dimensions") and embedding.dimensions < 1:
+        yield FieldViolation("embedding.dimensions", "must be at least 1")
+
+
+def _body_violations(question: ForwardedQuestion) -> Iterator[FieldViolation]:
+    if question.endpoint not in _ENDPOINTS:
+        yield FieldViolation("question.endpoint", "is not a known endpoint")
+    if question.WhichOneof("body") is None:
+        yield FieldViolation("question.json", "must be given, or a form")
+    elif not question.HasField("form") and not _is_object(question.json):
+        yield FieldViolation("question.json", "must be a JSON object")
+    for index, field in enumerate(question.form.fields[: MAX_FIELDS + 1]):
+        if index == MAX_FIELDS:
+            yield FieldViolation("question.form.fields", f"must be at most {MAX_FIELDS}")
+        elif not field.name:
+            yield FieldViolation(f"question.form.fields[{index}].name", "must not be empty")
+
+
+def _is_object(json: bytes) -> bool:
+    try:
+        return isinstance(orjson.loads(json), dict)
+    except orjson.JSONDecodeError:
+        return False
+
+
+def _chat_violations(chat: ChatRequest) -> Iterator[FieldViolation]:
+    yield from _model_violations("chat.model", chat.model)
     if not chat.messages:
         yield FieldViolation("chat.messages", "needs at least one message")
     for index, message in enumerate(chat.messages):
@@ -42,6 +109,9 @@ def _violations(chat: ChatRequest, request_id: str, tags: Sequence[str]) -> Iter
             yield FieldViolation(f"chat.messages[{index}].role", "is not a known role")
     if chat.HasField("choice_count") and not 1 <= chat.choice_count <= MAX_CHOICES:
         yield FieldViolation("chat.choice_count", f"must be from 1 to {MAX_CHOICES}")
+
+
+def _request_violations(request_id: str, tags: Sequence[str]) -> Iterator[FieldViolation]:
     if len(request_id) > MAX_REQUEST_ID or not request_id.isprintable():
         yield FieldViolation("request_id", f"must be at most {MAX_REQUEST_ID} printable characters")
     yield from _tag_violations(tags)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, suppress
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from typing import Any
@@ -47,7 +48,8 @@ class Admission(Behavior):
             answer = await next(message)
         finally:
             await self._end(admitted)
-        answer.receipt.rate_limits.CopyFrom(admitted.left)
+        if message.kind.takes_tokens:  # what takes none has no receipt to say it in
+            answer.receipt.rate_limits.CopyFrom(admitted.left)
         return answer
 
     def handle_stream(self, message: Any, next: NextStream) -> AsyncIterator[Any]:
@@ -81,7 +83,8 @@ class Admission(Behavior):
         await asyncio.gather(*self._beside)
 
     def _held(self, question: Question) -> Held | None:
-        return self._limits.held(question.principal, question.tags, question.chat.model)
+        held = self._limits.held(question.principal, question.tags, question.chat.model)
+        return held if held is None or question.kind.takes_tokens else replace(held, tokens=())
 
     async def _admit(self, question: Question, held: Held) -> _Admitted:
         tokens: Sequence[Draw] = ()

@@ -24,10 +24,11 @@ from services.router.domain import genai, settlement
 from services.router.domain.answer import Answer
 from services.router.domain.failures import TABLE, Breaks, heard_upstream, is_the_deployments, no_connection
 from services.router.domain.fleet import UNHINDERED, Pass
+from services.router.domain.reservation import tokens_are_free
 from services.router.domain.routes import Candidate
 from services.router.domain.settlement import CANCELLED, OK, Ending
 from services.router.domain.splice import Diverged
-from services.router.domain.usage import Counted, count, message_size
+from services.router.domain.usage import Counted, count, count_unread, message_size
 from services.router.handlers.budgets import Charge
 from services.router.handlers.desk import Desk, Question
 from tollway.chat.v1.chat_pb2 import ChatRequest, ChatResponse, FinishReason, Usage
@@ -317,6 +318,10 @@ class AttemptRun:
         answer, response = self.answer, self._response
         usage: Usage | None = None
         characters = 0
+        if answer is not None and not answer.tells_tokens:
+            price = self._price or self._find_price()
+            free = ending.status == ATTEMPT_STATUS_OK and price is not None and tokens_are_free(price)
+            return count_unread(answer.usage, tokens_are_free=free)
         if answer is not None:
             usage = answer.usage
             characters = 0 if usage is not None else answer.characters

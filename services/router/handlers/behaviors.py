@@ -7,7 +7,6 @@ from typing import Any
 
 from mesh.errors import Reason, TollwayError
 from mesh.mediator import Behavior, Next, NextStream, Query
-from services.router.domain.validation import violations
 from services.router.handlers.desk import Question
 
 
@@ -33,8 +32,13 @@ def is_question(message: Any) -> bool:
     return isinstance(message, Question) and not isinstance(message, Query)
 
 
+def is_admitted(message: Any) -> bool:
+    """Whether it is a question that counts against limits."""
+    return isinstance(message, Question) and message.kind.admitted
+
+
 def _check(question: Question) -> None:
-    if found := violations(question.chat, question.request_id, question.tags, question.preferences):
+    if found := question.violations():
         message = "; ".join(f"{violation.field}: {violation.description}" for violation in found)
         about = question.about()
         if any(violation.field == "request_id" for violation in found):

@@ -27,6 +27,7 @@ from services.router.domain.reservation import (
     is_beyond_text,
     prompt_tokens,
     spoken_tokens,
+    tokens_are_free,
 )
 from services.router.domain.routes import Candidate
 from services.router.handlers.caller import FromCaller
@@ -67,21 +68,26 @@ class Budgeting:
         self._any = any(not budget.soft for budget in book.budgets)
         self.reservations.purse.reconsider()
 
-    def account(self, question: FromCaller, chat: ChatRequest, tags: Sequence[str]) -> Account | None:
-        """What a question is charged to; None: no hard budget."""
+    def account(
+        self, question: FromCaller, chat: ChatRequest, tags: Sequence[str], *, unbounded: str = ""
+    ) -> Account | None:
+        """What a question is charged to; None: no hard budget. `unbounded` names what it asks for, if nobody can tell
+        what that costs at most."""
         if not self._any:
             return None
         who = question.principal
         claims = self._book.claims(who.tenant, who.project, who.key, chat.model, tags)
         hard = tuple(claim for claim in claims if not claim.budget.soft)
-        return Account(self, hard, who.key, chat.model) if hard else None
+        return Account(self, hard, who.key, chat.model, unbounded) if hard else None
 
 
 class Account:
     """The budgets that bear a question, with all its attempts."""
 
-    def __init__(self, budgeting: Budgeting, claims: Sequence[Claim], key: str, model: str) -> None:
-        self._budgeting = budgeting
+    def __init__(
+        self, budgeting: Budgeting, claims: Sequence[Claim], key: str, model: str, unbounded: str = ""
+    ) -> None:
+        self._budgeting, self._unbounded = budgeting, unbounded
         self._claims = {(claim.budget.budget_id, claim.subject): claim for claim in claims}
         self._names = tuple(self._claims)
         self._key, self._model = key, model
@@ -119,6 +125,9 @@ class Account:
         price = self._price(candidate)
         if price is None:
             return Sizing(Costs(0, 0), 1, None, capped=False), Amounts(0, 0, 0)
+        if self._unbounded and not tokens_are_free(price):
+            provider, subject = candidate.deployment.provider, self._names[0][1]
+            raise budgets.unbounded(provider, candidate.model, subject, self._unbounded, {})
         can = candidate.deployment.can
         hidden = can is None or "reasoning" in can or not self.hears(chat)
         costs = Costs.at(price, prompt_tokens(chat), chat.service_tier, beyond_text=is_beyond_text(chat))

@@ -21,8 +21,7 @@ from mesh.tracing import Kind, Span, Tracer
 from services.router.domain import genai, kept_answer
 from services.router.domain.caching import Asked, Ruled, Ttls, Use, scope_of
 from services.router.domain.fingerprint import fingerprint
-from services.router.domain.kept_answer import KeptAnswer, Tape
-from services.router.domain.replay import Response
+from services.router.domain.kept_answer import KeptAnswer, Response, Tape
 from services.router.domain.rules import Asked as UnderRules
 from services.router.domain.rules import Rule, rule_on
 from services.router.handlers.behaviors import is_question
@@ -85,7 +84,7 @@ class Caching(Behavior):
 
     def concerns(self, message: Any) -> bool:
         """Whether the cache may have something to do with a message."""
-        if not is_question(message):
+        if not is_question(message) or not message.kind.cached:
             return False
         return self._ttls.any or bool(message.preferences.cache) or message.principal.cache is not None
 

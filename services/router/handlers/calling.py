@@ -3,28 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
+from typing import Any, TypeVar
 
 from mesh.errors import Reason, TollwayError
 from services.router.domain.answer import Answer
 from services.router.domain.assembled import assembled
+from services.router.domain.likeness import of_vectors, one_for_each, wants_stream
+from services.router.domain.passed_on import PassedOn
 from services.router.handlers.attempt import AttemptRun
 from services.router.handlers.drains import Outliving
 from services.router.ports import CompletionStream, ProviderCalls
 from tollway.chat.v1.chat_pb2 import ChatChunk, ChatResponse
+from tollway.chat.v1.embedding_pb2 import EmbeddingRequest, EmbeddingResponse
+from tollway.chat.v1.forwarding_pb2 import ForwardedQuestion
 from tollway.providers.v1.providers_pb2 import (
     CreateCompletionRequest,
     CreateCompletionResponse,
+    CreateEmbeddingsRequest,
+    CreateEmbeddingsResponse,
+    ForwardRequest,
+    ForwardResponse,
     StreamCompletionRequest,
 )
+
+T = TypeVar("T")
 
 
 async def complete(providers: ProviderCalls, attempt: AttemptRun) -> ChatResponse:
     """The provider's whole answer, of which a call that has to be heard gives the pieces. Raises TollwayError."""
     if attempt.answer is not None:
         return await _assembled(providers, attempt, attempt.answer)
-    row, deployment = attempt.row, attempt.candidate.deployment
+    row = attempt.row
     with attempt:
         request = CreateCompletionRequest(
             provider=row.provider_name,
@@ -34,24 +45,84 @@ async def complete(providers: ProviderCalls, attempt: AttemptRun) -> ChatRespons
             timeouts=attempt.candidate.whole_timeouts,
             drop_unsupported=attempt.question.preferences.drop_unsupported,
         )
+
+        def hear(response: CreateCompletionResponse) -> None:
+            attempt.hear_whole(response.upstream, response.chat)
+
         call = providers.complete(request, attempt.time_allowed, attempt.place)
-        if not deployment.drain:
-            response = await call
-        else:
-            reading = asyncio.ensure_future(call)
-            try:
-                response = await asyncio.shield(reading)
-            except asyncio.CancelledError:
-                if not attempt.hand_over(_rest_of_whole(reading, attempt)):
-                    reading.cancel()
-                raise
-        attempt.hear_whole(response.upstream, response.chat)
-        return response.chat
+        return (await _whole(call, attempt, hear)).chat
 
 
-async def _rest_of_whole(reading: asyncio.Future[CreateCompletionResponse], attempt: AttemptRun) -> None:
-    response = await reading
-    attempt.hear_whole(response.upstream, response.chat)
+async def embed(providers: ProviderCalls, attempt: AttemptRun, embedding: EmbeddingRequest) -> EmbeddingResponse:
+    """The provider's vectors. Raises TollwayError, and UPSTREAM_MALFORMED where there is not one for each text."""
+    row = attempt.row
+    with attempt:
+        request = CreateEmbeddingsRequest(
+            provider=row.provider_name,
+            model=row.model_used,
+            attempt_id=row.attempt_id,
+            embedding=embedding,
+            timeouts=attempt.candidate.whole_timeouts,
+            drop_unsupported=attempt.question.preferences.drop_unsupported,
+        )
+
+        def hear(response: CreateEmbeddingsResponse) -> None:
+            attempt.hear_whole(response.upstream, of_vectors(response.embedding))
+
+        call = providers.embed(request, attempt.time_allowed, attempt.place)
+        vectors = (await _whole(call, attempt, hear)).embedding
+        if not one_for_each(embedding, vectors):
+            message = f"{attempt.candidate.name} did not answer with one vector for each input"
+            raise TollwayError(Reason.UPSTREAM_MALFORMED, message)
+        return vectors
+
+
+async def _whole(call: Coroutine[Any, Any, T], attempt: AttemptRun, hear: Callable[[T], None]) -> T:
+    """A whole answer, which is heard; read on for a while after the client left where the provider bills it anyway."""
+    if not attempt.candidate.deployment.drain:
+        response = await call
+    else:
+        reading = asyncio.ensure_future(call)
+        try:
+            response = await asyncio.shield(reading)
+        except asyncio.CancelledError:
+            if not attempt.hand_over(_rest_of_whole(reading, hear)):
+                reading.cancel()
+            raise
+    hear(response)
+    return response
+
+
+async def _rest_of_whole(reading: asyncio.Future[T], hear: Callable[[T], None]) -> None:
+    hear(await reading)
+
+
+async def pass_on(
+    providers: ProviderCalls, attempt: AttemptRun, question: ForwardedQuestion
+) -> AsyncGenerator[ForwardResponse, None]:
+    """The provider's answer as it arrives, unread. Raises TollwayError; it ends well only where the answer did."""
+    answer = attempt.answer
+    assert isinstance(answer, PassedOn)
+    row, candidate = attempt.row, attempt.candidate
+    with attempt:
+        request = ForwardRequest(
+            provider=row.provider_name,
+            model=row.model_used,
+            attempt_id=row.attempt_id,
+            question=question,
+            # Headers come with the first of a stream, but with the last of what is made whole.
+            timeouts=candidate.deployment.timeouts if wants_stream(question) else candidate.whole_timeouts,
+        )
+        call = providers.forward(request, attempt.time_allowed, attempt.place)
+        try:
+            async for response in call:
+                answer.take_message(response)
+                attempt.hear_part(response.upstream, answer)
+                yield response
+        finally:
+            call.cancel()
+        if not answer.begun:
+            raise TollwayError(Reason.UPSTREAM_CUT, f"{candidate.name} ended before its answer began")
 
 
 async def _assembled(providers: ProviderCalls, attempt: AttemptRun, answer: Answer) -> ChatResponse:

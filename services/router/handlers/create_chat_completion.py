@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from mesh.errors import TollwayError
 from mesh.mediator import Command
 from services.router.handlers import calling, racing
+from services.router.handlers.conversing import Conversation
 from services.router.handlers.desk import Desk, Question
-from services.router.handlers.operation import Operation
 from tollway.router.v1.router_pb2 import CreateChatCompletionResponse
 
 
@@ -19,7 +19,7 @@ class CreateChatCompletion(Question, Command[CreateChatCompletionResponse]):
 
 async def create_chat_completion(command: CreateChatCompletion, *, desk: Desk) -> CreateChatCompletionResponse:
     """Asks one candidate after the other until one answers. Raises TollwayError."""
-    with Operation(desk, command, streamed=False) as operation:
+    with Conversation(desk, command, streamed=False) as operation:
         while True:
             await operation.open_attempt()
             after = operation.hedge_after()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from mesh.clock import Clock
 from mesh.mediator import Query
+from services.router.domain.kinds import EXPLAINED
 from services.router.domain.needs import Needs
 from services.router.domain.selection import Selection
 from services.router.handlers.desk import Question, select
@@ -15,6 +16,8 @@ from tollway.router.v1.router_pb2 import ExplainRouteResponse
 @dataclass(slots=True)
 class ExplainRoute(Question, Query[ExplainRouteResponse]):
     """Asks where a question would go that is not asked. `streamed`: if it were to be answered as it arrives."""
+
+    kind = EXPLAINED
 
     streamed: bool = False
 

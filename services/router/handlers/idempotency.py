@@ -26,14 +26,13 @@ from mesh.metrics import Metrics
 from mesh.state.store import StateStore
 from mesh.tracing import Kind, Tracer
 from services.router.domain import replay
-from services.router.domain.fingerprint import fingerprint, scoped
+from services.router.domain.fingerprint import scoped
 from services.router.domain.replay import Record, Response, Shape, State
 from services.router.domain.shelf import Shelf
 from services.router.handlers.behaviors import is_question
 from services.router.handlers.desk import Question
 from services.router.handlers.keeping import LEASE, Keeper, Keeping, log_of
 from services.router.handlers.run import Run, too_large
-from tollway.router.v1.router_pb2 import CreateChatCompletionResponse, StreamChatCompletionResponse
 
 log = logging.getLogger(__name__)
 
@@ -77,11 +76,11 @@ class Idempotency(Behavior):
 
     async def handle(self, message: Any, next: Next) -> Any:
         source = partial(_whole, next, message)
-        async with aclosing(self._responses(message, source, CreateChatCompletionResponse)) as responses:
+        async with aclosing(self._responses(message, source, streamed=False)) as responses:
             return await anext(responses)
 
     def handle_stream(self, message: Any, next: NextStream) -> AsyncIterator[Any]:
-        return self._responses(message, partial(next, message), StreamChatCompletionResponse)
+        return self._responses(message, partial(next, message), streamed=True)
 
     async def close(self) -> None:
         """Ends what runs, so that its keys are free, and waits until everything is written down."""
@@ -92,13 +91,16 @@ class Idempotency(Behavior):
 
     # -- asking ----------------------------------------------------------------------------------------------------
 
-    async def _responses(self, question: Question, source: _Source, shape: Shape) -> AsyncGenerator[Response, None]:
-        who = question.principal
+    async def _responses(
+        self, question: Question, source: _Source, *, streamed: bool
+    ) -> AsyncGenerator[Response, None]:
+        who, shape = question.principal, question.kind.shape
+        assert shape is not None
         key = question.preferences.idempotency_key
         name = "idempotency:" + scoped(who.tenant, who.project, who.key, key)
         mine = Record(
-            fingerprint(question.chat, question.preferences.models),
-            shape is StreamChatCompletionResponse,
+            question.fingerprint(),
+            streamed,
             uuid7(self._clock.time()),
             State.RUNNING,
         )

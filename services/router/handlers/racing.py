@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from mesh.errors import TollwayError
 from services.router.handlers import calling
 from services.router.handlers.attempt import AttemptRun
-from services.router.handlers.operation import Operation
+from services.router.handlers.conversing import Conversation
 from services.router.ports import ProviderCalls
 from tollway.chat.v1.chat_pb2 import ChatChunk, ChatResponse
 
@@ -22,12 +22,12 @@ T = TypeVar("T")
 Opened = tuple[AsyncGenerator[ChatChunk, None], ChatChunk | None]
 
 
-async def complete(providers: ProviderCalls, operation: Operation, after: float) -> ChatResponse:
+async def complete(providers: ProviderCalls, operation: Conversation, after: float) -> ChatResponse:
     """The whole answer that is here first; a second is asked for `after` seconds. Raises TollwayError."""
     return await _race(operation, after, lambda attempt: calling.complete(providers, attempt), _keep)
 
 
-async def stream(providers: ProviderCalls, operation: Operation, after: float) -> AsyncGenerator[ChatChunk, None]:
+async def stream(providers: ProviderCalls, operation: Conversation, after: float) -> AsyncGenerator[ChatChunk, None]:
     """The answer whose first content is here first; a second is asked for `after` seconds. Raises TollwayError."""
 
     async def opened(attempt: AttemptRun) -> Opened:
@@ -51,7 +51,7 @@ async def _close(opened: Opened) -> None:
 
 
 async def _race(
-    operation: Operation,
+    operation: Conversation,
     after: float,
     begin: Callable[[AttemptRun], Coroutine[Any, Any, T]],
     give_up: Callable[[T], Awaitable[None]],
@@ -83,7 +83,7 @@ async def _race(
         await _end(operation, running, give_up)
 
 
-async def _is_slow(operation: Operation, after: float, running: dict[asyncio.Task[T], AttemptRun]) -> bool:
+async def _is_slow(operation: Conversation, after: float, running: dict[asyncio.Task[T], AttemptRun]) -> bool:
     """Whether there is no content after so many seconds."""
     (first,) = running
     try:
@@ -96,7 +96,7 @@ async def _is_slow(operation: Operation, after: float, running: dict[asyncio.Tas
 
 
 async def _end(
-    operation: Operation, running: dict[asyncio.Task[T], AttemptRun], give_up: Callable[[T], Awaitable[None]]
+    operation: Conversation, running: dict[asyncio.Task[T], AttemptRun], give_up: Callable[[T], Awaitable[None]]
 ) -> None:
     for task in running:
         task.cancel()

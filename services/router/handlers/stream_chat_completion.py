@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from mesh.errors import TollwayError
 from mesh.mediator import StreamCommand
+from services.router.domain.kinds import STREAMED_CHAT
 from services.router.handlers import calling, racing
+from services.router.handlers.conversing import Conversation
 from services.router.handlers.desk import Desk, Question
-from services.router.handlers.operation import Operation
 from tollway.chat.v1.chat_pb2 import ChatChunk
 from tollway.router.v1.router_pb2 import StreamChatCompletionResponse
 
@@ -18,6 +19,8 @@ from tollway.router.v1.router_pb2 import StreamChatCompletionResponse
 @dataclass(slots=True)
 class StreamChatCompletion(Question, StreamCommand[StreamChatCompletionResponse]):
     """Asks for a completion as it arrives."""
+
+    kind = STREAMED_CHAT
 
 
 async def stream_chat_completion(
@@ -29,7 +32,7 @@ async def stream_chat_completion(
     the last message. Raises TollwayError: before the first message where nobody answered, after it where the answer
     broke off for good.
     """
-    with Operation(desk, command, streamed=True) as operation:
+    with Conversation(desk, command, streamed=True) as operation:
         opened = False
         while True:
             await operation.open_attempt()
@@ -50,7 +53,7 @@ async def stream_chat_completion(
         yield StreamChatCompletionResponse(chunk=operation.ending(), receipt=operation.finish())
 
 
-def _answer(desk: Desk, operation: Operation) -> AsyncGenerator[ChatChunk, None]:
+def _answer(desk: Desk, operation: Conversation) -> AsyncGenerator[ChatChunk, None]:
     """What may go out of the answer to the attempt, or to a second one beside it."""
     after = operation.hedge_after()
     if after is None:

@@ -13,6 +13,7 @@ from mesh.errors import TollwayError
 from mesh.status import abort
 from mesh.tracing import AttributeValue, Kind, Span, TraceContext, new_span_id, new_trace_id
 from tollway.chat.v1 import chat_pb2 as pb
+from tollway.chat.v1 import embedding_pb2, forwarding_pb2
 from tollway.router.v1 import router_pb2 as rpc
 from tollway.router.v1.router_pb2_grpc import RouterServiceServicer
 
@@ -58,6 +59,23 @@ def last() -> rpc.StreamChatCompletionResponse:
     return rpc.StreamChatCompletionResponse(chunk=chunk, receipt=receipt(cost_nanos=720_000))
 
 
+def embedded(*vectors: list[float]) -> rpc.CreateEmbeddingsResponse:
+    """An answer with these vectors."""
+    made = [embedding_pb2.Embedding(index=place, values=each) for place, each in enumerate(vectors)]
+    embedding = embedding_pb2.EmbeddingResponse(
+        model="text-embedding-3-small", embeddings=made, usage=pb.Usage(input_tokens=7)
+    )
+    return rpc.CreateEmbeddingsResponse(embedding=embedding, receipt=receipt(cost_nanos=140_000))
+
+
+def passed(*pieces: bytes, kind: str = "audio/wav", length: int | None = None) -> list[rpc.ForwardResponse]:
+    """An answer that is passed on, each piece in a message of its own."""
+    head = forwarding_pb2.ForwardedHead(content_type=kind, content_length=length)
+    first = rpc.ForwardResponse(head=head, data=pieces[0], receipt=receipt())
+    rest = [rpc.ForwardResponse(data=piece) for piece in pieces[1:]]
+    return [first, *rest, rpc.ForwardResponse(receipt=receipt(cost_nanos=5_000_000))]
+
+
 class ScriptedRouter(RouterServiceServicer):
     """Answers with `completion`, or with `messages` one after the other, an error among them ending the stream.
 
@@ -67,10 +85,15 @@ class ScriptedRouter(RouterServiceServicer):
     def __init__(self) -> None:
         self.completion: rpc.CreateChatCompletionResponse | TollwayError | asyncio.Event = whole()
         self.messages: Iterable[rpc.StreamChatCompletionResponse | TollwayError | asyncio.Event] = pieces("Hel", "lo!")
+        self.vectors: rpc.CreateEmbeddingsResponse | TollwayError = embedded([0.1, -2.5], [1.0, 0.0])
+        self.passed: Iterable[rpc.ForwardResponse | TollwayError | asyncio.Event] = passed(b"RIFF", b"tone")
+        self.sent = 0
+        """Messages of what is passed on that were taken."""
         self.models = [rpc.Model(name="gpt-4o", owner="openai"), rpc.Model(name="local/llama", owner="local")]
         self.models_error: TollwayError | None = None
         self.page_size = 100
         self.explanation: rpc.ExplainRouteResponse | TollwayError = rpc.ExplainRouteResponse()
+        self.count: rpc.CountTokensResponse | TollwayError = rpc.CountTokensResponse(input_tokens=9)
         self.requests: list[Any] = []
         self.metadata: list[dict[str, str]] = []
         self.time_remaining: float | None = None
@@ -108,12 +131,37 @@ class ScriptedRouter(RouterServiceServicer):
             else:
                 yield message
 
+    async def CreateEmbeddings(
+        self, request: rpc.CreateEmbeddingsRequest, context: Any
+    ) -> rpc.CreateEmbeddingsResponse:
+        self._asked(request, context)
+        if isinstance(self.vectors, TollwayError):
+            await abort(context, self.vectors)
+        return self.vectors
+
+    async def Forward(self, request: rpc.ForwardRequest, context: Any) -> AsyncIterator[rpc.ForwardResponse]:
+        self._asked(request, context)
+        for message in self.passed:
+            if isinstance(message, TollwayError):
+                await abort(context, message)
+            elif isinstance(message, asyncio.Event):
+                await self._wait(message)
+            else:
+                self.sent += 1
+                yield message
+
     async def _wait(self, event: asyncio.Event) -> None:
         try:
             await event.wait()
         except asyncio.CancelledError:
             self.cancelled.set()
             raise
+
+    async def CountTokens(self, request: rpc.CountTokensRequest, context: Any) -> rpc.CountTokensResponse:
+        self._asked(request, context)
+        if isinstance(self.count, TollwayError):
+            await abort(context, self.count)
+        return self.count
 
     async def ListModels(self, request: rpc.ListModelsRequest, context: Any) -> rpc.ListModelsResponse:
         self._asked(request, context)

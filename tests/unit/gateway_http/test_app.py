@@ -128,7 +128,7 @@ async def test_a_request_is_known_by_the_name_its_caller_gave_it(edge: Edge) -> 
     assert edge.router.requests[0].request_id == "mine-1"
 
 
-@pytest.mark.parametrize("path", ["/", "/v1", "/v1/models/", "/v1/chat/completions/", "/v1/embeddings", "/V1/MODELS"])
+@pytest.mark.parametrize("path", ["/", "/v1", "/v1/models/", "/v1/chat/completions/", "/v1/embedding", "/V1/MODELS"])
 async def test_an_unknown_path_is_a_404_in_openai_s_shape(edge: Edge, path: str) -> None:
     reply = await edge.ask("POST", path, b"{}")
 

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from tollway_cli.main import app
@@ -55,3 +58,36 @@ def test_every_problem_is_told(tmp_path: Path) -> None:
     assert "limits[1].scope" in text
     assert "did you mean ci?" in text
     assert "no model is called x" in text
+
+
+def test_an_unknown_dialect_or_preset_is_told_with_its_place(tmp_path: Path) -> None:
+    code, text = checked(tmp_path, "providers:\n  p: {dialect: opnai}\n  q:\n    preset: mistrall\n")
+    assert code == 1
+    assert text.splitlines() == [
+        f"providers.p.dialect ({tmp_path}/tollway.yaml:2): no dialect is called opnai; did you mean openai?",
+        f"providers.q.preset ({tmp_path}/tollway.yaml:4): no preset is called mistrall; did you mean mistral?",
+    ]
+
+
+def test_a_provider_that_would_be_called_without_its_key_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GROQ_API_KEY", raising=False)
+    monkeypatch.setenv("MISTRAL_API_KEY", "k-123")
+    code, text = checked(tmp_path, "providers: {groq: , mistral: , vllm: , fast: {preset: groq, api_key_file: /key}}")
+    assert code == 0
+    assert [line for line in text.splitlines() if "no key" in line] == ["  no key     groq: GROQ_API_KEY is not set"]
+    assert "k-123" not in text
+
+
+def test_no_adapter_is_imported_to_check_a_configuration(tmp_path: Path) -> None:
+    path = tmp_path / "tollway.yaml"
+    path.write_text("providers: {groq: , azure: {base_url: 'https://a', credentials: {kind: entra}}}")
+    program = (
+        "import sys; from tollway_cli.configuration import load_or_refuse; from pathlib import Path; "
+        f"load_or_refuse(Path({str(path)!r})); print([name for name in sys.modules if name.startswith(("
+        "'services.providers.adapters.', 'services.providers.bootstrap', 'azure', 'botocore', 'google.auth', "
+        "'aiohttp'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

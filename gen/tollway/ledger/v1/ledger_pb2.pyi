@@ -91,7 +91,9 @@ class _ProvenanceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Provenance
     PROVENANCE_ESTIMATED: _Provenance.ValueType  # 3
     """Estimated from the request's and the answer's size."""
     PROVENANCE_UNSETTLED: _Provenance.ValueType  # 4
-    """Not known: the router was lost, or the call failed before an answer."""
+    """Not known: the router was lost, the call failed before an answer, or the answer was passed on unread and does not
+    say.
+    """
     PROVENANCE_CACHED: _Provenance.ValueType  # 5
     """Nobody was called: the answer came out of the response cache, and its tokens are in the row of the call it is from."""
 
@@ -106,7 +108,9 @@ PROVENANCE_STREAM_COUNTED: Provenance.ValueType  # 2
 PROVENANCE_ESTIMATED: Provenance.ValueType  # 3
 """Estimated from the request's and the answer's size."""
 PROVENANCE_UNSETTLED: Provenance.ValueType  # 4
-"""Not known: the router was lost, or the call failed before an answer."""
+"""Not known: the router was lost, the call failed before an answer, or the answer was passed on unread and does not
+say.
+"""
 PROVENANCE_CACHED: Provenance.ValueType  # 5
 """Nobody was called: the answer came out of the response cache, and its tokens are in the row of the call it is from."""
 Global___Provenance: _TypeAlias = Provenance  # noqa: Y015

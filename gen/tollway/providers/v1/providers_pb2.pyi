@@ -376,7 +376,7 @@ class CountTokensResponse(_message.Message):
     ESTIMATED_FIELD_NUMBER: _builtins.int
     input_tokens: _builtins.int
     estimated: _builtins.bool
-    """Whether that is a guess by size, because the provider does not count."""
+    """Whether the provider does not count: `input_tokens` is 0 then, and whoever asks has to estimate."""
     def __init__(
         self,
         *,

@@ -49,6 +49,21 @@ class ProviderServiceStub:
                 request_serializer=tollway_dot_providers_dot_v1_dot_providers__pb2.StreamCompletionRequest.SerializeToString,
                 response_deserializer=tollway_dot_providers_dot_v1_dot_providers__pb2.StreamCompletionResponse.FromString,
                 _registered_method=True)
+        self.CreateEmbeddings = channel.unary_unary(
+                '/tollway.providers.v1.ProviderService/CreateEmbeddings',
+                request_serializer=tollway_dot_providers_dot_v1_dot_providers__pb2.CreateEmbeddingsRequest.SerializeToString,
+                response_deserializer=tollway_dot_providers_dot_v1_dot_providers__pb2.CreateEmbeddingsResponse.FromString,
+                _registered_method=True)
+        self.CountTokens = channel.unary_unary(
+                '/tollway.providers.v1.ProviderService/CountTokens',
+                request_serializer=tollway_dot_providers_dot_v1_dot_providers__pb2.CountTokensRequest.SerializeToString,
+                response_deserializer=tollway_dot_providers_dot_v1_dot_providers__pb2.CountTokensResponse.FromString,
+                _registered_method=True)
+        self.Forward = channel.unary_stream(
+                '/tollway.providers.v1.ProviderService/Forward',
+                request_serializer=tollway_dot_providers_dot_v1_dot_providers__pb2.ForwardRequest.SerializeToString,
+                response_deserializer=tollway_dot_providers_dot_v1_dot_providers__pb2.ForwardResponse.FromString,
+                _registered_method=True)
         self.ListProviderModels = channel.unary_unary(
                 '/tollway.providers.v1.ProviderService/ListProviderModels',
                 request_serializer=tollway_dot_providers_dot_v1_dot_providers__pb2.ListProviderModelsRequest.SerializeToString,
@@ -90,6 +105,35 @@ class ProviderServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateEmbeddings(self, request, context):
+        """Makes one call for the vectors of texts.
+
+        Called by the router. Statuses as CreateCompletion's.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CountTokens(self, request, context):
+        """Has a provider count the tokens of a question. One that cannot count is not called, and the answer says so.
+
+        Called by the router. Statuses as CreateCompletion's.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Forward(self, request, context):
+        """Makes one call to an endpoint that is not translated, and passes its answer on as it arrives. Cancelling the RPC ends
+        the upstream call.
+
+        Called by the router. Statuses as CreateCompletion's, before the first message and after any; INVALID_ARGUMENT with
+        UNSUPPORTED_FEATURE for a provider that has no such endpoint.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListProviderModels(self, request, context):
         """Lists the models of the configured providers that are known without asking them.
 
@@ -121,6 +165,21 @@ def add_ProviderServiceServicer_to_server(servicer, server):
                     servicer.StreamCompletion,
                     request_deserializer=tollway_dot_providers_dot_v1_dot_providers__pb2.StreamCompletionRequest.FromString,
                     response_serializer=tollway_dot_providers_dot_v1_dot_providers__pb2.StreamCompletionResponse.SerializeToString,
+            ),
+            'CreateEmbeddings': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateEmbeddings,
+                    request_deserializer=tollway_dot_providers_dot_v1_dot_providers__pb2.CreateEmbeddingsRequest.FromString,
+                    response_serializer=tollway_dot_providers_dot_v1_dot_providers__pb2.CreateEmbeddingsResponse.SerializeToString,
+            ),
+            'CountTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.CountTokens,
+                    request_deserializer=tollway_dot_providers_dot_v1_dot_providers__pb2.CountTokensRequest.FromString,
+                    response_serializer=tollway_dot_providers_dot_v1_dot_providers__pb2.CountTokensResponse.SerializeToString,
+            ),
+            'Forward': grpc.unary_stream_rpc_method_handler(
+                    servicer.Forward,
+                    request_deserializer=tollway_dot_providers_dot_v1_dot_providers__pb2.ForwardRequest.FromString,
+                    response_serializer=tollway_dot_providers_dot_v1_dot_providers__pb2.ForwardResponse.SerializeToString,
             ),
             'ListProviderModels': grpc.unary_unary_rpc_method_handler(
                     servicer.ListProviderModels,
@@ -192,6 +251,87 @@ class ProviderService:
             '/tollway.providers.v1.ProviderService/StreamCompletion',
             tollway_dot_providers_dot_v1_dot_providers__pb2.StreamCompletionRequest.SerializeToString,
             tollway_dot_providers_dot_v1_dot_providers__pb2.StreamCompletionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateEmbeddings(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tollway.providers.v1.ProviderService/CreateEmbeddings',
+            tollway_dot_providers_dot_v1_dot_providers__pb2.CreateEmbeddingsRequest.SerializeToString,
+            tollway_dot_providers_dot_v1_dot_providers__pb2.CreateEmbeddingsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CountTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tollway.providers.v1.ProviderService/CountTokens',
+            tollway_dot_providers_dot_v1_dot_providers__pb2.CountTokensRequest.SerializeToString,
+            tollway_dot_providers_dot_v1_dot_providers__pb2.CountTokensResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Forward(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/tollway.providers.v1.ProviderService/Forward',
+            tollway_dot_providers_dot_v1_dot_providers__pb2.ForwardRequest.SerializeToString,
+            tollway_dot_providers_dot_v1_dot_providers__pb2.ForwardResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -51,6 +51,23 @@ class ProviderServiceStub:
     Called by the router. Statuses as CreateCompletion's, before the first message and after any. An OK status means
     that every choice came to its finish reason: a cut stream is UNAVAILABLE with UPSTREAM_CUT.
     """
+    CreateEmbeddings: _grpc.UnaryUnaryMultiCallable[_providers_pb2.CreateEmbeddingsRequest, _providers_pb2.CreateEmbeddingsResponse]
+    """Makes one call for the vectors of texts.
+
+    Called by the router. Statuses as CreateCompletion's.
+    """
+    CountTokens: _grpc.UnaryUnaryMultiCallable[_providers_pb2.CountTokensRequest, _providers_pb2.CountTokensResponse]
+    """Has a provider count the tokens of a question. One that cannot count is not called, and the answer says so.
+
+    Called by the router. Statuses as CreateCompletion's.
+    """
+    Forward: _grpc.UnaryStreamMultiCallable[_providers_pb2.ForwardRequest, _providers_pb2.ForwardResponse]
+    """Makes one call to an endpoint that is not translated, and passes its answer on as it arrives. Cancelling the RPC ends
+    the upstream call.
+
+    Called by the router. Statuses as CreateCompletion's, before the first message and after any; INVALID_ARGUMENT with
+    UNSUPPORTED_FEATURE for a provider that has no such endpoint.
+    """
     ListProviderModels: _grpc.UnaryUnaryMultiCallable[_providers_pb2.ListProviderModelsRequest, _providers_pb2.ListProviderModelsResponse]
     """Lists the models of the configured providers that are known without asking them.
 
@@ -85,6 +102,23 @@ class ProviderServiceAsyncStub(ProviderServiceStub):
 
     Called by the router. Statuses as CreateCompletion's, before the first message and after any. An OK status means
     that every choice came to its finish reason: a cut stream is UNAVAILABLE with UPSTREAM_CUT.
+    """
+    CreateEmbeddings: _aio.UnaryUnaryMultiCallable[_providers_pb2.CreateEmbeddingsRequest, _providers_pb2.CreateEmbeddingsResponse]  # type: ignore[assignment]
+    """Makes one call for the vectors of texts.
+
+    Called by the router. Statuses as CreateCompletion's.
+    """
+    CountTokens: _aio.UnaryUnaryMultiCallable[_providers_pb2.CountTokensRequest, _providers_pb2.CountTokensResponse]  # type: ignore[assignment]
+    """Has a provider count the tokens of a question. One that cannot count is not called, and the answer says so.
+
+    Called by the router. Statuses as CreateCompletion's.
+    """
+    Forward: _aio.UnaryStreamMultiCallable[_providers_pb2.ForwardRequest, _providers_pb2.ForwardResponse]  # type: ignore[assignment]
+    """Makes one call to an endpoint that is not translated, and passes its answer on as it arrives. Cancelling the RPC ends
+    the upstream call.
+
+    Called by the router. Statuses as CreateCompletion's, before the first message and after any; INVALID_ARGUMENT with
+    UNSUPPORTED_FEATURE for a provider that has no such endpoint.
     """
     ListProviderModels: _aio.UnaryUnaryMultiCallable[_providers_pb2.ListProviderModelsRequest, _providers_pb2.ListProviderModelsResponse]  # type: ignore[assignment]
     """Lists the models of the configured providers that are known without asking them.
@@ -129,6 +163,41 @@ class ProviderServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Called by the router. Statuses as CreateCompletion's, before the first message and after any. An OK status means
         that every choice came to its finish reason: a cut stream is UNAVAILABLE with UPSTREAM_CUT.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateEmbeddings(
+        self,
+        request: _providers_pb2.CreateEmbeddingsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_providers_pb2.CreateEmbeddingsResponse, _abc.Awaitable[_providers_pb2.CreateEmbeddingsResponse]]:
+        """Makes one call for the vectors of texts.
+
+        Called by the router. Statuses as CreateCompletion's.
+        """
+
+    @_abc_1.abstractmethod
+    def CountTokens(
+        self,
+        request: _providers_pb2.CountTokensRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_providers_pb2.CountTokensResponse, _abc.Awaitable[_providers_pb2.CountTokensResponse]]:
+        """Has a provider count the tokens of a question. One that cannot count is not called, and the answer says so.
+
+        Called by the router. Statuses as CreateCompletion's.
+        """
+
+    @_abc_1.abstractmethod
+    def Forward(
+        self,
+        request: _providers_pb2.ForwardRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_providers_pb2.ForwardResponse], _abc.AsyncIterator[_providers_pb2.ForwardResponse]]:
+        """Makes one call to an endpoint that is not translated, and passes its answer on as it arrives. Cancelling the RPC ends
+        the upstream call.
+
+        Called by the router. Statuses as CreateCompletion's, before the first message and after any; INVALID_ARGUMENT with
+        UNSUPPORTED_FEATURE for a provider that has no such endpoint.
         """
 
     @_abc_1.abstractmethod

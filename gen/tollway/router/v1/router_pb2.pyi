@@ -554,7 +554,7 @@ class CountTokensResponse(_message.Message):
     estimated: _builtins.bool
     """Whether that is a guess by size, because the provider does not count."""
     deployment: _builtins.str
-    """Who counted, as `provider/model`."""
+    """Who counted, or would be asked, as `provider/model`."""
     def __init__(
         self,
         *,

@@ -49,6 +49,21 @@ class RouterServiceStub:
                 request_serializer=tollway_dot_router_dot_v1_dot_router__pb2.StreamChatCompletionRequest.SerializeToString,
                 response_deserializer=tollway_dot_router_dot_v1_dot_router__pb2.StreamChatCompletionResponse.FromString,
                 _registered_method=True)
+        self.CreateEmbeddings = channel.unary_unary(
+                '/tollway.router.v1.RouterService/CreateEmbeddings',
+                request_serializer=tollway_dot_router_dot_v1_dot_router__pb2.CreateEmbeddingsRequest.SerializeToString,
+                response_deserializer=tollway_dot_router_dot_v1_dot_router__pb2.CreateEmbeddingsResponse.FromString,
+                _registered_method=True)
+        self.CountTokens = channel.unary_unary(
+                '/tollway.router.v1.RouterService/CountTokens',
+                request_serializer=tollway_dot_router_dot_v1_dot_router__pb2.CountTokensRequest.SerializeToString,
+                response_deserializer=tollway_dot_router_dot_v1_dot_router__pb2.CountTokensResponse.FromString,
+                _registered_method=True)
+        self.Forward = channel.unary_stream(
+                '/tollway.router.v1.RouterService/Forward',
+                request_serializer=tollway_dot_router_dot_v1_dot_router__pb2.ForwardRequest.SerializeToString,
+                response_deserializer=tollway_dot_router_dot_v1_dot_router__pb2.ForwardResponse.FromString,
+                _registered_method=True)
         self.ListModels = channel.unary_unary(
                 '/tollway.router.v1.RouterService/ListModels',
                 request_serializer=tollway_dot_router_dot_v1_dot_router__pb2.ListModelsRequest.SerializeToString,
@@ -98,6 +113,35 @@ class RouterServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateEmbeddings(self, request, context):
+        """Answers with the vectors of texts.
+
+        Called by the HTTP edge and by any service. Statuses as CreateChatCompletion's.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CountTokens(self, request, context):
+        """Counts the tokens of a question, and asks no model.
+
+        Called by the HTTP edge and by any service. Statuses as CreateChatCompletion's. Counts against limits of requests,
+        and costs nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Forward(self, request, context):
+        """Passes a question on to an endpoint that Tollway does not translate, and its answer back as it arrives.
+
+        Called by the HTTP edge and by any service. Statuses as CreateChatCompletion's; an error after the first message ends
+        a truncated answer. The last message has the whole `receipt`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListModels(self, request, context):
         """Lists the models that the caller may ask.
 
@@ -138,6 +182,21 @@ def add_RouterServiceServicer_to_server(servicer, server):
                     servicer.StreamChatCompletion,
                     request_deserializer=tollway_dot_router_dot_v1_dot_router__pb2.StreamChatCompletionRequest.FromString,
                     response_serializer=tollway_dot_router_dot_v1_dot_router__pb2.StreamChatCompletionResponse.SerializeToString,
+            ),
+            'CreateEmbeddings': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateEmbeddings,
+                    request_deserializer=tollway_dot_router_dot_v1_dot_router__pb2.CreateEmbeddingsRequest.FromString,
+                    response_serializer=tollway_dot_router_dot_v1_dot_router__pb2.CreateEmbeddingsResponse.SerializeToString,
+            ),
+            'CountTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.CountTokens,
+                    request_deserializer=tollway_dot_router_dot_v1_dot_router__pb2.CountTokensRequest.FromString,
+                    response_serializer=tollway_dot_router_dot_v1_dot_router__pb2.CountTokensResponse.SerializeToString,
+            ),
+            'Forward': grpc.unary_stream_rpc_method_handler(
+                    servicer.Forward,
+                    request_deserializer=tollway_dot_router_dot_v1_dot_router__pb2.ForwardRequest.FromString,
+                    response_serializer=tollway_dot_router_dot_v1_dot_router__pb2.ForwardResponse.SerializeToString,
             ),
             'ListModels': grpc.unary_unary_rpc_method_handler(
                     servicer.ListModels,
@@ -214,6 +273,87 @@ class RouterService:
             '/tollway.router.v1.RouterService/StreamChatCompletion',
             tollway_dot_router_dot_v1_dot_router__pb2.StreamChatCompletionRequest.SerializeToString,
             tollway_dot_router_dot_v1_dot_router__pb2.StreamChatCompletionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateEmbeddings(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tollway.router.v1.RouterService/CreateEmbeddings',
+            tollway_dot_router_dot_v1_dot_router__pb2.CreateEmbeddingsRequest.SerializeToString,
+            tollway_dot_router_dot_v1_dot_router__pb2.CreateEmbeddingsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CountTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tollway.router.v1.RouterService/CountTokens',
+            tollway_dot_router_dot_v1_dot_router__pb2.CountTokensRequest.SerializeToString,
+            tollway_dot_router_dot_v1_dot_router__pb2.CountTokensResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Forward(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/tollway.router.v1.RouterService/Forward',
+            tollway_dot_router_dot_v1_dot_router__pb2.ForwardRequest.SerializeToString,
+            tollway_dot_router_dot_v1_dot_router__pb2.ForwardResponse.FromString,
             options,
             channel_credentials,
             insecure,

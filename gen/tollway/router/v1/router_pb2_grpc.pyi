@@ -54,6 +54,23 @@ class RouterServiceStub:
     first content, so an error before it is the whole answer; an error after it ends a truncated answer. OK means that
     every choice came to its finish reason, and the last message has `usage` (where known) and the whole `receipt`.
     """
+    CreateEmbeddings: _grpc.UnaryUnaryMultiCallable[_router_pb2.CreateEmbeddingsRequest, _router_pb2.CreateEmbeddingsResponse]
+    """Answers with the vectors of texts.
+
+    Called by the HTTP edge and by any service. Statuses as CreateChatCompletion's.
+    """
+    CountTokens: _grpc.UnaryUnaryMultiCallable[_router_pb2.CountTokensRequest, _router_pb2.CountTokensResponse]
+    """Counts the tokens of a question, and asks no model.
+
+    Called by the HTTP edge and by any service. Statuses as CreateChatCompletion's. Counts against limits of requests,
+    and costs nothing.
+    """
+    Forward: _grpc.UnaryStreamMultiCallable[_router_pb2.ForwardRequest, _router_pb2.ForwardResponse]
+    """Passes a question on to an endpoint that Tollway does not translate, and its answer back as it arrives.
+
+    Called by the HTTP edge and by any service. Statuses as CreateChatCompletion's; an error after the first message ends
+    a truncated answer. The last message has the whole `receipt`.
+    """
     ListModels: _grpc.UnaryUnaryMultiCallable[_router_pb2.ListModelsRequest, _router_pb2.ListModelsResponse]
     """Lists the models that the caller may ask.
 
@@ -96,6 +113,23 @@ class RouterServiceAsyncStub(RouterServiceStub):
     Called by the HTTP edge and by any service. Statuses as CreateChatCompletion's. The first message is sent with the
     first content, so an error before it is the whole answer; an error after it ends a truncated answer. OK means that
     every choice came to its finish reason, and the last message has `usage` (where known) and the whole `receipt`.
+    """
+    CreateEmbeddings: _aio.UnaryUnaryMultiCallable[_router_pb2.CreateEmbeddingsRequest, _router_pb2.CreateEmbeddingsResponse]  # type: ignore[assignment]
+    """Answers with the vectors of texts.
+
+    Called by the HTTP edge and by any service. Statuses as CreateChatCompletion's.
+    """
+    CountTokens: _aio.UnaryUnaryMultiCallable[_router_pb2.CountTokensRequest, _router_pb2.CountTokensResponse]  # type: ignore[assignment]
+    """Counts the tokens of a question, and asks no model.
+
+    Called by the HTTP edge and by any service. Statuses as CreateChatCompletion's. Counts against limits of requests,
+    and costs nothing.
+    """
+    Forward: _aio.UnaryStreamMultiCallable[_router_pb2.ForwardRequest, _router_pb2.ForwardResponse]  # type: ignore[assignment]
+    """Passes a question on to an endpoint that Tollway does not translate, and its answer back as it arrives.
+
+    Called by the HTTP edge and by any service. Statuses as CreateChatCompletion's; an error after the first message ends
+    a truncated answer. The last message has the whole `receipt`.
     """
     ListModels: _aio.UnaryUnaryMultiCallable[_router_pb2.ListModelsRequest, _router_pb2.ListModelsResponse]  # type: ignore[assignment]
     """Lists the models that the caller may ask.
@@ -148,6 +182,41 @@ class RouterServiceServicer(metaclass=_abc_1.ABCMeta):
         Called by the HTTP edge and by any service. Statuses as CreateChatCompletion's. The first message is sent with the
         first content, so an error before it is the whole answer; an error after it ends a truncated answer. OK means that
         every choice came to its finish reason, and the last message has `usage` (where known) and the whole `receipt`.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateEmbeddings(
+        self,
+        request: _router_pb2.CreateEmbeddingsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_router_pb2.CreateEmbeddingsResponse, _abc.Awaitable[_router_pb2.CreateEmbeddingsResponse]]:
+        """Answers with the vectors of texts.
+
+        Called by the HTTP edge and by any service. Statuses as CreateChatCompletion's.
+        """
+
+    @_abc_1.abstractmethod
+    def CountTokens(
+        self,
+        request: _router_pb2.CountTokensRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_router_pb2.CountTokensResponse, _abc.Awaitable[_router_pb2.CountTokensResponse]]:
+        """Counts the tokens of a question, and asks no model.
+
+        Called by the HTTP edge and by any service. Statuses as CreateChatCompletion's. Counts against limits of requests,
+        and costs nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def Forward(
+        self,
+        request: _router_pb2.ForwardRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_router_pb2.ForwardResponse], _abc.AsyncIterator[_router_pb2.ForwardResponse]]:
+        """Passes a question on to an endpoint that Tollway does not translate, and its answer back as it arrives.
+
+        Called by the HTTP edge and by any service. Statuses as CreateChatCompletion's; an error after the first message ends
+        a truncated answer. The last message has the whole `receipt`.
         """
 
     @_abc_1.abstractmethod

@@ -12,6 +12,23 @@ credentials = Server.credentials
 default_base_url = Server.default_base_url
 health_path = Server.health_path
 stream_decoder = StreamDecoder
+supports = frozenset(
+    {
+        "chat",
+        "stream",
+        "system",
+        "developer",
+        "tools",
+        "parallel_tools",
+        "tool_choice",
+        "vision",
+        "audio_in",
+        "audio_out",
+    }
+    | {"files", "json_object", "json_schema", "reasoning", "logprobs", "n", "seed", "stop", "top_k", "penalties"}
+    | {"logit_bias", "service_tier", "prediction", "citations", "cache_control", "reasoning_proof", "embeddings"}
+    | {"images", "speech", "transcription", "moderation", "rerank"}
+)
 
 __all__ = [
     "credentials",
@@ -26,4 +43,5 @@ __all__ = [
     "forward_usage",
     "health_path",
     "stream_decoder",
+    "supports",
 ]

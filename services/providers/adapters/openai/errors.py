@@ -26,6 +26,8 @@ _FILTERED = re.compile(r"content[ _]?(filter|policy|management)|responsible_?ai|
 _CREDENTIAL = re.compile(
     r"api[ _-]?key|credential|(access|auth\w*|bearer)[ _-]token|unauthori[sz]ed|authenticat", re.IGNORECASE
 )
+_BAD_KEY = re.compile(r"\b(incorrect|invalid) api[ _-]?key|\bapi[ _-]?key (is )?(not valid|invalid)", re.IGNORECASE)
+"""What xAI and Google say with 400 where others say 401."""
 _NO_MODEL = re.compile(
     r"\b(model|deployment)\b.{0,100}\b(not (be )?found|not exist|n't exist)"
     r"|no such model|(unknown|invalid) model\b|not a valid model|no endpoints found",
@@ -107,7 +109,7 @@ def _reason(status: int, error: Json, message: str) -> Reason:
     code = _text(error.get("code")).lower()
     if status >= 500 or status == 408:
         return Reason.UPSTREAM_FAILED
-    if status in (401, 402) or code in _SPENT_CODES:
+    if status in (401, 402) or code in _SPENT_CODES or (status == 400 and _BAD_KEY.search(message)):
         return Reason.UPSTREAM_CREDENTIALS
     if status == 429:
         return Reason.UPSTREAM_RATE_LIMITED

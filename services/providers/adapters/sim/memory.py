@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping
+from urllib.parse import urlsplit
 
 from mesh.clock import Clock
 from services.providers.adapters.sim.script import End, Head, Model, Pause, Step
@@ -22,7 +23,8 @@ class MemoryTransport:
     async def open(self, call: Outgoing, limits: Limits) -> MemoryAnswer:
         if call.method == "GET":
             return MemoryAnswer(Head(200, {}), iter(()), self._clock)  # it is there
-        steps = self._model.script(call.body, f"sim-{call.headers.get('x-client-request-id', '')}")
+        path, kind = urlsplit(call.url).path.removeprefix("/v1"), call.headers.get("content-type", "")
+        steps = self._model.script(call.body, f"sim-{call.headers.get('x-client-request-id', '')}", path, kind)
         deadline = None if limits.headers is None else self._clock.monotonic() + limits.headers
         try:
             for step in steps:

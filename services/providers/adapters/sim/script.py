@@ -16,10 +16,13 @@ import orjson
 
 from mesh.config.schema import SimOptions
 from services.providers.adapters.sim import wire
+from services.providers.adapters.sim.answered import Answered
 from services.providers.adapters.sim.behaviour import Behaviour, NoSuchModel, behaviour
+from services.providers.adapters.sim.endpoints import ENDPOINTS, read_fields
 from services.providers.adapters.sim.question import BadQuestion, Question, read_question
 from services.providers.adapters.sim.reply import Reply, replies
 
+CHAT = "/chat/completions"
 _MOST_KEYS = 1024
 _PING = 0.1
 _TOGETHER = 16 * 2**10
@@ -64,19 +67,39 @@ class Model:
         self._options = options
         self._asked: OrderedDict[str, int] = OrderedDict()
 
-    def script(self, body: bytes, request_id: str = "") -> Iterator[Step]:
+    def script(
+        self, body: bytes, request_id: str = "", path: str = CHAT, content_type: str = "application/json"
+    ) -> Iterator[Step]:
         """What the model does with this request."""
         try:
-            question = read_question(body)
-            asked = behaviour(question.model, self._options)
-            if asked.fail and not self._fails_now(asked, question.model):
-                asked = replace(asked, kind="text")
-            steps = self._fault(asked, question.model) or _answer(question, asked, replies(question, asked))
+            steps = self._chat(body) if path == CHAT else self._elsewhere(path, content_type, body)
         except BadQuestion as bad:
             steps = _failure(400, str(bad), "invalid_request_error", param=bad.param)
         except NoSuchModel as unknown:
             steps = _failure(404, str(unknown), "invalid_request_error", "model_not_found", "model")
         return _together(_identified(steps, request_id))
+
+    def _chat(self, body: bytes) -> Iterator[Step]:
+        question = read_question(body)
+        asked = self._behaviour(question.model)
+        return self._fault(asked, question.model) or _answer(question, asked, replies(question, asked))
+
+    def _elsewhere(self, path: str, content_type: str, body: bytes) -> Iterator[Step]:
+        answer = ENDPOINTS.get(path)
+        if answer is None:
+            return _failure(404, f"There is nothing at {path}.", "invalid_request_error")
+        fields = read_fields(content_type, body)
+        model = fields.get("model") or ""
+        if not isinstance(model, str):
+            raise BadQuestion("'model' must be a text.", "model")
+        asked = self._behaviour(model)
+        return self._fault(asked, model) or _given(answer(fields), asked)
+
+    def _behaviour(self, model: str) -> Behaviour:
+        asked = behaviour(model, self._options)
+        if asked.fail and not self._fails_now(asked, model):
+            asked = replace(asked, kind="text")
+        return asked
 
     def _fault(self, asked: Behaviour, name: str) -> Iterator[Step] | None:
         """What happens in place of an answer. None: nothing does."""
@@ -113,6 +136,29 @@ class Model:
         if len(self._asked) > _MOST_KEYS:
             self._asked.popitem(last=False)
         return before % (asked.fail + 1) < asked.fail
+
+
+def _given(answered: Answered, asked: Behaviour) -> Iterator[Step]:
+    """An answer that is no conversation, with what befalls it: in place of its content, or after half of it."""
+    yield Pause(asked.ttft)
+    body = b"".join(answered.pieces)
+    headers = {"content-type": answered.content_type}
+    if len(answered.pieces) == 1:
+        headers["content-length"] = str(len(body))
+    yield Head(200, headers)
+    match asked.kind:
+        case "silence-after-headers":
+            yield End.HANG
+        case "cut" | "stall":
+            yield body[: len(body) // 2]
+            yield End.CUT if asked.kind == "cut" else End.HANG
+        case "malformed":
+            yield body[: len(body) // 2].ljust(len(body))
+        case _:
+            for place, piece in enumerate(answered.pieces):
+                if place:
+                    yield Pause(_gap(asked))
+                yield piece
 
 
 def _answer(question: Question, asked: Behaviour, said: tuple[Reply, ...]) -> Iterator[Step]:

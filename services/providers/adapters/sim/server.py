@@ -1,8 +1,8 @@
 """Plays the model's script over TCP: an OpenAI-compatible server, for other people's tests too.
 
-`POST /v1/chat/completions`, `GET /v1/models`, `GET /healthz`, and `GET /_sim/calls`, which tells the
-`x-client-request-id` of every call in order of arrival, how many were served to their end, and how many clients left
-before it.
+`POST /v1/chat/completions` and what `endpoints` has, `GET /v1/models`, `GET /healthz`, and `GET /_sim/calls`, which
+tells the `x-client-request-id` of every call in order of arrival, how many were served to their end, and how many
+clients left before it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from aiohttp import web
 from mesh.config.schema import SimOptions
 from services.providers.adapters.sim import wire
 from services.providers.adapters.sim.behaviour import CATALOGUE
-from services.providers.adapters.sim.script import End, Head, Model, Pause, Step
+from services.providers.adapters.sim.endpoints import ENDPOINTS
+from services.providers.adapters.sim.script import CHAT, End, Head, Model, Pause, Step
 
 _MOST_CALLS = 100_000
 _MAX_BODY = 64 * 2**20
@@ -41,7 +42,8 @@ async def serve(host: str, port: int, options: SimOptions) -> Sim:
     """Listens there; port 0 takes any that is free. Raises OSError where it cannot."""
     calls = _Calls(Model(options))
     app = web.Application(client_max_size=_MAX_BODY)
-    app.router.add_post("/v1/chat/completions", calls.answer)
+    for path in (CHAT, *ENDPOINTS):
+        app.router.add_post(f"/v1{path}", calls.answer)
     app.router.add_get("/v1/models", _models)
     app.router.add_get("/healthz", _healthz)
     app.router.add_get("/_sim/calls", calls.tell)
@@ -70,7 +72,8 @@ class _Calls:
         self._total += 1
         play = _Play(request)
         try:
-            for step in self._model.script(body, f"sim-{identifier}"):
+            path, kind = request.path.removeprefix("/v1"), request.headers.get("content-type", "")
+            for step in self._model.script(body, f"sim-{identifier}", path, kind):
                 await play.step(step)
             response = await play.end()
         except (asyncio.CancelledError, ConnectionError):

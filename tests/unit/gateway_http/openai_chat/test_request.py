@@ -198,7 +198,7 @@ def test_parts_and_tools_may_end_what_is_worth_keeping(
     given: dict[str, Any], kept: pb.CacheControl | None, left: dict[str, Any] | None
 ) -> None:
     image = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
-    marked = [
+    marked: list[pb.ContentPart | pb.ToolDefinition] = [
         part(type="text", text="Hi", cache_control=given),
         part(**image, cache_control=given),
         chat(tools=[{"type": "function", "function": {"name": "f"}, "cache_control": given}]).tools[0],

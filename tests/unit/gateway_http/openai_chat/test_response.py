@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from openai.types.chat import ChatCompletion
+from openai.types.chat import ChatCompletion, ChatCompletionMessage
 
 from gateway_http.dialect import Identity
 from gateway_http.json_output import put_back
@@ -98,6 +98,123 @@ def test_parts_of_a_kind_are_joined() -> None:
         "refusal": "No",
         "reasoning_content": "Hm. Yes.",
     }
+
+
+def test_thinking_has_details_where_it_has_proofs() -> None:
+    content = [
+        pb.ContentPart(reasoning=pb.ReasoningPart(text="Hm. ", signature="c2ln", issuer="anthropic")),
+        pb.ContentPart(reasoning=pb.ReasoningPart(text="Well.")),
+        pb.ContentPart(reasoning=pb.ReasoningPart(redacted=b"ZW5j", issuer="anthropic")),
+        pb.ContentPart(reasoning=pb.ReasoningPart(redacted=b"ZW5j", issuer="openai"), extra_json=b'{"id":"r"}'),
+        pb.ContentPart(reasoning=pb.ReasoningPart(text="So."), extra_json=b'{"type":"reasoning.summary"}'),
+    ]
+
+    message = encode_message(content=content)
+
+    assert message["reasoning_content"] == "Hm. Well.So."
+    assert message["reasoning_details"] == [
+        {"type": "reasoning.text", "index": 0, "text": "Hm. ", "signature": "tollway:anthropic:c2ln"},
+        {"type": "reasoning.text", "index": 1, "text": "Well."},
+        {"type": "reasoning.encrypted", "index": 2, "data": "tollway:anthropic:ZW5j"},
+        {"type": "reasoning.encrypted", "index": 3, "data": "ZW5j", "id": "r"},
+        {"type": "reasoning.summary", "index": 4, "summary": "So."},
+    ]
+
+
+def test_sources_on_the_web_are_annotations_and_others_stand_beside() -> None:
+    web = pb.Citation(type="web_search_result_location", url="https://a.example", title="A", cited_text="words")
+    placed = pb.Citation(
+        type="url_citation", url="https://b.example", answer_start=1, answer_end=2, extra_json=b'{"x":1}'
+    )
+    document = pb.Citation(type="page_location", title="B", document_index=0, source_start=1, source_end=2)
+
+    message = encode_message(content=[
+        pb.ContentPart(text="Hel"), pb.ContentPart(text="lo", citations=[web, placed, document]),
+    ])  # fmt: skip
+
+    of = {
+        "url": "https://a.example", "title": "A", "start_index": 3, "end_index": 5, "content": "words",
+        "type": "web_search_result_location",
+    }  # fmt: skip
+    assert message["annotations"] == [
+        {"type": "url_citation", "url_citation": of},
+        {
+            "type": "url_citation",
+            "url_citation": {"url": "https://b.example", "title": "", "start_index": 1, "end_index": 2},
+            "x": 1,
+        },
+    ]
+    assert message["citations"] == [
+        {"type": "page_location", "title": "B", "document_index": 0, "source_start": 1, "source_end": 2}
+    ]
+    assert ChatCompletionMessage.model_validate(message, strict=True).annotations
+
+
+def test_files_stand_beside_the_text() -> None:
+    content = [
+        pb.ContentPart(file=pb.FilePart(data=b"\0", media_type="text/plain", filename="a.txt")),
+        pb.ContentPart(file=pb.FilePart(file_id="file-1")),
+        pb.ContentPart(file=pb.FilePart(url="https://a.example/b")),
+    ]
+
+    assert [entry["file"] for entry in encode_message(content=content)["files"]] == [
+        {"filename": "a.txt", "file_data": "data:text/plain;base64,AA=="},
+        {"file_id": "file-1"},
+        {"file_data": "https://a.example/b"},
+    ]
+
+
+def test_the_proof_of_a_call_s_thinking_is_google_s() -> None:
+    (call,) = encode_message(tool_calls=[pb.ToolCall(id="c", name="f", signature="c2ln")])["tool_calls"]
+
+    assert call["extra_content"] == {"google": {"thought_signature": "c2ln"}}
+
+
+def test_fields_of_another_dialect_stand_under_its_name() -> None:
+    chat = pb.ChatResponse(
+        dialect="anthropic",
+        extra_json=b'{"container":{}}',
+        usage=pb.Usage(input_tokens=1, extra_json=b'{"server_tool_use":{}}'),
+        choices=[
+            pb.Choice(
+                message=pb.Message(
+                    content=[
+                        pb.ContentPart(text="Hi", extra_json=b'{"x":1}'),
+                        pb.ContentPart(extra_json=b'{"type":"server_tool_use"}'),
+                    ],
+                    tool_calls=[pb.ToolCall(id="c", name="f", extra_json=b'{"caller":{}}')],
+                    extra_json=b'{"y":1}',
+                ),
+                extra_json=b'{"z":1}',
+            )
+        ],
+    )
+
+    body = encode(chat)
+
+    assert body["anthropic"] == {"container": {}}
+    assert body["usage"]["anthropic"] == {"server_tool_use": {}}
+    (choice,) = body["choices"]
+    assert choice["anthropic"] == {"z": 1}
+    assert choice["message"]["anthropic"] == {"y": 1}
+    assert choice["message"]["tool_calls"][0]["anthropic"] == {"caller": {}}
+    assert choice["message"]["content_parts"] == [
+        {"part": 0, "of": "text", "anthropic": {"x": 1}},
+        {"part": 1, "anthropic": {"type": "server_tool_use"}},
+    ]
+    assert ChatCompletion.model_validate({**body, "choices": [{**choice, "finish_reason": "stop"}]}, strict=True)
+
+
+def test_which_stop_sequence_it_was_is_said() -> None:
+    choice = encode_choice(finish_reason=pb.FINISH_REASON_STOP, stop_sequence="END")
+
+    assert (choice["finish_reason"], choice["stop_sequence"]) == ("stop", "END")
+
+
+def test_cache_writes_that_are_kept_for_an_hour_are_told_apart() -> None:
+    usage = encode(pb.ChatResponse(usage=pb.Usage(cache_write_tokens=5, cache_write_1h_tokens=3)))["usage"]
+
+    assert usage["cache_creation"] == {"ephemeral_1h_input_tokens": 3}
 
 
 def test_sound_stands_beside_the_text() -> None:

@@ -262,6 +262,108 @@ def test_everything_a_delta_may_say_has_its_place() -> None:
     assert (choice["finish_reason"], choice["native_finish_reason"]) == ("pause_turn", "pause_turn")
 
 
+def test_a_proof_comes_with_the_text_that_it_proves() -> None:
+    made = deltas_of(
+        pb.Delta(reasoning=pb.ReasoningPart(text="H")),
+        pb.Delta(reasoning=pb.ReasoningPart(text="m.")),
+        pb.Delta(reasoning=pb.ReasoningPart(signature="c2ln", issuer="anthropic")),
+        pb.Delta(part=1, reasoning=pb.ReasoningPart(redacted=b"ZW5j", issuer="anthropic")),
+        pb.Delta(part=2, reasoning=pb.ReasoningPart(text="Well.")),
+        pb.Delta(part=3, text="Hi"),
+    )
+
+    assert made[1:] == [
+        {"reasoning_content": "H"},
+        {"reasoning_content": "m."},
+        {
+            "reasoning_details": [
+                {"type": "reasoning.text", "index": 0, "text": "Hm.", "signature": "tollway:anthropic:c2ln"}
+            ]
+        },
+        {"reasoning_details": [{"type": "reasoning.encrypted", "index": 1, "data": "tollway:anthropic:ZW5j"}]},
+        {"reasoning_content": "Well."},
+        {"content": "Hi"},
+        {"reasoning_details": [{"type": "reasoning.text", "index": 2, "text": "Well."}]},
+    ]
+
+
+def test_thinking_without_proofs_is_text_alone() -> None:
+    made = deltas_of(pb.Delta(reasoning=pb.ReasoningPart(text="H")), pb.Delta(reasoning=pb.ReasoningPart(text="m.")))
+
+    assert made[1:] == [{"reasoning_content": "H"}, {"reasoning_content": "m."}, {}]
+
+
+def test_details_that_a_provider_told_itself_are_its_own() -> None:
+    details = '[{"type":"reasoning.text","index":0,"text":"Hm.","signature":"s","id":"r"}]'
+    reasoning = pb.ReasoningPart(text="Hm.", signature="s", issuer="openai")
+
+    made = deltas_of(pb.Delta(reasoning=reasoning, extra_json=f'{{"reasoning_details":{details}}}'.encode()))
+
+    assert made[1] == {"reasoning_content": "Hm.", "reasoning_details": json.loads(details)}
+
+
+def test_sources_parts_and_what_another_dialect_says_are_counted_so_that_clients_can_join_them() -> None:
+    def deltas() -> list[Any]:
+        image = pb.ContentPart(image=pb.ImagePart(url="https://a.example/b"))
+        file = pb.ContentPart(file=pb.FilePart(file_id="file-1"))
+        unknown = pb.ContentPart(extra_json=b'{"type":"server_tool_use"}')
+        web, document = pb.Citation(url="https://a.example"), pb.Citation(type="page_location", document_index=0)
+        return [pb.Delta(part=3, parts=[image, file, unknown], citations=[web, document])]
+
+    chunks = [pb.ChatChunk(deltas=deltas(), dialect="anthropic"), pb.ChatChunk(deltas=deltas())]
+    _, first, second, *_ = stream([*chunks, pb.ChatChunk(deltas=[pb.Delta(finish_reason=STOP)])])
+
+    for place, event in enumerate((first, second)):
+        of = {"url": "https://a.example", "title": "", "start_index": 0, "end_index": 0}
+        assert event["choices"][0]["delta"] == {
+            "images": [{"index": place, "type": "image_url", "image_url": {"url": "https://a.example/b"}}],
+            "files": [{"index": place, "type": "file", "file": {"file_id": "file-1"}}],
+            "content_parts": [{"index": place, "part": 3, "anthropic": {"type": "server_tool_use"}}],
+            "annotations": [{"index": place, "type": "url_citation", "url_citation": of}],
+            "citations": [{"index": place, "type": "page_location", "document_index": 0}],
+        }
+
+
+def test_parts_that_come_whole_have_their_fields() -> None:
+    parts = [
+        pb.ContentPart(text="a"),
+        pb.ContentPart(refusal="b"),
+        pb.ContentPart(reasoning=pb.ReasoningPart(text="c", signature="s")),
+        pb.ContentPart(audio=pb.AudioPart(id="audio_1", transcript="d")),
+        pb.ContentPart(extra_json=b'{"type":"thinking"}'),
+    ]
+
+    assert deltas_of(pb.Delta(parts=parts))[1] == {
+        "content": "a",
+        "refusal": "b",
+        "reasoning_content": "c",
+        "reasoning_details": [{"type": "reasoning.text", "index": 0, "text": "c", "signature": "s"}],
+        "audio": {"id": "audio_1", "transcript": "d"},
+        "content_parts": [{"index": 0, "type": "thinking"}],
+    }
+
+
+def test_fields_of_another_dialect_stand_under_its_name() -> None:
+    delta = pb.Delta(
+        text="a", extra_json=b'{"x":1}', choice_extra_json=b'{"y":1}',
+        tool_calls=[pb.ToolCallDelta(id="c", type="function", name="f", signature="s", extra_json=b'{"z":1}')],
+    )  # fmt: skip
+
+    chunk = pb.ChatChunk(deltas=[delta], extra_json=b'{"id":1}', dialect="gemini")
+    _, made, _, _ = stream([chunk, pb.ChatChunk(deltas=[pb.Delta(finish_reason=STOP, stop_sequence="END")])])
+
+    (choice,) = made["choices"]
+    assert (choice["gemini"], choice["delta"]["gemini"]) == ({"y": 1}, {"x": 1})
+    assert choice["delta"]["tool_calls"][0]["gemini"] == {"z": 1}
+    assert choice["delta"]["tool_calls"][0]["extra_content"] == {"google": {"thought_signature": "s"}}
+
+
+def test_which_stop_sequence_it_was_is_said_at_the_end() -> None:
+    *_, end, _ = stream([pb.ChatChunk(deltas=[pb.Delta(text="a", finish_reason=STOP, stop_sequence="END")])])
+
+    assert (end["choices"][0]["finish_reason"], end["choices"][0]["stop_sequence"]) == ("stop", "END")
+
+
 def test_what_stands_beside_the_choices_comes_with_the_next_event() -> None:
     chunks = [
         pb.ChatChunk(extra_json=b'{"prompt_filter_results":[]}'),

@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from mesh.config.defaults import WELL_KNOWN, with_defaults
+from mesh.config.defaults import with_defaults
 from mesh.config.load import load
 from mesh.config.patterns import find
+from mesh.config.presets import Known
 from mesh.config.schema import Config
 
 LoadText = Callable[..., Config]
@@ -27,24 +28,35 @@ def test_with_nothing_at_all_there_is_the_sim_and_other_names_are_no_models() ->
     assert find(config.models, "gpt-4o") is None
 
 
-@pytest.mark.parametrize("name", WELL_KNOWN)
-def test_a_provider_is_there_when_its_usual_variable_is_set(name: str) -> None:
-    variable, base_url = WELL_KNOWN[name]
-    config = with_defaults(Config(), {variable: "k-123"})
-    provider = config.providers[name]
-    assert (provider.dialect, provider.base_url) == ("openai", base_url)
+def test_a_provider_is_there_when_its_usual_variable_is_set(known: Known) -> None:
+    config = with_defaults(Config(), {"GROQ_API_KEY": " k-123\n"}, known)
+    provider = config.providers["groq"]
+    assert (provider.preset, provider.dialect, provider.base_url) == (
+        "groq",
+        "openai",
+        "https://api.groq.com/openai/v1",
+    )
     assert provider.api_key.get_secret_value() == "k-123"
-    assert targets(config) == {"sim": "sim:sim", "sim/*": "sim:", f"{name}/*": f"{name}:", "*": f"{name}:"}
+    assert targets(config) == {"sim": "sim:sim", "sim/*": "sim:", "groq/*": "groq:", "*": "groq:"}
+
+
+@pytest.mark.parametrize(
+    "variable",
+    ["AZURE_OPENAI_API_KEY", "COHERE_API_KEY"],
+    ids=["whose address is everyone's own", "whose dialect is not there"],
+)
+def test_a_key_is_not_enough_for_a_provider(variable: str, known: Known) -> None:
+    assert list(with_defaults(Config(), {variable: "k"}, known).providers) == ["sim"]
 
 
 @pytest.mark.parametrize("key", ["", "  "])
-def test_an_empty_variable_offers_no_provider(key: str) -> None:
-    assert list(with_defaults(Config(), {"OPENAI_API_KEY": key}).providers) == ["sim"]
+def test_an_empty_variable_offers_no_provider(key: str, known: Known) -> None:
+    assert list(with_defaults(Config(), {"OPENAI_API_KEY": key}, known).providers) == ["sim"]
 
 
-def test_other_names_go_to_the_first_provider_of_the_table() -> None:
-    config = with_defaults(Config(), {"GROQ_API_KEY": "g", "OPENAI_API_KEY": "o"})
-    assert list(config.providers) == ["sim", "openai", "groq"]
+def test_other_names_go_to_the_first_provider_by_its_place(known: Known) -> None:
+    config = with_defaults(Config(), {"GEMINI_API_KEY": "m", "GROQ_API_KEY": "g", "OPENAI_API_KEY": "o"}, known)
+    assert list(config.providers) == ["sim", "openai", "groq", "gemini"]
     assert targets(config)["*"] == "openai:"
 
 
@@ -59,17 +71,17 @@ def test_where_only_sims_were_asked_for_other_names_go_to_the_first(load_text: L
     assert targets(config)["*"] == "one:"
 
 
-def test_models_of_ones_own_stand_alone(load_text: LoadText) -> None:
-    config = with_defaults(load_text("models: {m: {deployments: [{provider: openai}]}}", {"OPENAI_API_KEY": "x"}),
-                           {"OPENAI_API_KEY": "x"})  # fmt: skip
+def test_models_of_ones_own_stand_alone(load_text: LoadText, known: Known) -> None:
+    environ = {"OPENAI_API_KEY": "x"}
+    config = with_defaults(load_text("models: {m: {deployments: [{provider: openai}]}}", environ), environ, known)
     assert list(config.models) == ["m"]
     assert list(config.providers) == ["sim", "openai"]
 
 
-def test_the_defaults_are_configurations_that_could_have_been_written() -> None:
-    config = with_defaults(load(None, {}), {variable: "k" for variable, _ in WELL_KNOWN.values()})
-    written = config.model_dump(exclude_unset=True, context={"secrets": True})
+def test_the_defaults_are_configurations_that_could_have_been_written(known: Known) -> None:
+    config = with_defaults(load(None, {}), {preset.key_variable: "k" for preset in known.presets.values()}, known)
+    written = config.model_dump(exclude_unset=True)
     for provider in written["providers"].values():
         provider["api_key"] = "k"
     assert Config.model_validate(written).models == config.models
-    assert list(Config.model_validate(written).providers) == ["sim", *WELL_KNOWN]
+    assert list(Config.model_validate(written).providers) == ["sim", "openai", "groq", "gemini"]

@@ -12,7 +12,7 @@ LoadText = Callable[..., Config]
 Complaints = Callable[..., list[str]]
 
 AROUND = """
-providers: {openai: , azure: }
+providers: {openai: , azure: {dialect: openai}}
 models:
   gpt: {deployments: [{provider: openai}]}
   "azure/*": {deployments: [{provider: azure}]}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.telemetry.redaction import MASK, redactor
+from mesh.telemetry.redaction import MASK, MOST_LEARNED, learn, redactor
 
 SECRETS = st.text(st.characters(codec="ascii", categories=["L", "N", "P", "S"]), min_size=6, max_size=20)
 
@@ -78,3 +78,22 @@ def test_other_things_are_kept_or_become_text() -> None:
         [3],
         "api_key=[redacted]",
     ]
+
+
+def test_a_secret_that_becomes_known_later_is_looked_for_from_then_on() -> None:
+    redact = redactor(["known-before"])
+    assert redact("opaque_token_1 known-before") == f"opaque_token_1 {MASK}"
+    learn("opaque_token_1")
+    assert redact("opaque_token_1 known-before") == f"{MASK} {MASK}"
+    assert redactor()("opaque_token_1") == MASK
+
+
+def test_the_latest_secrets_that_became_known_are_remembered() -> None:
+    for number in range(MOST_LEARNED + 1):
+        learn(f"learned_{number:04}")
+    redact = redactor()
+    assert redact("learned_0000 learned_0001") == f"learned_0000 {MASK}"
+
+
+def test_a_secret_is_found_as_it_stands_in_a_url() -> None:
+    assert redactor(["a+b/c=d"])("?key=a%2Bb%2Fc%3Dd&k=a%2Bb/c%3Dd a+b/c=d") == f"?key={MASK}&k={MASK} {MASK}"

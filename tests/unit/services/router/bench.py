@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from mesh.clock import VirtualClock
 from mesh.errors import TollwayError
 from mesh.tracing import TraceContext
+from services.router.domain import likeness
 from services.router.domain.fleet import Fleet
 from services.router.domain.hedging import Hedge, HedgeBudgets
 from services.router.domain.routes import Deployment, Route, Routes
@@ -19,9 +20,12 @@ from services.router.domain.rules import Rule
 from services.router.domain.schedule import Schedule
 from services.router.domain.selection import Selection
 from services.router.handlers.budgets import Budgeting
+from services.router.handlers.count_tokens import CountTokens, count_tokens
 from services.router.handlers.create_chat_completion import CreateChatCompletion, create_chat_completion
+from services.router.handlers.create_embeddings import CreateEmbeddings, create_embeddings
 from services.router.handlers.desk import Desk
 from services.router.handlers.drains import Drains
+from services.router.handlers.forward import Forward, forward
 from services.router.handlers.stream_chat_completion import StreamChatCompletion, stream_chat_completion
 from tests.unit.services.router.twins import (
     FakeProviders,
@@ -33,9 +37,14 @@ from tests.unit.services.router.twins import (
     chat,
 )
 from tollway.chat.v1.chat_pb2 import ChatRequest, Delta
+from tollway.chat.v1.embedding_pb2 import EmbeddingInput, EmbeddingRequest
+from tollway.chat.v1.forwarding_pb2 import Endpoint, ForwardedQuestion
 from tollway.ledger.v1.ledger_pb2 import Price
 from tollway.router.v1.router_pb2 import (
+    CountTokensResponse,
     CreateChatCompletionResponse,
+    CreateEmbeddingsResponse,
+    ForwardResponse,
     Preferences,
     Receipt,
     StreamChatCompletionResponse,
@@ -108,6 +117,36 @@ class Bench:
             request or chat(), "req-1", ["ci"], PARENT, self._deadline(timeout), preferences or Preferences()
         )
         return asyncio.get_running_loop().create_task(create_chat_completion(command, desk=self.desk))
+
+    def embed(
+        self, *texts: str, timeout: float | None = None, request: EmbeddingRequest | None = None
+    ) -> asyncio.Task[CreateEmbeddingsResponse]:
+        """A question for vectors, being answered."""
+        asked = request or EmbeddingRequest(model="gpt", inputs=[EmbeddingInput(text=text) for text in texts])
+        command = CreateEmbeddings(
+            likeness.of_embedding(asked), "req-1", ["ci"], PARENT, self._deadline(timeout), embedding=asked
+        )
+        return asyncio.get_running_loop().create_task(create_embeddings(command, desk=self.desk))
+
+    def pass_on(
+        self,
+        body: bytes = b'{"input": "Say hello"}',
+        timeout: float | None = None,
+        endpoint: Endpoint.ValueType = Endpoint.ENDPOINT_AUDIO_SPEECH,
+    ) -> AsyncGenerator[ForwardResponse, None]:
+        """A question that is passed on, to be answered as the iterator is pulled."""
+        asked = ForwardedQuestion(endpoint=endpoint, model="gpt", json=body)
+        command = Forward(
+            likeness.of_forwarded(asked), "req-1", ["ci"], PARENT, self._deadline(timeout), question=asked
+        )
+        return forward(command, desk=self.desk)
+
+    def count(
+        self, request: ChatRequest | None = None, timeout: float | None = None
+    ) -> asyncio.Task[CountTokensResponse]:
+        """A question's tokens, being counted."""
+        query = CountTokens(request or chat(), "req-1", ["ci"], PARENT, self._deadline(timeout))
+        return asyncio.get_running_loop().create_task(count_tokens(query, desk=self.desk))
 
     def responses(
         self,

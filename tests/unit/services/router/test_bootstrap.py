@@ -36,11 +36,15 @@ from tests.unit.services.router.twins import (
     answer,
     chat,
     finish,
+    passed,
     role,
     text,
     usage,
+    vectors,
 )
 from tollway.chat.v1.chat_pb2 import ChatRequest
+from tollway.chat.v1.embedding_pb2 import EmbeddingInput, EmbeddingRequest
+from tollway.chat.v1.forwarding_pb2 import Endpoint, Form, FormField, ForwardedQuestion
 from tollway.ledger.v1 import budget_pb2, ledger_pb2, ledger_pb2_grpc
 from tollway.providers.v1 import providers_pb2, providers_pb2_grpc
 from tollway.router.v1 import router_pb2, router_pb2_grpc
@@ -91,6 +95,18 @@ class Provider(providers_pb2_grpc.ProviderServiceServicer):
             await self._hang()
         yield providers_pb2.StreamCompletionResponse(chunk=finish())
         yield providers_pb2.StreamCompletionResponse(chunk=usage())
+
+    async def CreateEmbeddings(self, request: providers_pb2.CreateEmbeddingsRequest, context: Any) -> Any:
+        self._see(request, context)
+        return providers_pb2.CreateEmbeddingsResponse(embedding=vectors([0.5, 1.0]), upstream=UPSTREAM)
+
+    async def CountTokens(self, request: providers_pb2.CountTokensRequest, context: Any) -> Any:
+        return providers_pb2.CountTokensResponse(input_tokens=42)
+
+    async def Forward(self, request: providers_pb2.ForwardRequest, context: Any) -> Any:
+        self._see(request, context)
+        for message in passed(b"RIFF", b"tone", counted=USAGE):
+            yield message
 
     async def ListProviderModels(self, request: providers_pb2.ListProviderModelsRequest, context: Any) -> Any:
         return providers_pb2.ListProviderModelsResponse(
@@ -238,6 +254,60 @@ async def test_a_question_is_answered_as_the_answer_comes(mesh: Mesh) -> None:
     assert messages[-1].receipt.cost_nanos == 10_000
     (row,) = await mesh.booked()
     assert row.streamed
+
+
+async def test_vectors_are_given_priced_and_booked(mesh: Mesh) -> None:
+    question = EmbeddingRequest(model="gpt", inputs=[EmbeddingInput(text="Hello")])
+    request = router_pb2.CreateEmbeddingsRequest(embedding=question, request_id="mine", tags=["ci"])
+    response = await mesh.stub.CreateEmbeddings(request)
+    assert response.embedding == vectors([0.5, 1.0])
+    assert (response.receipt.request_id, response.receipt.cost_nanos) == ("mine", 10_000)
+    (row,) = await mesh.booked()
+    assert (row.request_id, list(row.tags), row.cost_nanos) == ("mine", ["ci"], 10_000)
+
+
+async def test_what_is_passed_on_is_booked_by_what_its_answer_says(mesh: Mesh) -> None:
+    question = ForwardedQuestion(endpoint=Endpoint.ENDPOINT_AUDIO_SPEECH, model="gpt", json=b'{"input": "Hello"}')
+    messages = [message async for message in mesh.stub.Forward(router_pb2.ForwardRequest(question=question))]
+    assert b"".join(message.data for message in messages) == b"RIFFtone"
+    assert messages[-1].receipt.cost_nanos == 10_000
+    (row,) = await mesh.booked()
+    assert (row.usage, row.deployment) == (USAGE, "sim/echo")
+
+
+async def test_tokens_are_counted_and_nothing_is_booked(mesh: Mesh) -> None:
+    counted = await mesh.stub.CountTokens(router_pb2.CountTokensRequest(chat=chat("gpt")))
+    assert (counted.input_tokens, counted.deployment) == (42, "sim/echo")
+    assert not mesh.ledger.rows
+
+
+async def test_vectors_that_cannot_be_asked_for_are_refused_with_every_field(mesh: Mesh) -> None:
+    empty = EmbeddingRequest(inputs=[EmbeddingInput(text="")], dimensions=0)
+    told = await refusal(mesh.stub.CreateEmbeddings(router_pb2.CreateEmbeddingsRequest(embedding=empty)))
+    fields = [violation.field for violation in told.violations]
+    assert fields == ["embedding.model", "embedding.inputs[0]", "embedding.dimensions"]
+
+
+@pytest.mark.parametrize(
+    ("question", "fields"),
+    [
+        (ForwardedQuestion(), ["question.model", "question.endpoint", "question.json"]),
+        (ForwardedQuestion(endpoint=Endpoint.ENDPOINT_RERANK, model="gpt", json=b"[]"), ["question.json"]),
+        (ForwardedQuestion(endpoint=Endpoint.ENDPOINT_RERANK, model="gpt", json=b"{"), ["question.json"]),
+        (
+            ForwardedQuestion(
+                endpoint=Endpoint.ENDPOINT_AUDIO_TRANSCRIPTIONS, model="gpt", form=Form(fields=[FormField()])
+            ),
+            ["question.form.fields[0].name"],
+        ),
+    ],
+)
+async def test_what_cannot_be_passed_on_is_refused_with_every_field(
+    mesh: Mesh, question: ForwardedQuestion, fields: list[str]
+) -> None:
+    call = mesh.stub.Forward(router_pb2.ForwardRequest(question=question))
+    told = await refusal(anext(aiter(call)))
+    assert [violation.field for violation in told.violations] == fields
 
 
 async def test_what_cannot_be_asked_is_refused_with_every_field(mesh: Mesh) -> None:

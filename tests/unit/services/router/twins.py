@@ -24,6 +24,8 @@ from tollway.chat.v1.chat_pb2 import (
     Role,
     Usage,
 )
+from tollway.chat.v1.embedding_pb2 import Embedding, EmbeddingResponse
+from tollway.chat.v1.forwarding_pb2 import ForwardedHead
 from tollway.ledger.v1.budget_pb2 import ReturnLeaseRequest
 from tollway.ledger.v1.ledger_pb2 import (
     Attempt,
@@ -35,8 +37,14 @@ from tollway.ledger.v1.ledger_pb2 import (
     RecordOutcome,
 )
 from tollway.providers.v1.providers_pb2 import (
+    CountTokensRequest,
+    CountTokensResponse,
     CreateCompletionRequest,
     CreateCompletionResponse,
+    CreateEmbeddingsRequest,
+    CreateEmbeddingsResponse,
+    ForwardRequest,
+    ForwardResponse,
     ProviderModel,
     StreamCompletionRequest,
     StreamCompletionResponse,
@@ -63,7 +71,10 @@ class Hang:
 
 
 Item = ChatChunk | TollwayError | Pause | Hang
-Script = Sequence[Item] | ChatResponse | TollwayError | Hang
+Script = Sequence[Item] | ChatResponse | EmbeddingResponse | CountTokensResponse | TollwayError | Hang
+Passed = ForwardResponse | TollwayError | Pause | Hang
+"""What a call that is passed on is answered with, one after the other."""
+Request = CreateCompletionRequest | StreamCompletionRequest | CreateEmbeddingsRequest | ForwardRequest
 
 
 def text(words: str, index: int = 0) -> ChatChunk:
@@ -94,6 +105,17 @@ def streamed(words: str = "Hello") -> list[Item]:
     return [role(), *(text(word) for word in words), finish(), usage()]
 
 
+def vectors(*values: list[float], counted: Usage | None = USAGE) -> EmbeddingResponse:
+    made = [Embedding(index=place, values=each) for place, each in enumerate(values)]
+    return EmbeddingResponse(model="m-2026", embeddings=made, usage=counted)
+
+
+def passed(*pieces: bytes, kind: str = "audio/wav", counted: Usage | None = None) -> list[Passed]:
+    """An answer that is passed on whole, piece by piece."""
+    first = ForwardResponse(head=ForwardedHead(content_type=kind), data=pieces[0], upstream=UPSTREAM)
+    return [first, *(ForwardResponse(data=each) for each in pieces[1:]), ForwardResponse(usage=counted)]
+
+
 def error(reason: Reason, retry_after: float | None = None, message: str = "", **metadata: str) -> TollwayError:
     return TollwayError(reason, message or f"showed {reason}", metadata, retry_after)
 
@@ -102,7 +124,8 @@ def error(reason: Reason, retry_after: float | None = None, message: str = "", *
 class Call:
     """A call that reached the provider service."""
 
-    request: CreateCompletionRequest | StreamCompletionRequest
+    request: Any
+    """Whichever it is."""
     timeout: float | None
     trace: TraceContext
     at: float
@@ -121,6 +144,8 @@ class FakeProviders:
     def __init__(self, clock: Clock, scripts: Mapping[str, Sequence[Script]] | None = None) -> None:
         self._clock = clock
         self.scripts = {name: list(each) for name, each in (scripts or {}).items()}
+        self.passing: dict[str, list[Sequence[Passed]]] = {}
+        """The scripts of calls that are passed on."""
         self.models: list[ProviderModel] = []
         self.upstream = UPSTREAM
         """What every answer says about the call."""
@@ -133,7 +158,7 @@ class FakeProviders:
         return [call.deployment for call in self.calls]
 
     def _next(
-        self, request: CreateCompletionRequest | StreamCompletionRequest, timeout: float | None, trace: TraceContext
+        self, request: Request | CountTokensRequest, timeout: float | None, trace: TraceContext
     ) -> tuple[Call, Script]:
         call = Call(request, timeout, trace, self._clock.monotonic())
         self.calls.append(call)
@@ -143,6 +168,34 @@ class FakeProviders:
     async def complete(
         self, request: CreateCompletionRequest, timeout: float | None, trace: TraceContext
     ) -> CreateCompletionResponse:
+        script = await self._played(request, timeout, trace)
+        return CreateCompletionResponse(
+            chat=script if isinstance(script, ChatResponse) else answer(), upstream=self.upstream
+        )
+
+    async def embed(
+        self, request: CreateEmbeddingsRequest, timeout: float | None, trace: TraceContext
+    ) -> CreateEmbeddingsResponse:
+        script = await self._played(request, timeout, trace)
+        assert isinstance(script, EmbeddingResponse)
+        return CreateEmbeddingsResponse(embedding=script, upstream=self.upstream)
+
+    async def count_tokens(
+        self, request: CountTokensRequest, timeout: float | None, trace: TraceContext
+    ) -> CountTokensResponse:
+        script = await self._played(request, timeout, trace)
+        assert isinstance(script, CountTokensResponse)
+        return script
+
+    def forward(self, request: ForwardRequest, timeout: float | None, trace: TraceContext) -> FakePassing:
+        call = Call(request, timeout, trace, self._clock.monotonic())
+        self.calls.append(call)
+        scripts = self.passing[call.deployment]
+        return FakePassing(call, scripts.pop(0) if len(scripts) > 1 else scripts[0], self._clock)
+
+    async def _played(
+        self, request: Request | CountTokensRequest, timeout: float | None, trace: TraceContext
+    ) -> Script:
         call, script = self._next(request, timeout, trace)
         if isinstance(script, TollwayError):
             raise script
@@ -150,7 +203,7 @@ class FakeProviders:
             async with self._clock.timeout(timeout):
                 if isinstance(script, Hang):
                     await asyncio.Event().wait()
-                for item in [] if isinstance(script, (ChatResponse, Hang)) else script:
+                for item in script if isinstance(script, (list, tuple)) else ():
                     if isinstance(item, Pause):
                         await self._clock.sleep(item.seconds)
                     elif isinstance(item, TollwayError):
@@ -160,13 +213,12 @@ class FakeProviders:
             raise
         except TimeoutError:
             raise error(Reason.DEADLINE_EXCEEDED) from None
-        return CreateCompletionResponse(
-            chat=script if isinstance(script, ChatResponse) else answer(), upstream=self.upstream
-        )
+        return script
 
     def stream(self, request: StreamCompletionRequest, timeout: float | None, trace: TraceContext) -> FakeStream:
         call, script = self._next(request, timeout, trace)
-        assert not isinstance(script, ChatResponse), "a whole answer cannot be streamed"
+        whole = (ChatResponse, EmbeddingResponse, CountTokensResponse)
+        assert not isinstance(script, whole), "a whole answer cannot be streamed"
         items = [script] if isinstance(script, (TollwayError, Hang)) else script
         return FakeStream(call, items, self._clock, timeout, self.upstream)
 
@@ -223,6 +275,40 @@ class FakeStream:
                 raise item
             else:
                 return item
+        self._ended = True
+        raise StopAsyncIteration
+
+    def cancel(self) -> None:
+        if not self._ended:
+            self._call.cancelled = True
+
+
+class FakePassing:
+    """Plays what is passed on, each when it is pulled."""
+
+    def __init__(self, call: Call, items: Iterable[Passed], clock: Clock) -> None:
+        self._call, self._items, self._clock = call, iter(items), clock
+        self._ended = False
+
+    def __aiter__(self) -> AsyncIterator[ForwardResponse]:
+        return self
+
+    async def __anext__(self) -> ForwardResponse:
+        self._call.pulled += 1
+        try:
+            for item in self._items:
+                if isinstance(item, Pause):
+                    await self._clock.sleep(item.seconds)
+                elif isinstance(item, Hang):
+                    await asyncio.Event().wait()
+                elif isinstance(item, TollwayError):
+                    self._ended = True
+                    raise item
+                else:
+                    return item
+        except asyncio.CancelledError:
+            self._call.cancelled = True
+            raise
         self._ended = True
         raise StopAsyncIteration
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -90,8 +91,9 @@ async def test_a_router_that_dies_later_is_swept_later(sweeps: Sweeps, tmp_path:
 
 async def test_large_journals_are_brought_home_in_batches(sweeps: Sweeps, tmp_path: Path) -> None:
     left_behind(tmp_path / "old.db", *(opening(number) for number in range(2 * BATCH + 1)))
-    await sweeps.clock.advance(SWEEP_EVERY)
-    await sweeps.clock.advance(SWEEP_EVERY)
+    while (tmp_path / "old.db").exists():
+        await sweeps.clock.advance(SWEEP_EVERY)
+        await asyncio.to_thread(bool)  # its log is copied back in a thread, which knows no virtual time
     assert [len(request.attempts) for request in sweeps.ledger.requests] == [BATCH, BATCH, 1]
 
 

@@ -54,6 +54,16 @@ class Failing(providers_pb2_grpc.ProviderServiceServicer, ledger_pb2_grpc.Ledger
         yield budget_pb2.WatchRecallsResponse()
         await self._fail(request, context)
 
+    async def CreateEmbeddings(self, request: Any, context: Any) -> Any:
+        await self._fail(request, context)
+
+    async def CountTokens(self, request: Any, context: Any) -> Any:
+        await self._fail(request, context)
+
+    async def Forward(self, request: Any, context: Any) -> Any:
+        yield providers_pb2.ForwardResponse()
+        await self._fail(request, context)
+
     async def FindPrice(self, request: Any, context: Any) -> Any:
         await self._fail(request, context)
 
@@ -89,6 +99,23 @@ async def test_what_a_stream_fails_with_is_ours_and_what_came_before_it_is_not_l
     assert (await anext(stream)).chunk == text("Hi")
     with pytest.raises(TollwayError) as failed:
         await anext(stream)
+    assert failed.value.reason is Reason.UPSTREAM_FAILED
+
+
+async def test_what_vectors_and_counts_fail_with_is_ours(channel: InProcessChannel) -> None:
+    calls = GrpcProviderCalls(channel)
+    with pytest.raises(TollwayError) as failed:
+        await calls.embed(providers_pb2.CreateEmbeddingsRequest(), 1.0, TRACE)
+    assert failed.value.reason is Reason.UPSTREAM_FAILED
+    with pytest.raises(TollwayError):
+        await calls.count_tokens(providers_pb2.CountTokensRequest(), 1.0, TRACE)
+
+
+async def test_what_is_passed_on_fails_with_an_error_of_ours(channel: InProcessChannel) -> None:
+    stream = GrpcProviderCalls(channel).forward(providers_pb2.ForwardRequest(), 1.0, TRACE)
+    await anext(aiter(stream))
+    with pytest.raises(TollwayError) as failed:
+        await anext(aiter(stream))
     assert failed.value.reason is Reason.UPSTREAM_FAILED
 
 

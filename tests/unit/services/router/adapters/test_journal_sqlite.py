@@ -32,7 +32,7 @@ async def journal(tmp_path: Path, clock: VirtualClock) -> AsyncIterator[SqliteJo
 
 async def turns() -> None:
     """The few of the event loop within which everything is written."""
-    for _ in range(5):
+    for _ in range(15):
         await asyncio.sleep(0)
 
 
@@ -205,6 +205,23 @@ async def test_what_opens_and_ends_within_a_few_turns_is_written_in_one_commit(
     await journal.opened(attempt(3))
     assert commits == [3, 4]
     assert len(journal.file.ended()) == journal.pending == 3
+
+
+async def turns_until_written(journal: SqliteJournal, number: int) -> int:
+    opening, passed = asyncio.create_task(journal.opened(attempt(number))), 0
+    while not opening.done():
+        await asyncio.sleep(0)
+        passed += 1
+    return passed
+
+
+async def test_the_more_calls_are_under_way_the_more_are_waited_for(journal: SqliteJournal) -> None:
+    alone = await turns_until_written(journal, 1)
+    await asyncio.gather(*(journal.opened(attempt(number)) for number in range(2, 10)))
+    among_some = await turns_until_written(journal, 10)
+    await asyncio.gather(*(journal.opened(attempt(number)) for number in range(11, 200)))
+    among_many = await turns_until_written(journal, 200)
+    assert alone < among_some < among_many < 20
 
 
 async def test_more_than_a_statement_holds_is_written_in_several(journal: SqliteJournal) -> None:

@@ -20,6 +20,7 @@ from services.router.bootstrap.pipeline import behaviors, mediator
 from services.router.domain.caching import Ttls
 from services.router.domain.hedging import Hedge
 from services.router.domain.keyring import Key, Keyring
+from services.router.domain.likeness import of_embedding, of_forwarded
 from services.router.domain.limits import Limit, Limits
 from services.router.domain.principal import Principal
 from services.router.domain.routes import Deployment
@@ -27,8 +28,11 @@ from services.router.domain.rules import Action, Condition, Rule
 from services.router.handlers.admission import Admission
 from services.router.handlers.authentication import Authentication
 from services.router.handlers.caching import Caching, by_rules
+from services.router.handlers.count_tokens import CountTokens
 from services.router.handlers.create_chat_completion import CreateChatCompletion
+from services.router.handlers.create_embeddings import CreateEmbeddings
 from services.router.handlers.explain_route import ExplainRoute
+from services.router.handlers.forward import Forward
 from services.router.handlers.idempotency import Idempotency
 from services.router.handlers.stream_chat_completion import StreamChatCompletion
 from tests.unit.services.router.bench import PARENT, Bench
@@ -45,9 +49,22 @@ from tests.unit.services.router.twins import (
     text,
     usage,
 )
+from tests.unit.services.router.twins import passed as sound
+from tests.unit.services.router.twins import vectors as made
 from tollway.chat.v1.chat_pb2 import ChatRequest, Usage
+from tollway.chat.v1.embedding_pb2 import EmbeddingInput, EmbeddingRequest
+from tollway.chat.v1.forwarding_pb2 import Endpoint, ForwardedQuestion
 from tollway.ledger.v1.ledger_pb2 import ATTEMPT_KIND_CACHE_HIT, ATTEMPT_KIND_CONTINUATION, ATTEMPT_KIND_HEDGE
-from tollway.router.v1.router_pb2 import CacheMode, CacheOutcome, ExplainRouteResponse, Preferences, Receipt
+from tollway.providers.v1.providers_pb2 import CountTokensResponse as CountedByProvider
+from tollway.router.v1.router_pb2 import (
+    CacheMode,
+    CacheOutcome,
+    CountTokensResponse,
+    CreateEmbeddingsResponse,
+    ExplainRouteResponse,
+    Preferences,
+    Receipt,
+)
 
 CI, OTHER = "tw-the-key-of-ci", "tw-the-key-of-another"
 DAY = 86_400.0
@@ -334,3 +351,109 @@ async def test_a_route_is_explained_for_nothing(bench: Bench) -> None:
         assert [candidate.deployment for candidate in response.candidates] == ["a/m"]
     assert router.store.asked == 0
     assert bench.journal.opens == {}
+
+
+class TestWhatIsNoConversation:
+    """Everything around it is the same, but for the cache, which does not know it."""
+
+    def vectors(self, router: Router, **fields: Any) -> asyncio.Task[CreateEmbeddingsResponse]:
+        key, idempotency_key = fields.pop("key", CI), fields.pop("idempotency_key", "")
+        asked = EmbeddingRequest(**{"model": "gpt", "inputs": [EmbeddingInput(text="x" * 400)], **fields})
+        preferences = Preferences(idempotency_key=idempotency_key, cache=USE)
+        command = CreateEmbeddings(
+            of_embedding(asked), "req-1", [], PARENT, None, preferences, credentials=f"Bearer {key}", embedding=asked
+        )
+        return asyncio.get_running_loop().create_task(self.sent(router, command))
+
+    async def sent(self, router: Router, message: Any) -> Any:
+        return await router.mediator.send(message)
+
+    async def passed(self, router: Router, idempotency_key: str = "") -> tuple[bytes, Receipt]:
+        asked = ForwardedQuestion(endpoint=Endpoint.ENDPOINT_AUDIO_SPEECH, model="gpt", json=b'{"input": "Hi"}')
+        command = Forward(
+            of_forwarded(asked), "req-1", [], PARENT, None, Preferences(idempotency_key=idempotency_key),
+            credentials=f"Bearer {CI}", question=asked,
+        )  # fmt: skip
+        async with aclosing(router.mediator.stream(command)) as responses:
+            messages = [message async for message in responses]
+        return b"".join(message.data for message in messages), messages[-1].receipt
+
+    def count(self, router: Router, key: str = CI) -> asyncio.Task[CountTokensResponse]:
+        query = CountTokens(chat(words="x" * 400), "req-1", [], PARENT, None, credentials=f"Bearer {key}")
+        return asyncio.get_running_loop().create_task(self.sent(router, query))
+
+    async def test_a_key_that_is_not_known_learns_nothing(self, bench: Bench) -> None:
+        bench.deploy(a=[made([1.0])])
+        router = Router(bench)
+        for asking in (self.vectors(router, key="nobody"), self.count(router, "nobody")):
+            assert (await bench.failure(asking)).reason is Reason.UNAUTHENTICATED
+        assert router.store.asked == 0
+
+    async def test_a_model_that_the_key_may_not_ask_is_not_asked_for_vectors(self, bench: Bench) -> None:
+        bench.deploy(a=[made([1.0])])
+        failure = await bench.failure(self.vectors(Router(bench), model="other"))
+        assert failure.reason is Reason.PERMISSION_DENIED
+
+    async def test_vectors_draw_a_request_and_the_tokens_they_took(self, bench: Bench) -> None:
+        bench.deploy(a=[made([1.0], counted=Usage(input_tokens=90))])
+        router = Router(bench)
+        response = await self.vectors(router)
+        assert await router.left() == (9, 9_910, True)
+        assert response.receipt.rate_limits.tokens.remaining == 9_900
+
+    async def test_too_many_tokens_are_refused_before_anyone_is_asked(self, bench: Bench) -> None:
+        bench.deploy(a=[made([1.0])])
+        failure = await bench.failure(self.vectors(Router(bench), inputs=[EmbeddingInput(text="x" * 50_000)]))
+        assert failure.reason is Reason.RATE_LIMITED
+        assert not bench.providers.calls
+
+    async def test_a_count_draws_a_request_and_no_tokens(self, bench: Bench) -> None:
+        bench.deploy(a=[CountedByProvider(input_tokens=42)])
+        router = Router(bench)
+        assert (await self.count(router)).input_tokens == 42
+        assert await router.left() == (9, 10_000, True)
+
+    async def test_what_is_passed_on_draws_what_it_took(self, bench: Bench) -> None:
+        bench.deploy(a=[])
+        bench.providers.passing = {"a/m": [sound(b"RIFF", counted=Usage(input_tokens=5, output_tokens=20))]}
+        router = Router(bench)
+        await self.passed(router)
+        assert await router.left() == (9, 9_975, True)
+
+    async def test_vectors_under_an_idempotency_key_are_made_once(self, bench: Bench) -> None:
+        bench.deploy(a=[made([1.0]), made([2.0])])
+        router = Router(bench)
+        first, again = [await self.vectors(router, idempotency_key="k") for _ in range(2)]
+        assert first.embedding == again.embedding
+        assert (first.receipt.replayed, again.receipt.replayed) == (False, True)
+        assert len(bench.providers.calls) == 1
+
+    async def test_the_key_is_of_one_question_in_every_word(self, bench: Bench) -> None:
+        bench.deploy(a=[made([1.0])])
+        router = Router(bench)
+        await self.vectors(router, idempotency_key="k")
+        failure = await bench.failure(self.vectors(router, idempotency_key="k", dimensions=8))
+        assert failure.reason is Reason.IDEMPOTENCY_CONFLICT
+
+    async def test_the_key_of_a_conversation_is_not_one_of_vectors(self, bench: Bench) -> None:
+        bench.deploy(a=[answer()])
+        router = Router(bench)
+        await router.ask(False, idempotency_key="k")
+        failure = await bench.failure(self.vectors(router, idempotency_key="k"))
+        assert failure.reason is Reason.IDEMPOTENCY_CONFLICT
+
+    async def test_what_is_passed_on_under_a_key_is_given_again_to_the_byte(self, bench: Bench) -> None:
+        bench.deploy(a=[])
+        bench.providers.passing = {"a/m": [sound(b"RI", b"FF"), sound(b"other")]}
+        router = Router(bench)
+        first, again = [await self.passed(router, "k") for _ in range(2)]
+        assert first[0] == again[0] == b"RIFF"
+        assert again[1].replayed
+        assert len(bench.providers.calls) == 1
+
+    async def test_the_cache_is_not_asked_for_vectors(self, bench: Bench) -> None:
+        bench.deploy(a=[made([1.0])])
+        router = Router(bench)
+        for _ in range(2):
+            assert not (await self.vectors(router)).receipt.cache
+        assert len(bench.providers.calls) == 2

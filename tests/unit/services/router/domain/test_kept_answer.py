@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.router.domain.kept_answer import Tape, hit_receipt, joined, with_receipt
-from services.router.domain.replay import Response
+from services.router.domain.kept_answer import Response, Tape, hit_receipt, joined, with_receipt
 from tests.unit.services.router.twins import answer
 from tollway.chat.v1.chat_pb2 import ChatChunk, Choice, Delta, FinishReason, ReasoningPart, Role, ToolCallDelta, Usage
 from tollway.router.v1.router_pb2 import (

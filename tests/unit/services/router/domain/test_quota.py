@@ -29,7 +29,12 @@ ANTHROPIC = {
     "anthropic-ratelimit-requests-limit": "1000",
     "anthropic-ratelimit-requests-remaining": "999",
     "anthropic-ratelimit-requests-reset": "2025-12-31T23:59:26+00:00",
+    "anthropic-ratelimit-tokens-limit": "96000",
+    "anthropic-ratelimit-tokens-remaining": "94000",
+    "anthropic-ratelimit-tokens-reset": "2026-01-01T00:00:01Z",
     "anthropic-ratelimit-unified-status": "allowed",
+    "anthropic-ratelimit-unified-5h-reset": "1767225600",
+    "anthropic-ratelimit-unified-5h-utilization": "0.3",
     "retry-after": "7",
 }
 MISTRAL = {
@@ -69,7 +74,7 @@ OPENROUTER = {"x-ratelimit-limit": "20", "x-ratelimit-remaining": "0", "x-rateli
     [
         (OPENAI, {("requests", 59, 60, 1, True), ("tokens", 149984, 150000, 360, True)}),
         (ANTHROPIC, {("input", 79000, 80000, 34, True), ("output", 15000, 16000, 35, True),
-                     ("requests", 999, 1000, 0, True)}),
+                     ("requests", 999, 1000, 0, True), ("tokens", 94000, 96000, 35, True)}),
         (MISTRAL, {("tokens", 4999911, 5000000, 60, False), ("requests", 717, 720, 60, False)}),
         (CEREBRAS, {("requests", 999999999, 1000000000, 33011.382867, False),
                     ("tokens", 999998765, 1000000000, 11.382867, False)}),

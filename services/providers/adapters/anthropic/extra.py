@@ -1,0 +1,91 @@
+"""What a question carries beside the known fields, and whether Anthropic can be told it.
+
+A question that came in Anthropic's own dialect has extra fields under Anthropic's names: they are laid over what was
+built from the known ones, object into object. In any other dialect they mean nothing here, except for what a client put
+under the key `anthropic` on purpose, or has from an earlier answer that carried it there.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import orjson
+
+from mesh.errors import invalid
+from services.providers.domain.unsaid import Unsaid
+from tollway.chat.v1 import chat_pb2
+
+Json = dict[str, Any]
+
+NAME = "anthropic"
+"""What this dialect is called: in `dialect`, in `issuer`, and as the key for its fields in other dialects."""
+_NOTHING: tuple[Any, ...] = (None, "", [])
+_DONE_ANYWAY: tuple[tuple[str, Any], ...] = (("store", False),)
+"""Fields of OpenAI's with a value that says what is done anyway."""
+_ABOUT_THE_CALL = frozenset({"stream", "stream_options"})
+"""Fields that say how a question is to be answered, which is seen to elsewhere."""
+_HINTS = frozenset({"prediction", "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "store"})
+"""OpenAI's fields that make an answer cheaper, faster or easier to find, and change nothing in it."""
+
+
+class Telling(NamedTuple):
+    """How one question is told. `own`: its extra fields go by Anthropic's names."""
+
+    own: bool
+    unsaid: Unsaid
+
+    @classmethod
+    def of(cls, chat: chat_pb2.ChatRequest, unsaid: Unsaid) -> Telling:
+        return cls(chat.dialect == NAME, unsaid)
+
+
+def lay_over(said: Json, extra_json: bytes, path: str, telling: Telling) -> Json:
+    """Lays what `extra_json` says in Anthropic's names over what was built from the known fields."""
+    if extra_json:
+        _merge(said, own_names(extra_json, path, telling))
+    return said
+
+
+def own_names(extra_json: bytes, path: str, telling: Telling) -> Json:
+    """The extra fields that go by Anthropic's names; the others are refused, or left out, one by one.
+
+    Raises INVALID_REQUEST for what is no JSON object.
+    """
+    extras = json_object(extra_json, f"{path}.extra_json")
+    if telling.own:
+        return extras
+    own = extras.pop(NAME, None)
+    for name, value in extras.items():
+        if value in _NOTHING or (name, value) in _DONE_ANYWAY or name in _ABOUT_THE_CALL:
+            continue
+        if name in _HINTS:
+            telling.unsaid.leave_out(f"{path}.{name}")
+        else:
+            telling.unsaid.refuse(f"{path}.{name}", "has no place in Anthropic's API")
+    if own is None:
+        return {}
+    if not isinstance(own, dict):
+        raise invalid(f"{path}.{NAME}", "must be an object")
+    return own
+
+
+def json_object(text: bytes, path: str) -> Json:
+    """Raises INVALID_REQUEST naming `path` for anything but a JSON object; no text is an empty one."""
+    if not text:
+        return {}
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise invalid(path, f"is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise invalid(path, "must be a JSON object")
+    return value
+
+
+def _merge(into: Json, extra: Json) -> None:
+    for key, value in extra.items():
+        below = into.get(key)
+        if isinstance(value, dict) and isinstance(below, dict):
+            _merge(below, value)
+        else:
+            into[key] = value

@@ -1,0 +1,85 @@
+"""What of a question can be told to Gemini: its own dialect's extra fields, and none of another's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from mesh.errors import invalid
+from services.providers.domain.unsaid import Unsaid
+
+Json = dict[str, Any]
+
+DIALECT = "gemini"
+
+_LABELS = {
+    "annotations",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "safety_identifier",
+    "store",
+    "stream_options",
+}
+"""Fields of other dialects that change no answer: where it is kept, who asked, what it cited."""
+_NOTHING: tuple[object, ...] = (None, [], {})
+"""What fields hold that say nothing, as clients send an answer's fields back."""
+
+
+class Telling:
+    """How one question is told: `dialect` names the `extra_json` in it, `unsaid` hears of what cannot be told."""
+
+    def __init__(self, dialect: str, unsaid: Unsaid) -> None:
+        self.own = dialect == DIALECT
+        self.unsaid = unsaid
+
+    def lay_over(self, said: Json, message: Any, path: str) -> Json:
+        """Lays a message's extra fields over what was built from its known ones, object into object."""
+        if message.extra_json:
+            merge(said, self.extra(message.extra_json, path))
+        return said
+
+    def extra(self, text: bytes, path: str) -> Json:
+        """The extra fields of what stands at `path`; those of another dialect are refused one by one."""
+        fields = json_object(text, f"{path}.extra_json")
+        if self.own:
+            return fields
+        for name, value in fields.items():
+            if value in _NOTHING or (name == "store" and value is False):
+                continue
+            if name in _LABELS:
+                self.unsaid.leave_out(f"{path}.{name}")
+            else:
+                self.unsaid.refuse(f"{path}.{name}", "has no place in Gemini's API")
+        return {}
+
+
+def merge(into: Json, extra: Json) -> None:
+    """Lays `extra` over what is there."""
+    for key, value in extra.items():
+        below = into.get(key)
+        if isinstance(value, dict) and isinstance(below, dict):
+            merge(below, value)
+        else:
+            into[key] = value
+
+
+def json_object(text: bytes | str, path: str) -> Json:
+    """Raises INVALID_REQUEST for anything but a JSON object; nothing at all is an empty one."""
+    if not text:
+        return {}
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise invalid(path, f"is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise invalid(path, "must be a JSON object")
+    return value
+
+
+def written(body: Json) -> bytes:
+    """Raises INVALID_REQUEST for what is nested more deeply than can be written, though it could be read."""
+    try:
+        return orjson.dumps(body)
+    except orjson.JSONEncodeError as error:
+        raise invalid("chat", f"cannot be written as JSON: {error}") from None

@@ -1,0 +1,39 @@
+"""Makes one call for the vectors of texts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mesh.mediator import Command
+from mesh.tracing import TraceContext
+from services.providers.domain.headers import upstream_call
+from services.providers.domain.unsaid import Unsaid
+from services.providers.domain.wire import limits_of
+from services.providers.handlers.calling import Call, Surroundings, check, read_whole
+from services.providers.ports import Providers, embedding, provider_named
+from tollway.providers.v1 import providers_pb2
+
+
+@dataclass(frozen=True, slots=True)
+class CreateEmbeddings(Command[providers_pb2.CreateEmbeddingsResponse]):
+    """The call to make, and where in which trace."""
+
+    request: providers_pb2.CreateEmbeddingsRequest
+    trace: TraceContext | None
+
+
+async def create_embeddings(
+    command: CreateEmbeddings, *, providers: Providers, around: Surroundings
+) -> providers_pb2.CreateEmbeddingsResponse:
+    request = command.request
+    check(request)
+    provider = provider_named(request.provider, providers)
+    dialect = embedding(provider)
+    unsaid = Unsaid(allowed=request.drop_unsupported)
+    encoded = dialect.encode_embeddings(request.embedding, request.model, unsaid)
+    limits = limits_of(request.timeouts)
+    call = Call(provider, encoded, command.trace, around, limits=limits, attempt_id=request.attempt_id)
+    async with call as answer:
+        body = await read_whole(answer, call.limits, around.clock)
+        upstream = upstream_call(answer.status, answer.headers, unsaid.dropped)
+        return providers_pb2.CreateEmbeddingsResponse(embedding=dialect.decode_embeddings(body), upstream=upstream)

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import pytest
+
+from mesh.errors import Reason, TollwayError
+from services.providers.domain.own_words import OwnWords, json_object, written
+from services.providers.domain.unsaid import Unsaid
+
+
+def test_words_of_the_provider_s_own_dialect_are_laid_over_object_into_object() -> None:
+    said = {"a": {"b": 1, "c": 2}, "d": 3}
+    words = OwnWords("cohere", "cohere", Unsaid())
+    assert words.lay_over(said, b'{"a": {"c": 4}, "d": {"e": 5}}', "chat") == {"a": {"b": 1, "c": 4}, "d": {"e": 5}}
+
+
+def test_words_of_another_dialect_are_refused_field_by_field() -> None:
+    with pytest.raises(TollwayError, match=r"chat\.a is a field of openai's API that cohere's has no place for"):
+        OwnWords("", "cohere", Unsaid()).lay_over({}, b'{"a": 1}', "chat")
+    unsaid = Unsaid(allowed=True)
+    said = OwnWords("anthropic", "cohere", unsaid).lay_over({"x": 1}, b'{"a": 1, "b": {"c": 2}}', "chat.tools[0]")
+    assert said == {"x": 1}
+    assert unsaid.dropped == ["chat.tools[0].a", "chat.tools[0].b"]
+
+
+def test_words_for_the_provider_may_stand_in_another_dialect_under_its_name() -> None:
+    unsaid = Unsaid()
+    said = OwnWords("", "cohere", unsaid).lay_over({}, b'{"cohere": {"safety_mode": "OFF"}}', "chat")
+    assert said == {"safety_mode": "OFF"}
+    assert unsaid.dropped == []
+    with pytest.raises(TollwayError, match=r"chat\.bedrock"):
+        OwnWords("", "cohere", Unsaid()).lay_over({}, b'{"bedrock": {"x": 1}}', "chat")
+
+
+@pytest.mark.parametrize("field", ["stream", "stream_options"])
+def test_how_an_answer_is_to_be_sent_is_no_word_about_the_answer(field: str) -> None:
+    extra = f'{{"{field}": {{"x": 1}}}}'.encode()
+    assert OwnWords("", "cohere", Unsaid()).lay_over({}, extra, "chat") == {}
+    with pytest.raises(TollwayError):
+        OwnWords("", "cohere", Unsaid()).lay_over({}, extra, "chat.messages[0]")
+
+
+@pytest.mark.parametrize("value", ["null", "[]", "{}", '""'])
+def test_an_empty_value_tells_nothing(value: str) -> None:
+    assert OwnWords("", "cohere", Unsaid()).lay_over({}, f'{{"x": {value}}}'.encode(), "chat") == {}
+
+
+def test_not_to_store_is_what_happens_anyway_and_to_store_is_not() -> None:
+    assert OwnWords("", "cohere", Unsaid()).lay_over({}, b'{"store": false}', "chat") == {}
+    with pytest.raises(TollwayError, match=r"chat\.store"):
+        OwnWords("", "cohere", Unsaid()).lay_over({}, b'{"store": true}', "chat")
+
+
+@pytest.mark.parametrize("value", ["0", "false"])
+def test_zero_and_false_are_values_like_any_other(value: str) -> None:
+    with pytest.raises(TollwayError, match=r"chat\.x"):
+        OwnWords("", "cohere", Unsaid()).lay_over({}, f'{{"x": {value}}}'.encode(), "chat")
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", "1", "null", '"x"'])
+def test_what_is_no_object_is_named_by_its_path(text: str) -> None:
+    with pytest.raises(TollwayError, match=r"chat\.x") as caught:
+        json_object(text, "chat.x")
+    assert caught.value.reason is Reason.INVALID_REQUEST
+
+
+def test_nothing_is_an_empty_object() -> None:
+    assert json_object("", "chat.x") == {}
+    assert json_object(b"", "chat.x") == {}
+
+
+def test_what_is_nested_too_deeply_to_be_written_is_invalid() -> None:
+    deep = json_object(b'{"a":' * 500 + b"1" + b"}" * 500, "chat.x")
+    with pytest.raises(TollwayError) as caught:
+        written(deep)
+    assert caught.value.reason is Reason.INVALID_REQUEST
