@@ -30,8 +30,8 @@ def answer(*content: dict[str, Any], **fields: Any) -> dict[str, Any]:
     return {"type": "message", "role": "assistant", "content": list(content), **fields}
 
 
-def text(said: str) -> dict[str, Any]:
-    return {"type": "output_text", "text": said, "annotations": []}
+def saying(text: str, **fields: Any) -> dict[str, Any]:
+    return {"type": "message", "role": "assistant", "content": text, **fields}
 
 
 @pytest.mark.parametrize(
@@ -52,10 +52,10 @@ def text(said: str) -> dict[str, Any]:
         {"tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": []}},
         {"include": ["file_search_call.results"]},
         {"input": [{"role": "developer", "content": "Be brief."}, USER]},
-        {"input": [USER, answer(text("a"), phase="commentary"), answer(text("b"), phase="final_answer")]},
+        {"input": [USER, saying("a", phase="commentary"), saying("b", phase="final_answer")]},
         {"input": [USER, REASONING, answer(CITED, {"type": "refusal", "refusal": "No."}), USER]},
         {"input": [USER, REASONING, CALL, {"type": "function_call_output", "call_id": "call_1", "output": "1"}]},
-        {"input": [USER, SEARCH, answer(text("a")), USER]},
+        {"input": [USER, SEARCH, saying("a"), USER]},
         {
             "input": [
                 {"type": "custom_tool_call", "call_id": "call_1", "name": "grep", "input": "a b"},
