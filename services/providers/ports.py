@@ -171,9 +171,10 @@ def embedding(provider: Provider) -> Embedding:
     return cast(Embedding, _having("encode_embeddings", provider, "makes no embeddings"))
 
 
-def counting(provider: Provider) -> Counting | None:
-    """How the provider is asked to count; None where it does not."""
-    return cast(Counting, provider.dialect) if hasattr(provider.dialect, "encode_count") else None
+def counting(provider: Provider, model: str) -> Counting | None:
+    """How the provider is asked to count for that model; None where it does not."""
+    dialect = provider.dialect_for(model)
+    return cast(Counting, dialect) if hasattr(dialect, "encode_count") else None
 
 
 def forwarding(provider: Provider) -> Forwarding:

@@ -32,7 +32,7 @@ async def count_tokens(
     request = query.request
     check_model(request.model)
     provider = provider_named(request.provider, providers)
-    dialect = counting(provider)
+    dialect = counting(provider, request.model)
     if dialect is None:
         return providers_pb2.CountTokensResponse(estimated=True)
     encoded = dialect.encode_count(request.chat, request.model, Unsaid(allowed=request.drop_unsupported))

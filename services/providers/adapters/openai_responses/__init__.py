@@ -11,9 +11,14 @@ An answer is a list of items. What they say becomes one message, so:
 
 The way back is the same, read from the right. Ids of items are labels for a server that stores them; that of a train
 of thought is kept beside its proof, the others are not.
+
+What is asked of OpenAI beside conversations is asked at the same addresses, whichever of its dialects is spoken.
 """
 
+from services.providers.adapters.openai.embeddings import decode_embeddings, encode_embeddings
 from services.providers.adapters.openai.errors import decode_error
+from services.providers.adapters.openai.forwarding import encode_forward, forward_usage
+from services.providers.adapters.openai_responses.counting import decode_count, encode_count
 from services.providers.adapters.openai_responses.request import encode_request
 from services.providers.adapters.openai_responses.response import decode_response
 from services.providers.adapters.openai_responses.stream import StreamDecoder
@@ -25,15 +30,22 @@ stream_decoder = StreamDecoder
 supports = frozenset(
     {"chat", "stream", "system", "developer", "tools", "parallel_tools", "tool_choice", "vision", "files"}
     | {"json_object", "json_schema", "reasoning", "reasoning_proof", "logprobs", "service_tier", "citations"}
+    | {"count", "embeddings", "images", "speech", "transcription", "moderation", "rerank"}
 )
 """What of `domain.features` can be said."""
 
 __all__ = [
     "credentials",
+    "decode_count",
+    "decode_embeddings",
     "decode_error",
     "decode_response",
     "default_base_url",
+    "encode_count",
+    "encode_embeddings",
+    "encode_forward",
     "encode_request",
+    "forward_usage",
     "health_path",
     "stream_decoder",
     "supports",

@@ -41,7 +41,9 @@ def output_part(part: chat_pb2.ContentPart, asked: Asked, path: str) -> Json | N
     kind = part.WhichOneof("part")
     said: Json
     if kind == "text":
-        said = {"type": "output_text", "text": part.text, "annotations": _annotations(part, asked, path)}
+        said = {"type": "output_text", "text": part.text}
+        if annotations := _annotations(part, asked, path):
+            said["annotations"] = annotations
     elif kind == "refusal":
         said = {"type": "refusal", "refusal": part.refusal}
     elif kind is not None:

@@ -95,6 +95,7 @@ class _Conversation:
             self._asked.unsaid.leave_out(f"{path}.name")
         about = self._asked.lay_over({"type": "message", "role": "assistant"}, message, path)
         said: Json | None = None
+        begun = len(self.items)
         for i, part in enumerate(message.content):
             place = f"{path}.content[{i}]"
             if (item := self._own_item(part, place)) is not None:
@@ -106,6 +107,9 @@ class _Conversation:
                     said = {**about, "content": [], **(own or {})}
                     self.items.append(said)
                 said["content"].append(written)
+        for item in self.items[begun:]:
+            if isinstance(item.get("content"), list) and item.get("type") == "message":
+                item["content"] = _plain(item["content"], "output_text")
         for i, call in enumerate(message.tool_calls):
             self._call(call, f"{path}.tool_calls[{i}]")
 

@@ -13,7 +13,8 @@ from mesh.clock import Clock
 from services.providers import bootstrap
 from services.providers.domain.wire import Limits, Outgoing
 from services.providers.ports import Answer
-from tests.unit.services.providers.house import open_house, text_of
+from tests.unit.services.providers.house import asking, open_house, text_of
+from tollway.providers.v1 import providers_pb2
 
 FIXTURES = Path(__file__).parents[4] / "providers" / "fixtures"
 
@@ -46,6 +47,8 @@ class Everyone:
 
     async def open(self, call: Outgoing, limits: Limits) -> Answer:
         self.calls.append(call)
+        if call.url.endswith("/input_tokens"):
+            return Recorded(b'{"input_tokens": 11}', "application/json")
         dialect = "openai_responses" if call.url.endswith("/responses") else "openai"
         if json.loads(call.body).get("stream"):
             return Recorded((FIXTURES / dialect / "plain_stream" / "upstream.sse").read_bytes(), "text/event-stream")
@@ -85,6 +88,14 @@ async def test_openai_is_asked_by_responses_for_the_models_that_exist_nowhere_el
     assert [json.loads(call.body)["model"] for call in everyone.calls] == [model, model]
     assert whole.chat.choices[0].message.content[0].text.startswith("Hello")
     assert text_of(streamed).startswith("Hello")
+
+
+async def test_openai_counts_for_the_models_that_responses_have(everyone: Everyone) -> None:
+    async with open_house({"openai": {"dialect": "openai", "api_key": "k"}}) as house:
+        asked = {name: value for name, value in asking("o3-pro", "openai").items() if name != "attempt_id"}
+        counted = await house.stub.CountTokens(providers_pb2.CountTokensRequest(**asked))
+    assert [call.url for call in everyone.calls] == ["https://api.openai.com/v1/responses/input_tokens"]
+    assert (counted.input_tokens, counted.estimated) == (11, False)
 
 
 async def test_a_sim_speaks_one_dialect_whatever_its_models_are_called() -> None:

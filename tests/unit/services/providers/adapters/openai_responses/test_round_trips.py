@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway_http import openai_responses
@@ -71,6 +71,7 @@ def questions(draw: Draw) -> pb.ChatRequest:
     return chat
 
 
+@settings(deadline=None)
 @given(questions(), st.booleans())
 def test_a_question_loses_nothing_on_its_way_to_openai(chat: pb.ChatRequest, stream: bool) -> None:
     unsaid = Unsaid()
@@ -121,6 +122,7 @@ usages = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(answers())
 def test_an_answer_loses_nothing_on_its_way_through_the_dialect(chat: pb.ChatResponse) -> None:
     read = decode_response(encode_response(chat, WHO, {}))
@@ -132,6 +134,7 @@ def test_an_answer_loses_nothing_on_its_way_through_the_dialect(chat: pb.ChatRes
     assert read == chat
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_a_streamed_answer_is_the_same_however_it_is_cut(data: st.DataObject) -> None:
     chunks = data.draw(streams())
