@@ -20,7 +20,8 @@ from gateway_http.openai_chat.request import Answering as Chat
 from gateway_http.openai_completions.request import Answering as Completions
 from gateway_http.openai_responses.request import Answering as Responses
 from gateway_http.openai_responses.settings import settings_json
-from tests.providers.test_fixtures import CASES, DIALECTS, load, named
+from services.providers.bootstrap import dialect_of
+from tests.providers.test_fixtures import CASES, load, named, streamed, upstream_body
 from tollway.chat.v1 import chat_pb2 as pb
 from tollway.router.v1.router_pb2 import Receipt
 
@@ -44,16 +45,16 @@ def answered(case: Path) -> bool:
 
 
 WHOLE = [case for case in CASES if answered(case) and (case / "upstream.json").exists()]
-STREAMS = [case for case in CASES if answered(case) and (case / "upstream.sse").exists()]
+STREAMS = [case for case in CASES if answered(case) and streamed(case)]
 
 
 def whole(case: Path) -> pb.ChatResponse:
-    return DIALECTS[case.parent.name].decode_response((case / "upstream.json").read_bytes())
+    return dialect_of(case.parent.name).decode_response((case / "upstream.json").read_bytes())
 
 
 def chunks(case: Path) -> list[pb.ChatChunk]:
-    decoder = DIALECTS[case.parent.name].stream_decoder(1, 1 << 20)
-    body = (case / "upstream.sse").read_bytes()
+    decoder = dialect_of(case.parent.name).stream_decoder(1, 1 << 20)
+    body = upstream_body(case)
     return [chunk for place in range(0, len(body), 64) for chunk in decoder.feed(body[place : place + 64])]
 
 

@@ -107,9 +107,9 @@ class _Conversation:
                     said = {**about, "content": [], **(own or {})}
                     self.items.append(said)
                 said["content"].append(written)
-        for item in self.items[begun:]:
-            if isinstance(item.get("content"), list) and item.get("type") == "message":
-                item["content"] = _plain(item["content"], "output_text")
+        for own_item in self.items[begun:]:
+            if isinstance(own_item.get("content"), list) and own_item.get("type") == "message":
+                own_item["content"] = _plain(own_item["content"], "output_text")
         for i, call in enumerate(message.tool_calls):
             self._call(call, f"{path}.tool_calls[{i}]")
 
