@@ -7,12 +7,10 @@ from typing import Any
 import orjson
 
 from mesh.errors import invalid
+from services.providers.domain.foreign import turn_away
 from services.providers.domain.unsaid import Unsaid
 
 Json = dict[str, Any]
-
-_ABOUT_THE_CALL = {"stream", "stream_options"}
-"""Fields of a request that say how it is to be answered, which is seen to elsewhere, and nothing about the answer."""
 
 
 class OwnWords:
@@ -26,8 +24,8 @@ class OwnWords:
     def lay_over(self, said: Json, extra: bytes, path: str) -> Json:
         """Lays the extra fields at that path over what was built from the known ones, object into object.
 
-        Of another dialect, each field is refused, but for one that is called as the provider's dialect is and holds its
-        own words for it; those that are empty, or tell nothing, pass.
+        Of another dialect, they are turned away (`domain.foreign`), but for one that is called as the provider's
+        dialect is and holds its own words for it.
         Raises INVALID_REQUEST for what is no JSON object, and what `Unsaid.refuse` raises.
         """
         if not extra:
@@ -36,18 +34,10 @@ class OwnWords:
         if self.sayable:
             _merge(said, fields)
             return said
-        for name, value in fields.items():
-            if name == self._own and isinstance(value, dict):
-                _merge(said, value)
-            elif not _tells_nothing(path, name, value):
-                self._unsaid.refuse(f"{path}.{name}", self._why)
+        if isinstance(fields.get(self._own), dict):
+            _merge(said, fields.pop(self._own))
+        turn_away(fields, path, self._why, self._unsaid)
         return said
-
-
-def _tells_nothing(path: str, name: str, value: Any) -> bool:
-    if value in (None, [], {}, ""):
-        return True
-    return path == "chat" and (name in _ABOUT_THE_CALL or (name == "store" and value is False))
 
 
 def _merge(into: Json, extra: Json) -> None:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from mesh.errors import invalid
+from services.providers.domain.foreign import turn_away
 from services.providers.domain.unsaid import Unsaid
 from tollway.chat.v1 import chat_pb2
 
@@ -19,13 +20,6 @@ Json = dict[str, Any]
 
 NAME = "anthropic"
 """What this dialect is called: in `dialect`, in `issuer`, and as the key for its fields in other dialects."""
-_NOTHING: tuple[Any, ...] = (None, "", [])
-_DONE_ANYWAY: tuple[tuple[str, Any], ...] = (("store", False),)
-"""Fields of OpenAI's with a value that says what is done anyway."""
-_ABOUT_THE_CALL = frozenset({"stream", "stream_options"})
-"""Fields that say how a question is to be answered, which is seen to elsewhere."""
-_HINTS = frozenset({"prediction", "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "store"})
-"""OpenAI's fields that make an answer cheaper, faster or easier to find, and change nothing in it."""
 
 
 class Telling(NamedTuple):
@@ -55,13 +49,7 @@ def own_names(extra_json: bytes, path: str, telling: Telling) -> Json:
     if telling.own:
         return extras
     own = extras.pop(NAME, None)
-    for name, value in extras.items():
-        if value in _NOTHING or (name, value) in _DONE_ANYWAY or name in _ABOUT_THE_CALL:
-            continue
-        if name in _HINTS:
-            telling.unsaid.leave_out(f"{path}.{name}")
-        else:
-            telling.unsaid.refuse(f"{path}.{name}", "has no place in Anthropic's API")
+    turn_away(extras, path, "has no place in Anthropic's API", telling.unsaid)
     if own is None:
         return {}
     if not isinstance(own, dict):

@@ -7,23 +7,12 @@ from typing import Any
 import orjson
 
 from mesh.errors import invalid
+from services.providers.domain.foreign import turn_away
 from services.providers.domain.unsaid import Unsaid
 
 Json = dict[str, Any]
 
 DIALECT = "gemini"
-
-_LABELS = {
-    "annotations",
-    "prompt_cache_key",
-    "prompt_cache_retention",
-    "safety_identifier",
-    "store",
-    "stream_options",
-}
-"""Fields of other dialects that change no answer: where it is kept, who asked, what it cited."""
-_NOTHING: tuple[object, ...] = (None, [], {})
-"""What fields hold that say nothing, as clients send an answer's fields back."""
 
 
 class Telling:
@@ -40,18 +29,14 @@ class Telling:
         return said
 
     def extra(self, text: bytes, path: str) -> Json:
-        """The extra fields of what stands at `path`; those of another dialect are refused one by one."""
+        """The extra fields of what stands at `path`; those of another dialect are turned away."""
         fields = json_object(text, f"{path}.extra_json")
         if self.own:
             return fields
-        for name, value in fields.items():
-            if value in _NOTHING or (name == "store" and value is False):
-                continue
-            if name in _LABELS:
-                self.unsaid.leave_out(f"{path}.{name}")
-            else:
-                self.unsaid.refuse(f"{path}.{name}", "has no place in Gemini's API")
-        return {}
+        # What one of them once answered was shown under this name, and may come back so.
+        own = fields.pop(DIALECT, None)
+        turn_away(fields, path, "has no place in Gemini's API", self.unsaid)
+        return own if isinstance(own, dict) else {}
 
 
 def merge(into: Json, extra: Json) -> None:

@@ -116,7 +116,7 @@ async def test_an_unpriced_attempt_counts_nothing_until_it_costs_something(ledge
     assert await sums(ledger) == (CENT, 0, 0)
 
 
-@pytest.mark.parametrize("name", ["x", "", "a\0", new_id().upper()])
+@pytest.mark.parametrize("name", ["x", "", "a\0", new_id().upper()], ids=["word", "empty", "null", "upper case"])
 async def test_what_is_no_lease_is_none_and_the_attempt_is_booked_all_the_same(ledger: Ledger, name: str) -> None:
     await create(ledger)
     held = (await lease(ledger)).lease.lease_id

@@ -31,25 +31,6 @@ def test_words_for_the_provider_may_stand_in_another_dialect_under_its_name() ->
         OwnWords("", "cohere", Unsaid()).lay_over({}, b'{"bedrock": {"x": 1}}', "chat")
 
 
-@pytest.mark.parametrize("field", ["stream", "stream_options"])
-def test_how_an_answer_is_to_be_sent_is_no_word_about_the_answer(field: str) -> None:
-    extra = f'{{"{field}": {{"x": 1}}}}'.encode()
-    assert OwnWords("", "cohere", Unsaid()).lay_over({}, extra, "chat") == {}
-    with pytest.raises(TollwayError):
-        OwnWords("", "cohere", Unsaid()).lay_over({}, extra, "chat.messages[0]")
-
-
-@pytest.mark.parametrize("value", ["null", "[]", "{}", '""'])
-def test_an_empty_value_tells_nothing(value: str) -> None:
-    assert OwnWords("", "cohere", Unsaid()).lay_over({}, f'{{"x": {value}}}'.encode(), "chat") == {}
-
-
-def test_not_to_store_is_what_happens_anyway_and_to_store_is_not() -> None:
-    assert OwnWords("", "cohere", Unsaid()).lay_over({}, b'{"store": false}', "chat") == {}
-    with pytest.raises(TollwayError, match=r"chat\.store"):
-        OwnWords("", "cohere", Unsaid()).lay_over({}, b'{"store": true}', "chat")
-
-
 @pytest.mark.parametrize("value", ["0", "false"])
 def test_zero_and_false_are_values_like_any_other(value: str) -> None:
     with pytest.raises(TollwayError, match=r"chat\.x"):

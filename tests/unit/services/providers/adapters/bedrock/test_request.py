@@ -130,7 +130,7 @@ def test_what_cannot_be_sent_is_named_by_its_path(chat: chat_pb2.ChatRequest, fi
 @pytest.mark.parametrize(
     ("chat", "field"),
     [
-        (asking(extra_json=b'{"prediction": {"type": "content"}}'), "chat.prediction"),
+        (asking(extra_json=b'{"verbosity": "low"}'), "chat.verbosity"),
         (asking(dialect="anthropic", extra_json=b'{"container": "c"}'), "chat.container"),
         (saying(part(text="a", extra_json=b'{"weight": 1}')), "chat.messages[0].content[0].weight"),
         (saying(part(text="a"), extra_json=b'{"mood": 1}'), "chat.messages[0].mood"),

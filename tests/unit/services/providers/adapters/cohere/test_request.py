@@ -69,7 +69,7 @@ def test_what_cannot_be_sent_is_named_by_its_path(chat: chat_pb2.ChatRequest, fi
 @pytest.mark.parametrize(
     ("chat", "field"),
     [
-        (asking(extra_json=b'{"prediction": {}, "verbosity": "low"}'), "chat.verbosity"),
+        (asking(extra_json=b'{"verbosity": "low"}'), "chat.verbosity"),
         (asking(choice_count=2), "chat.choice_count"),
         (asking(sampling=chat_pb2.SamplingOptions(top_logprobs=3)), "chat.sampling.top_logprobs"),
         (asking(sampling=chat_pb2.SamplingOptions(logit_bias={"1": 2})), "chat.sampling.logit_bias"),
