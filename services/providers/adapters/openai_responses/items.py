@@ -107,9 +107,9 @@ class _Conversation:
                     said = {**about, "content": [], **(own or {})}
                     self.items.append(said)
                 said["content"].append(written)
-        for item in self.items[begun:]:
-            if isinstance(item.get("content"), list) and item.get("type") == "message":
-                item["content"] = _plain(item["content"], "output_text")
+        for told in self.items[begun:]:
+            if told.get("type") == "message" and isinstance(told.get("content"), list):
+                told["content"] = _plain(told["content"], "output_text")
         for i, call in enumerate(message.tool_calls):
             self._call(call, f"{path}.tool_calls[{i}]")
 
