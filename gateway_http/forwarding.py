@@ -28,8 +28,11 @@ PATHS = {
     "/v1/rerank": Endpoint.ENDPOINT_RERANK,
 }
 _FORMS = frozenset({Endpoint.ENDPOINT_AUDIO_TRANSCRIPTIONS})
-_MODELS = {Endpoint.ENDPOINT_MODERATIONS: "omni-moderation-latest"}
-"""What is asked where no model is named, as OpenAI documents it."""
+_MODELS = {
+    Endpoint.ENDPOINT_MODERATIONS: "omni-moderation-latest",
+    Endpoint.ENDPOINT_IMAGE_GENERATIONS: "chatgpt-image-latest",
+}
+"""Whom a question is for that may leave its model out, as OpenAI's may: the names that always stand for its latest."""
 
 
 _NO_MODEL = "must be given: the name of the model to ask"

@@ -3,43 +3,67 @@
 from __future__ import annotations
 
 import binascii
+import math
 import sys
 from array import array
 from collections.abc import Sequence
 
+_PLACES = 9
+"""Decimal places that most numbers of a vector of length 1 need."""
+_MOST_PLACES = 12
+"""With as many, what a 32-bit float is multiplied with is still exact."""
+_LARGE = 1_000.0
 _MOST_DIGITS = 9
 """Decimal digits that tell any 32-bit float from every other."""
 
 
-def decimals(values: Sequence[float]) -> bytes:
-    """An array of numbers, each with the fewest digits that give the same 32-bit float.
+def shortest(values: Sequence[float]) -> list[float]:
+    """The same 32-bit floats, as those 64-bit floats which are written with the fewest decimal digits.
 
     Raises ValueError for what is no number: JSON has no word for it.
     """
-    texts = _written(values, _MOST_DIGITS)
-    exact = array("f", values)
-    left: Sequence[int] = range(len(values))
-    for digits in range(_MOST_DIGITS - 1, 0, -1):
-        # Whatever needs more digits than these has been given them; the others are tried with one digit fewer.
-        shorter = _written([values[i] for i in left], digits)
-        read = array("f", map(float, shorter))
-        kept = [(i, text) for i, text, number in zip(left, shorter, read, strict=True) if number == exact[i]]
-        for i, text in kept:
-            texts[i] = text
-        left = [i for i, _ in kept]
-        if not kept:
-            break
-    if "-0" in texts:  # which readers of JSON take for a whole number, and those have no sign
-        texts = ["-0.0" if text == "-0" else text for text in texts]
-    joined = ",".join(texts)
-    if "n" in joined:  # of nan and inf
+    if not math.isfinite(sum(values)):
         raise ValueError("it is not a number")
-    return b"[%b]" % joined.encode()
+    vector = _Vector(values)
+    usual = [index for index, number in enumerate(values) if -_LARGE < number < _LARGE]
+    same, others = vector.round(usual, _PLACES)
+    for places in range(_PLACES - 1, -1, -1):
+        same, _ = vector.round(same, places)
+    for places in range(_PLACES + 1, _MOST_PLACES + 1):
+        _, others = vector.round(others, places)
+    vector.shorten([*others, *(index for index, number in enumerate(values) if not -_LARGE < number < _LARGE)])
+    return vector.numbers
 
 
-def _written(values: Sequence[float], digits: int) -> list[str]:
-    """All at once, since one by one it would take three times as long."""
-    return (f"%.{digits}g " * len(values) % tuple(values)).split()
+class _Vector:
+    """Numbers that are being rounded; `exact` are the floats that they stand for."""
+
+    def __init__(self, values: Sequence[float]) -> None:
+        self.exact, self.numbers = array("f", values), list(values)
+
+    def round(self, indices: list[int], places: int) -> tuple[list[int], list[int]]:
+        """Rounds these where they stay the same floats; which of them do, and which do not.
+
+        All at once, since vectors are long: one by one, in as few digits as each needs, takes five times as long.
+        """
+        exact, scale = self.exact, 10.0**places
+        rounded = [round(exact[index] * scale) / scale for index in indices]
+        same: list[int] = []
+        others: list[int] = []
+        for index, number, as_float in zip(indices, rounded, array("f", rounded), strict=True):
+            if as_float == exact[index]:
+                self.numbers[index] = number or exact[index]  # for zeros have a sign
+                same.append(index)
+            else:
+                others.append(index)
+        return same, others
+
+    def shorten(self, indices: list[int]) -> None:
+        """The same, one by one, for those that are very large or very small."""
+        for index in indices:
+            number = self.exact[index]
+            candidates = (float(f"{number:.{digits}g}") for digits in range(1, _MOST_DIGITS + 1))
+            self.numbers[index] = next(each for each in candidates if array("f", (each,))[0] == number)
 
 
 def base64(values: Sequence[float]) -> str:

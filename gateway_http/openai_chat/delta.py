@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from gateway_http.foreign import put_extra
-from gateway_http.json_output import decode_json
+from gateway_http.json_output import decode_json, encode_json, put_back
 from gateway_http.openai_chat.annotations import citations_json
 from gateway_http.openai_chat.foreign_parts import foreign_part
 from gateway_http.openai_chat.reasoning import OWN, Details
@@ -23,6 +23,8 @@ class Shown:
         self._details = Details()
         self._counts: dict[str, int] = {}
         """How many entries of each list there have been."""
+        self._custom: set[int] = set()
+        """Which calls are of the client's own tools, whose input is plain text."""
 
     def delta_json(self, delta: pb.Delta, fields: set[str], dialect: str) -> dict[str, Any]:
         """`fields` are the names of those that are set in the delta."""
@@ -44,9 +46,20 @@ class Shown:
         if delta.finish_reason:
             self._add(result, "reasoning_details", self._details.rest(), numbered=True)
         if "tool_calls" in fields:
-            result["tool_calls"] = [_tool_call(call, dialect) for call in delta.tool_calls]
-        put_extra(result, delta.extra_json, dialect, OWN)
+            result["tool_calls"] = [self._tool_call(call, dialect) for call in delta.tool_calls]
+        if delta.extra_json:
+            self._add_extra(result, delta.extra_json, dialect)
         return result
+
+    def _add_extra(self, result: dict[str, Any], extra_json: bytes, dialect: str) -> None:
+        """What had no place. Lists of entries are numbered on, where their provider did not number them."""
+        if dialect not in ("", OWN):
+            put_extra(result, extra_json, dialect, OWN)
+            return
+        extra = decode_json(extra_json)
+        for name in [name for name, value in extra.items() if _is_unnumbered(value)]:
+            self._add(result, name, extra.pop(name))
+        put_back(result, encode_json(extra))
 
     def _think(self, result: dict[str, Any], place: int, reasoning: pb.ReasoningPart) -> None:
         details = self._details.hear(place, reasoning)
@@ -85,18 +98,26 @@ class Shown:
             entries = [{"index": place, **entry} for place, entry in enumerate(entries, begin)]
         result.setdefault(name, []).extend(entries)
 
+    def _tool_call(self, call: pb.ToolCallDelta, dialect: str) -> dict[str, Any]:
+        result: dict[str, Any] = {"index": call.index}
+        if call.id:
+            result["id"] = call.id
+        if call.type:
+            result["type"] = call.type
+        if call.type == "custom":
+            self._custom.add(call.index)
+        kind, said = ("custom", "input") if call.index in self._custom else ("function", "arguments")
+        if call.name:
+            result[kind] = {"name": call.name, said: call.arguments}
+        elif call.arguments or not (call.extra_json or call.signature):
+            result[kind] = {said: call.arguments}
+        if call.signature:
+            result["extra_content"] = thought_json(call.signature)
+        put_extra(result, call.extra_json, dialect, OWN)
+        return result
 
-def _tool_call(call: pb.ToolCallDelta, dialect: str) -> dict[str, Any]:
-    result: dict[str, Any] = {"index": call.index}
-    if call.id:
-        result["id"] = call.id
-    if call.type:
-        result["type"] = call.type
-    if call.name:
-        result["function"] = {"name": call.name, "arguments": call.arguments}
-    elif call.arguments or not (call.extra_json or call.signature):
-        result["function"] = {"arguments": call.arguments}
-    if call.signature:
-        result["extra_content"] = thought_json(call.signature)
-    put_extra(result, call.extra_json, dialect, OWN)
-    return result
+
+def _is_unnumbered(value: Any) -> bool:
+    if not isinstance(value, list) or not value:
+        return False
+    return all(isinstance(entry, dict) and "index" not in entry for entry in value)

@@ -102,6 +102,8 @@ def _said(message: pb.Message, value: Any) -> Any:
     """Sound that the model made in an earlier answer: its handle, which its maker takes in place of the bytes."""
     if a(dict, value).get("id") is None:
         return value
+    if value["id"] == "" and value.get("data"):  # nobody holds it
+        return read_fields(_HEARD, message.content.add().audio, value)
     return read_fields(_SAID, message.content.add().audio, value)
 
 
@@ -180,6 +182,7 @@ _AUDIO: Readers = {"data": base64_into("data"), "format": into("format", str)}
 _FILE: Readers = {"file_data": read_file_data, "file_id": read_file_id, "filename": into("filename", str)}
 
 _SAID: Readers = {"id": into("id", str)}
+_HEARD: Readers = {**_AUDIO, "id": skip, "expires_at": skip, "transcript": into("transcript", str)}
 _CACHE_CONTROL: Readers = {"type": skip, "ttl": into("lifetime", str)}
 _ANY: Readers = {"type": skip, "cache_control": read_cache_control}
 

@@ -33,6 +33,10 @@ _FINISH_REASONS = {
 }
 
 
+_SOUND: dict[str, Any] = {"id": "", "data": "", "expires_at": 0, "transcript": ""}
+"""What sound has in every answer of OpenAI's. Without an id, nobody holds it: it comes back as it is."""
+
+
 def encode_completion(chat: pb.ChatResponse, identity: Identity) -> bytes:
     """The answer's body. The identity stands in for what a provider leaves out."""
     body: dict[str, Any] = {
@@ -80,8 +84,20 @@ def message_json(message: pb.Message, dialect: str) -> dict[str, Any]:
         _add_part(result, place, part, dialect)
     if message.tool_calls:
         result["tool_calls"] = [_tool_call(call, dialect) for call in message.tool_calls]
-    put_extra(result, message.extra_json, dialect, OWN)
+    _add_extra(result, message.extra_json, dialect)
+    if any(part.HasField("audio") for part in message.content):
+        result["audio"] = {**_SOUND, **result["audio"]}
     return result
+
+
+def _add_extra(message: dict[str, Any], extra_json: bytes, dialect: str) -> None:
+    """What had no place; of a list (annotations) some entries may have had one."""
+    known = {name: value for name, value in message.items() if isinstance(value, list)}
+    put_extra(message, extra_json, dialect, OWN)
+    if known and extra_json and dialect in ("", OWN):
+        for name, value in decode_json(extra_json).items():
+            if name in known and isinstance(value, list):
+                message[name] = [*known[name], *value]
 
 
 def _add_part(message: dict[str, Any], place: int, part: pb.ContentPart, dialect: str) -> None:
@@ -144,6 +160,8 @@ def _tool_call(call: pb.ToolCall, dialect: str) -> dict[str, Any]:
     result: dict[str, Any] = {"id": call.id, "type": call.type or "function"}
     if result["type"] == "function":
         result["function"] = {"name": call.name, "arguments": call.arguments}
+    elif call.name:
+        result[call.type] = {"name": call.name, "input": call.arguments}
     if call.signature:
         result["extra_content"] = thought_json(call.signature)
     put_extra(result, call.extra_json, dialect, OWN)

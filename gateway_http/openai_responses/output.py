@@ -70,8 +70,8 @@ class Choice:
         speaking = self._speaking
         return speaking if isinstance(speaking, Speech) and speaking.says(part) else None
 
-    def refuse(self, text: str, part: int) -> None:
-        self._speech().refuse(text, part)
+    def refuse(self, text: str, part: int, logprobs: pb.Logprobs | None = None) -> None:
+        self._speech().refuse(text, part, logprobs)
 
     def cite(self, citations: list[pb.Citation], part: int, dialect: str) -> None:
         self._speech().cite(citations, part, dialect)

@@ -90,11 +90,15 @@ def encode_response(chat: pb.ChatResponse, identity: Identity, settings: dict[st
 
 def _put(choice: pb.Choice, output: Output, dialect: str) -> None:
     saying = output.choice(choice.index)
-    first_text = True
+    begun: set[str | None] = set()
     for place, part in enumerate(choice.message.content):
-        if first_text and part.WhichOneof("part") == "text":
-            first_text = False  # probabilities are of all that was said, which is one text where there are any
-            saying.say("", place, choice.logprobs if choice.HasField("logprobs") else None)
+        kind = part.WhichOneof("part")
+        if kind not in begun:  # probabilities are of all that was said, which is one text where there are any
+            begun.add(kind)
+            if kind == "text":
+                saying.say("", place, choice.logprobs)
+            elif kind == "refusal":
+                saying.refuse("", place, choice.logprobs)
         saying.add(part, place, dialect)
     for place, call in enumerate(choice.message.tool_calls):
         saying.call(place, call, dialect)

@@ -70,11 +70,14 @@ class Speech(Growing):
         self._logprobs += drawn
         self._events.add("response.output_text.delta", {**self._here(), "delta": text, "logprobs": drawn})
 
-    def refuse(self, text: str, part: int) -> None:
+    def refuse(self, text: str, part: int, logprobs: pb.Logprobs | None = None) -> None:
         if self._kind != "refusal" or self._number != part:
             self._begin(part, "refusal", {"type": "refusal", "refusal": ""})
         self._pieces.append(text)
-        self._events.add("response.refusal.delta", {**self._here(), "delta": text})
+        if logprobs is not None:
+            self._logprobs += logprobs_json(logprobs.refusal)
+        if text:
+            self._events.add("response.refusal.delta", {**self._here(), "delta": text})
 
     def cite(self, citations: list[pb.Citation], part: int, dialect: str) -> None:
         if not self.says(part):
@@ -134,6 +137,8 @@ class Speech(Growing):
             self._part()["logprobs"] = self._logprobs
             self._events.add("response.output_text.done", {**here, "text": text, "logprobs": self._logprobs})
         else:
+            if self._logprobs:  # OpenAI shows none of refusals
+                self._part()["logprobs"] = self._logprobs
             self._events.add("response.refusal.done", {**here, "refusal": text})
         self._events.add("response.content_part.done", {**here, "part": self._part()})
         self._kind, self._pieces, self._logprobs = "", [], []

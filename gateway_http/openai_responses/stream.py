@@ -125,10 +125,10 @@ class EventEncoder:
         self._begun.add(delta.index)
         if delta.HasField("reasoning"):
             saying.think(delta.reasoning, place)
-        if delta.text or delta.HasField("logprobs"):
+        if delta.text or delta.logprobs.content:
             saying.say(delta.text, place, delta.logprobs)
-        if delta.refusal:
-            saying.refuse(delta.refusal, place)
+        if delta.refusal or delta.logprobs.refusal:
+            saying.refuse(delta.refusal, place, delta.logprobs)
         for part in delta.parts:
             saying.add(part, place, self._dialect)
         if delta.citations:

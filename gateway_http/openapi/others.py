@@ -50,7 +50,7 @@ SCHEMAS: Json = {
         usage=or_null(_EMBEDDING_USAGE),
     ),
     "ImageRequest": an_object(
-        "model prompt",
+        "prompt",
         model=MODEL,
         prompt=TEXT,
         n=WHOLE,

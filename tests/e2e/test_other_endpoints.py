@@ -55,6 +55,18 @@ def test_vectors_are_the_same_in_both_formats_and_say_what_they_cost(client: Ope
     assert float(raw.headers["x-tollway-cost-usd"]) > 0
 
 
+def test_the_sdk_finds_nothing_wrong_where_it_validates_strictly(mesh: Mesh) -> None:
+    """Vectors in base64 aside, which it validates before it unpacks them, and finds that they are no numbers."""
+    with OpenAI(base_url=mesh.base_url, api_key="none", _strict_response_validation=True) as client:
+        client.embeddings.create(model="sim", input="Hello", encoding_format="float")
+        client.images.generate(model="sim", prompt="a cat")
+        assert list(client.images.generate(model="sim", prompt="a cat", stream=True, partial_images=1))
+        client.audio.transcriptions.create(model="sim", file=("a.wav", SOUND))
+        client.audio.transcriptions.create(model="sim", file=("a.wav", SOUND), response_format="verbose_json")
+        assert list(client.audio.transcriptions.create(model="sim", file=("a.wav", SOUND), stream=True))
+        client.moderations.create(model="sim", input=["a cat"])
+
+
 def test_vectors_are_booked_once(client: OpenAI, mesh: Mesh) -> None:
     raw = client.embeddings.with_raw_response.create(model="sim", input=[[1, 2, 3], [4]])
     (row,) = booked(mesh, raw.headers["x-request-id"])

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import orjson
+
+from services.providers.domain.failures import malformed
+from services.providers.domain.sse import EventDecoder
+from services.providers.domain.wire import MAX_EVENT
 
 PIECE = 256 * 2**10
 """The most bytes that travel in one message."""
@@ -45,16 +51,9 @@ class Heard:
         self._most = most
         self._size = 0
         self._pieces: list[bytes] = []
-        self._end = b""
-
-    @property
-    def ends_an_event(self) -> bool:
-        """Whether what was passed on last is the empty line that ends an event, or nothing was."""
-        return not self._end or self._end.replace(b"\r\n", b"\n").replace(b"\r", b"\n").endswith(b"\n\n")
 
     def add(self, piece: bytes) -> None:
         self._size += len(piece)
-        self._end = (self._end + piece[-4:])[-4:]
         if self._size <= self._most:
             self._pieces.append(piece)
         else:
@@ -63,3 +62,55 @@ class Heard:
     def all(self) -> bytes:
         """Everything; nothing where it was too much."""
         return b"".join(self._pieces)
+
+
+class Passed(NamedTuple):
+    """Whole events, to the byte; and the data of one that follows them and is an error, empty where none does."""
+
+    events: bytes
+    error: bytes = b""
+
+
+class Events:
+    """Takes a stream in whatever pieces it comes, and gives it back in whole events."""
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+        self._said = False
+
+    @property
+    def cut(self) -> bool:
+        """Whether the last event has not come to its end."""
+        return bool(self._rest.strip())
+
+    def feed(self, data: bytes) -> Passed:
+        """What has come to its end with this. Raises UPSTREAM_MALFORMED for an event that does not end."""
+        seen = max(len(self._rest) - _OVERLAP, 0)
+        self._rest += data
+        end = max((at + len(mark) for mark in _ENDS if (at := self._rest.rfind(mark, seen)) >= 0), default=0)
+        if not end:
+            if len(self._rest) > MAX_EVENT:
+                raise malformed(f"an event of the provider's is longer than {MAX_EVENT} bytes")
+            return Passed(b"")
+        whole = bytes(self._rest[:end])
+        del self._rest[:end]
+        if not self._said:
+            self._said = b"data" in whole
+            if not self._said:  # signs of life do not begin an answer
+                return Passed(b"")
+        return _until_error(whole) if b"error" in whole else Passed(whole)
+
+
+_OVERLAP = 2
+"""As much of an event's end may have come before the rest of it."""
+_ENDS = (b"\n\n", b"\n\r\n", b"\r\r")
+_EVENT = re.compile(rb".*?(?:\n\n|\n\r\n|\r\r)", re.DOTALL)
+
+
+def _until_error(whole: bytes) -> Passed:
+    """What of whole events comes before one that is an error."""
+    for event in _EVENT.finditer(whole):
+        for name, data in EventDecoder(MAX_EVENT).feed(event[0]):
+            if name == b"error" or carries_error(data):
+                return Passed(whole[: event.start()], data or b"{}")
+    return Passed(whole)

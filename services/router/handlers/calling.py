@@ -20,9 +20,7 @@ from tollway.chat.v1.embedding_pb2 import EmbeddingRequest, EmbeddingResponse
 from tollway.chat.v1.forwarding_pb2 import ForwardedQuestion
 from tollway.providers.v1.providers_pb2 import (
     CreateCompletionRequest,
-    CreateCompletionResponse,
     CreateEmbeddingsRequest,
-    CreateEmbeddingsResponse,
     ForwardRequest,
     ForwardResponse,
     StreamCompletionRequest,
@@ -45,12 +43,12 @@ async def complete(providers: ProviderCalls, attempt: AttemptRun) -> ChatRespons
             timeouts=attempt.candidate.whole_timeouts,
             drop_unsupported=attempt.question.preferences.drop_unsupported,
         )
-
-        def hear(response: CreateCompletionResponse) -> None:
-            attempt.hear_whole(response.upstream, response.chat)
-
         call = providers.complete(request, attempt.time_allowed, attempt.place)
-        return (await _whole(call, attempt, hear)).chat
+        if attempt.candidate.deployment.drain:
+            call = _outliving(call, attempt, lambda late: attempt.hear_whole(late.upstream, late.chat))
+        response = await call
+        attempt.hear_whole(response.upstream, response.chat)
+        return response.chat
 
 
 async def embed(providers: ProviderCalls, attempt: AttemptRun, embedding: EmbeddingRequest) -> EmbeddingResponse:
@@ -65,32 +63,27 @@ async def embed(providers: ProviderCalls, attempt: AttemptRun, embedding: Embedd
             timeouts=attempt.candidate.whole_timeouts,
             drop_unsupported=attempt.question.preferences.drop_unsupported,
         )
-
-        def hear(response: CreateEmbeddingsResponse) -> None:
-            attempt.hear_whole(response.upstream, of_vectors(response.embedding))
-
         call = providers.embed(request, attempt.time_allowed, attempt.place)
-        vectors = (await _whole(call, attempt, hear)).embedding
+        if attempt.candidate.deployment.drain:
+            call = _outliving(call, attempt, lambda late: attempt.hear_whole(late.upstream, of_vectors(late.embedding)))
+        response = await call
+        vectors = response.embedding
+        attempt.hear_whole(response.upstream, of_vectors(vectors))
         if not one_for_each(embedding, vectors):
             message = f"{attempt.candidate.name} did not answer with one vector for each input"
             raise TollwayError(Reason.UPSTREAM_MALFORMED, message)
         return vectors
 
 
-async def _whole(call: Coroutine[Any, Any, T], attempt: AttemptRun, hear: Callable[[T], None]) -> T:
-    """A whole answer, which is heard; read on for a while after the client left where the provider bills it anyway."""
-    if not attempt.candidate.deployment.drain:
-        response = await call
-    else:
-        reading = asyncio.ensure_future(call)
-        try:
-            response = await asyncio.shield(reading)
-        except asyncio.CancelledError:
-            if not attempt.hand_over(_rest_of_whole(reading, hear)):
-                reading.cancel()
-            raise
-    hear(response)
-    return response
+async def _outliving(call: Coroutine[Any, Any, T], attempt: AttemptRun, hear: Callable[[T], None]) -> T:
+    """A whole answer that is waited for, and heard, also after the client left: the provider bills it anyway."""
+    reading = asyncio.ensure_future(call)
+    try:
+        return await asyncio.shield(reading)
+    except asyncio.CancelledError:
+        if not attempt.hand_over(_rest_of_whole(reading, hear)):
+            reading.cancel()
+        raise
 
 
 async def _rest_of_whole(reading: asyncio.Future[T], hear: Callable[[T], None]) -> None:

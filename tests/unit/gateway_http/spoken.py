@@ -50,9 +50,29 @@ def answers() -> st.SearchStrategy[Spoken]:
 
 def cut(spoken: Spoken, data: st.DataObject) -> list[pb.ChatChunk]:
     """The answer as a stream: what is said cut at any place, calls mixed in any way, deltas in chunks of any size."""
+    return _chunked(_deltas(spoken, data), data)
+
+
+def mixed(choices: list[Spoken], data: st.DataObject) -> list[pb.ChatChunk]:
+    """Several choices as one stream: each begins after the one before it; from then on, they come in any order."""
+    waiting = [_deltas(spoken, data) for spoken in choices]
+    deltas: list[pb.Delta] = []
+    for index, queue in enumerate(waiting):
+        for delta in queue:
+            delta.index = index
+        deltas += (queue.pop(0), queue.pop(0))
+    while any(waiting):
+        deltas.append(data.draw(st.sampled_from([queue for queue in waiting if queue])).pop(0))
+    return _chunked(deltas, data)
+
+
+def _deltas(spoken: Spoken, data: st.DataObject) -> list[pb.Delta]:
     deltas = [pb.Delta(role=pb.ROLE_ASSISTANT), *_thoughts(spoken, data), *_said(spoken, data), *_calls(spoken, data)]
     reason = pb.FINISH_REASON_TOOL_CALLS if spoken.calls else pb.FINISH_REASON_STOP
-    deltas.append(pb.Delta(finish_reason=reason))
+    return [*deltas, pb.Delta(finish_reason=reason)]
+
+
+def _chunked(deltas: list[pb.Delta], data: st.DataObject) -> list[pb.ChatChunk]:
     chunks = [pb.ChatChunk(id="chatcmpl-1", model="gpt-4o")]
     for delta in deltas:
         if data.draw(st.booleans()):

@@ -1,17 +1,22 @@
 from __future__ import annotations
 
+import asyncio
 import re
 import subprocess
 import sys
+from pathlib import Path
+from shutil import which
 from typing import Any
 
 import pytest
 
+from gateway_http import documentation
 from gateway_http.openapi import document
 from mesh.errors import TABLE
 from tests.unit.gateway_http.conftest import OpenEdge
 from tests.unit.gateway_http.edge import Edge
 
+NODE = which("node")
 SERVED = ("/v1/chat/completions", "/v1/models/{id}", "/v1/messages", "/healthz")
 
 
@@ -76,6 +81,21 @@ async def test_the_page_needs_nothing_from_outside(edge: Edge) -> None:
     assert reply.headers["content-security-policy"].startswith("default-src 'none'")
     assert b"openapi.json" in reply.body
     assert not re.search(rb"(?:https?:)?//[a-z]", re.sub(rb"\n\s*//[^\n]*", b"", reply.body))
+
+
+@pytest.mark.skipif(NODE is None, reason="there is no node, which plays the browser")
+async def test_the_page_shows_every_operation_with_its_fields_and_errors(edge: Edge) -> None:
+    assert NODE is not None
+    told = await edge.ask("GET", "/openapi.json")
+    page = Path(documentation.__file__).with_name("docs.html")
+    command = [NODE, str(Path(__file__).with_name("docs_page.js")), str(page)]
+    played = await asyncio.to_thread(subprocess.run, command, input=told.body, capture_output=True, check=True)
+    shown = played.stdout.decode()
+    for path in told.json["paths"]:
+        assert path in shown
+    for word in ("encoding_format?", "x-tollway-tags", "multipart/form-data", "budget_exceeded", "Version"):
+        assert word in shown
+    assert "could not be read" not in shown
 
 
 async def test_neither_needs_a_key_or_leaves_a_span(open_edge: OpenEdge) -> None:

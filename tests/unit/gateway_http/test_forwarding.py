@@ -270,7 +270,7 @@ async def test_a_form_that_trickles_in_is_given_up_on(open_edge: OpenEdge) -> No
 # -- bad input ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", [IMAGES, SPEECH, "/v1/rerank"])
+@pytest.mark.parametrize("path", [SPEECH, "/v1/rerank"])
 @pytest.mark.parametrize("model", [None, 7, "", ["m"]])
 async def test_a_model_that_is_missing_or_no_name_is_a_400(edge: Edge, path: str, model: Any) -> None:
     reply = await post(edge, path, {"model": model, "input": "x"})
@@ -278,9 +278,12 @@ async def test_a_model_that_is_missing_or_no_name_is_a_400(edge: Edge, path: str
     assert not edge.router.requests
 
 
-async def test_moderations_have_a_model_where_none_is_named(edge: Edge) -> None:
-    await post(edge, "/v1/moderations", {"input": "x"})
-    assert edge.router.requests[0].question.model == "omni-moderation-latest"
+@pytest.mark.parametrize(
+    ("path", "model"), [("/v1/moderations", "omni-moderation-latest"), (IMAGES, "chatgpt-image-latest")]
+)
+async def test_where_openai_s_clients_may_leave_the_model_out_there_is_one(edge: Edge, path: str, model: str) -> None:
+    await post(edge, path, {"input": "x"})
+    assert edge.router.requests[0].question.model == model
 
 
 @pytest.mark.parametrize("raw", [b"{", b"[]", b"\xff", b'{"model": "m", "input": "\\u0000"}', b"[" * 200 + b"]" * 200])

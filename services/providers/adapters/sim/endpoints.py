@@ -23,7 +23,10 @@ from services.providers.adapters.sim.text import count
 
 _DIMENSIONS = 64
 _MOST_DIMENSIONS = 4096
-_CATEGORIES = ("harassment", "hate", "illicit", "self-harm", "sexual", "violence")
+_CATEGORIES = (
+    "harassment", "harassment/threatening", "hate", "hate/threatening", "illicit", "illicit/violent", "self-harm",
+    "self-harm/instructions", "self-harm/intent", "sexual", "sexual/minors", "violence", "violence/graphic",
+)  # fmt: skip
 
 
 def read_fields(content_type: str, body: bytes) -> Json:

@@ -12,7 +12,7 @@ from openai.types.chat import ChatCompletionChunk
 from gateway_http.dialect import Identity
 from gateway_http.openai_chat.stream import ChunkEncoder
 from tests.unit.gateway_http.edge import events
-from tests.unit.gateway_http.spoken import Spoken, answers, cut
+from tests.unit.gateway_http.spoken import Spoken, answers, cut, mixed
 from tollway.chat.v1 import chat_pb2 as pb
 from tollway.router.v1.router_pb2 import Receipt
 
@@ -33,6 +33,21 @@ def test_what_is_accumulated_is_what_was_said(spoken: Spoken, data: st.DataObjec
     answer = accumulate(cut(spoken, data))
 
     (choice,) = answer.choices
+    check(choice, spoken)
+    assert answer.usage.completion_tokens == 3
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(answers(), min_size=2, max_size=3), st.data())
+def test_choices_that_come_mixed_are_kept_apart(choices: list[Spoken], data: st.DataObject) -> None:
+    answer = accumulate(mixed(choices, data))
+
+    assert [choice.index for choice in answer.choices] == list(range(len(choices)))
+    for choice, spoken in zip(answer.choices, choices, strict=True):
+        check(choice, spoken)
+
+
+def check(choice: Any, spoken: Spoken) -> None:
     message = choice.message
     assert (message.content or "") == spoken.text
     assert (message.refusal or "") == spoken.refusal
@@ -40,6 +55,5 @@ def test_what_is_accumulated_is_what_was_said(spoken: Spoken, data: st.DataObjec
     calls = [(call.id, call.function.name, call.function.arguments) for call in message.tool_calls or ()]
     assert calls == spoken.calls
     assert choice.finish_reason == ("tool_calls" if spoken.calls else "stop")
-    assert answer.usage.completion_tokens == 3
     proofs = [detail.get("signature") for detail in message.to_dict().get("reasoning_details", [])]
     assert [proof for proof in proofs if proof] == [f"tollway:anthropic:{proof}" for proof in spoken.proofs]

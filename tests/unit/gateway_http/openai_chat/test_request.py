@@ -368,9 +368,11 @@ def test_sources_without_a_text_are_carried() -> None:
 def test_sound_and_pictures_of_an_earlier_answer_are_parts() -> None:
     image = {"type": "image_url", "index": 0, "image_url": {"url": "data:image/png;base64,AA=="}}
 
+    heard = message(audio={"id": "", "data": "AAE=", "expires_at": 0, "transcript": "Hi"}).content[0].audio
     sound, picture = message(audio={"id": "audio_1", "expires_at": 5}, images=[image]).content
 
     assert sound.audio.id == "audio_1"
+    assert heard == pb.AudioPart(data=b"\0\1", transcript="Hi")
     assert picture.image.url == "data:image/png;base64,AA=="
     assert json.loads(message(audio={"id": "audio_1", "expires_at": 5}).extra_json) == {"audio": {"expires_at": 5}}
 

@@ -205,6 +205,20 @@ def test_fields_of_another_dialect_stand_under_its_name() -> None:
     assert ChatCompletion.model_validate({**body, "choices": [{**choice, "finish_reason": "stop"}]}, strict=True)
 
 
+def test_sources_that_had_a_place_and_such_as_had_none_stand_together() -> None:
+    text = pb.ContentPart(text="Hi", citations=[pb.Citation(url="https://a.example")])
+
+    message = encode_message(content=[text], extra_json=b'{"annotations":[{"type":"file"}]}')
+
+    assert [annotation["type"] for annotation in message["annotations"]] == ["url_citation", "file"]
+
+
+def test_a_call_of_a_tool_of_one_s_own_has_its_name_and_input() -> None:
+    (call,) = encode_message(tool_calls=[pb.ToolCall(id="c", type="custom", name="grep", arguments="x")])["tool_calls"]
+
+    assert call == {"id": "c", "type": "custom", "custom": {"name": "grep", "input": "x"}}
+
+
 def test_which_stop_sequence_it_was_is_said() -> None:
     choice = encode_choice(finish_reason=pb.FINISH_REASON_STOP, stop_sequence="END")
 
@@ -220,7 +234,9 @@ def test_cache_writes_that_are_kept_for_an_hour_are_told_apart() -> None:
 def test_sound_stands_beside_the_text() -> None:
     audio = pb.ContentPart(audio=pb.AudioPart(data=b"\0\1", transcript="Hi"), extra_json=b'{"audio":{"expires_at":5}}')
 
-    assert encode_message(content=[audio])["audio"] == {"data": "AAE=", "transcript": "Hi", "expires_at": 5}
+    assert encode_message(content=[audio])["audio"] == {
+        "id": "", "data": "AAE=", "transcript": "Hi", "expires_at": 5,
+    }  # fmt: skip
 
 
 def test_pictures_stand_beside_the_text() -> None:

@@ -324,6 +324,27 @@ def test_sources_parts_and_what_another_dialect_says_are_counted_so_that_clients
         }
 
 
+def test_entries_that_no_provider_numbered_are_numbered_on() -> None:
+    extra = [b'{"annotations":[{"type":"file"}],"n":1}', b'{"annotations":[{"type":"file"},{"type":"x"}]}']
+
+    made = deltas_of(*(pb.Delta(extra_json=each) for each in extra), pb.Delta(extra_json=b'{"images":[{"index":7}]}'))
+
+    assert made[1:4] == [
+        {"annotations": [{"index": 0, "type": "file"}], "n": 1},
+        {"annotations": [{"index": 1, "type": "file"}, {"index": 2, "type": "x"}]},
+        {"images": [{"index": 7}]},
+    ]
+
+
+def test_the_input_of_a_tool_of_one_s_own_grows_as_such() -> None:
+    begun = pb.ToolCallDelta(id="c", type="custom", name="grep")
+
+    made = deltas_of(pb.Delta(tool_calls=[begun]), pb.Delta(tool_calls=[pb.ToolCallDelta(arguments="x")]))
+
+    assert made[0]["tool_calls"] == [{"index": 0, "id": "c", "type": "custom", "custom": {"name": "grep", "input": ""}}]
+    assert made[1]["tool_calls"] == [{"index": 0, "custom": {"input": "x"}}]
+
+
 def test_parts_that_come_whole_have_their_fields() -> None:
     parts = [
         pb.ContentPart(text="a"),

@@ -90,14 +90,14 @@ def test_log_probabilities_count_on_from_the_text_before() -> None:
 
 def test_what_is_said_beside_the_text_is_carried() -> None:
     delta = pb.Delta(
-        reasoning=pb.ReasoningPart(text="Hm."), choice_extra_json=b'{"x":1}', extra_json=b'{"annotations":[]}'
+        reasoning=pb.ReasoningPart(text="Hm."), choice_extra_json=b'{"x":1}', extra_json=b'{"annotations":[{}]}'
     )
 
     made, *_ = stream([pb.ChatChunk(deltas=[delta, pb.Delta(finish_reason=STOP)], extra_json=b'{"y":2,"usage":{}}')])
 
     assert made["choices"][0] == {
         "text": "", "index": 0, "logprobs": None, "finish_reason": None,
-        "reasoning_content": "Hm.", "annotations": [], "x": 1,
+        "reasoning_content": "Hm.", "annotations": [{"index": 0}], "x": 1,
     }  # fmt: skip
     assert made["y"] == 2
     assert "usage" not in made

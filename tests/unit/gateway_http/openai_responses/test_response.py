@@ -169,6 +169,14 @@ def test_log_probabilities_stand_with_the_text() -> None:
     ]
 
 
+def test_log_probabilities_of_a_refusal_are_not_dropped() -> None:
+    logprobs = pb.Logprobs(refusal=[pb.TokenLogprob(token="No", logprob=-0.5)])
+
+    (item,) = items(pb.ContentPart(refusal="No"), logprobs=logprobs)
+
+    assert [token["token"] for token in item["content"][0]["logprobs"]] == ["No"]
+
+
 def test_a_refusal_is_a_part_of_its_own() -> None:
     (item,) = items(pb.ContentPart(text="Well. "), pb.ContentPart(refusal="No."))
 

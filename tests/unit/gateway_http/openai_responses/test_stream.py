@@ -200,6 +200,14 @@ def test_a_refusal_has_events_of_its_own() -> None:
     assert made[4]["refusal"] == "No."
 
 
+def test_log_probabilities_of_a_refusal_come_at_its_end() -> None:
+    drawn = pb.Logprobs(refusal=[pb.TokenLogprob(token="No", logprob=-0.5)])
+
+    made = of(pb.Delta(refusal="No", logprobs=drawn))
+
+    assert [token["token"] for token in made[4]["part"]["logprobs"]] == ["No"]
+
+
 def test_a_call_grows_by_its_arguments() -> None:
     made = of(call(0, id="call_1", name="f"), call(0, '{"a'), call(0, '":1}'))
 

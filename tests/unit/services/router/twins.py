@@ -177,8 +177,8 @@ class FakeProviders:
         self, request: CreateEmbeddingsRequest, timeout: float | None, trace: TraceContext
     ) -> CreateEmbeddingsResponse:
         script = await self._played(request, timeout, trace)
-        assert isinstance(script, EmbeddingResponse)
-        return CreateEmbeddingsResponse(embedding=script, upstream=self.upstream)
+        embedding = script if isinstance(script, EmbeddingResponse) else vectors([1.0])
+        return CreateEmbeddingsResponse(embedding=embedding, upstream=self.upstream)
 
     async def count_tokens(
         self, request: CountTokensRequest, timeout: float | None, trace: TraceContext

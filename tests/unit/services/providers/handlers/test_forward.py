@@ -180,6 +180,38 @@ async def test_events_that_end_in_the_middle_of_one_have_broken_off() -> None:
     assert error.reason is Reason.UPSTREAM_CUT
 
 
+async def test_an_error_among_events_ends_the_answer_and_is_told_once() -> None:
+    play = sending(b"data: 1\n\n", b'data: {"error": {"message": "busy"}}\n\n', kind="text/event-stream")
+    async with upstream(play) as server, open_house(at(server)) as house:
+        responses, error = await house.pass_on(SPEECH, "m", "p")
+    assert b"".join(response.data for response in responses) == b"data: 1\n\n"
+    assert error is not None
+    assert (error.reason, error.message) == (Reason.UPSTREAM_FAILED, "busy")
+
+
+async def test_an_error_that_is_the_first_event_leaves_room_for_another_attempt() -> None:
+    play = sending(b'event: error\ndata: {"error": {"message": "busy"}}\n\n', kind="text/event-stream")
+    async with upstream(play) as server, open_house(at(server)) as house:
+        responses, error = await house.pass_on(SPEECH, "m", "p")
+    assert not responses
+    assert error is not None
+    assert error.message == "busy"
+
+
+async def test_a_provider_that_only_says_it_is_alive_has_fallen_silent() -> None:
+    async def play(exchange: Exchange) -> None:
+        await exchange.head("200 OK", "text/event-stream")
+        while True:
+            await exchange.chunk(b": ping\n\n")
+            await asyncio.sleep(0.01)
+
+    async with upstream(play) as server, open_house(at(server)) as house:
+        responses, error = await house.pass_on(SPEECH, "m", "p", first_token=0.15)
+    assert not responses
+    assert error is not None
+    assert error.reason is Reason.UPSTREAM_SILENT
+
+
 async def test_whoever_leaves_ends_the_call() -> None:
     gone = asyncio.Event()
 

@@ -15,6 +15,7 @@ from services.router.domain.reservation import (
     is_beyond_text,
     prompt_tokens,
     spoken_tokens,
+    tokens_are_free,
 )
 from tests.unit.services.router.twins import chat
 from tollway.chat.v1.chat_pb2 import (
@@ -239,3 +240,23 @@ def test_our_cap_goes_by_the_name_that_the_client_used() -> None:
     both = ChatRequest(sampling=SamplingOptions(max_tokens=900, max_output_tokens=800))
     assert capped(both, 50).sampling == SamplingOptions(max_tokens=50, max_output_tokens=50)
     assert capped(question, None) is question
+
+
+@pytest.mark.parametrize(
+    ("price", "free"),
+    [
+        (Price(), True),
+        (Price(request_nanos=5), True),
+        (Price(request_nanos=5, input_nanos_per_1m=1), False),
+        (Price(output_image_nanos_per_1m=1), False),
+        (Price(context_tiers=[ContextTier(rates=Rates(input_nanos_per_1m=1))]), False),
+        (Price(service_tiers=[ServiceTier(name="batch", multiplier_ppm=500_000)]), True),
+        (Price(service_tiers=[ServiceTier(name="batch", rates=Rates(output_nanos_per_1m=1))]), False),
+        (
+            Price(service_tiers=[ServiceTier(context_tiers=[ContextTier(rates=Rates(cached_input_nanos_per_1m=1))])]),
+            False,
+        ),
+    ],
+)
+def test_tokens_are_free_only_where_they_are_at_every_rate(price: Price, free: bool) -> None:
+    assert tokens_are_free(price) is free

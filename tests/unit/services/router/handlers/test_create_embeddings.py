@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from services.router.domain.rules import Action, Condition, Rule
 from tests.unit.services.router.bench import Bench
 from tests.unit.services.router.budget_keeper import budget
 from tests.unit.services.router.spending import spending
-from tests.unit.services.router.twins import Hang, Pause, error, vectors
+from tests.unit.services.router.twins import USAGE, Hang, Pause, error, vectors
 from tollway.chat.v1.chat_pb2 import Usage
 from tollway.chat.v1.embedding_pb2 import EmbeddingInput, EmbeddingRequest, TokenList
 from tollway.ledger.v1.ledger_pb2 import (
@@ -23,6 +24,7 @@ from tollway.ledger.v1.ledger_pb2 import (
     PROVENANCE_PROVIDER_REPORTED,
     Price,
 )
+from tollway.router.v1.router_pb2 import CreateEmbeddingsResponse
 
 TOOK = Usage(input_tokens=10)
 DOLLAR = 1_000_000_000
@@ -117,10 +119,13 @@ async def test_whoever_leaves_ends_the_providers_call(bench: Bench) -> None:
 
 async def test_a_provider_that_bills_all_the_same_is_read_to_the_end(bench: Bench) -> None:
     bench.deploy(Deployment("a", "m", drain=30.0), a=[[Pause(5)]])
-    bench.providers.scripts["a/m"] = [vectors([1.0], counted=TOOK)]
     asking = bench.embed("Hello")
-    await bench.seconds(asking)
-    assert bench.journal.rows[0].usage == TOOK
+    await bench.clock.advance(1)
+    asking.cancel()
+    await bench.clock.advance(5)
+    assert not bench.providers.calls[0].cancelled
+    (row,) = bench.journal.rows
+    assert (row.status, row.usage) == (ATTEMPT_STATUS_CANCELLED, USAGE)
 
 
 async def test_rules_look_at_how_much_there_is(bench: Bench) -> None:
@@ -154,6 +159,10 @@ async def test_its_span_speaks_of_embeddings_with_its_attempts_under_it(bench: B
     assert [each["gen_ai.operation.name"] for each in labels] == ["embeddings"]
 
 
+async def everybody(asking: list[asyncio.Task[CreateEmbeddingsResponse]]) -> None:
+    await asyncio.gather(*asking, return_exceptions=True)
+
+
 class TestUnderHardBudgets:
     async def test_it_is_charged_what_it_cost(self, bench: Bench, tmp_path: Path) -> None:
         bench.deploy(a=[vectors([1.0], counted=TOOK)])
@@ -169,6 +178,16 @@ class TestUnderHardBudgets:
             failure = await bench.failure(bench.embed("x" * 10_000))
             assert failure.reason is Reason.BUDGET_EXCEEDED
             assert len(bench.providers.calls) == 1
+
+    async def test_however_many_are_asked_at_once_they_stay_within_it(self, bench: Bench, tmp_path: Path) -> None:
+        took = Usage(input_tokens=25)
+        bench.deploy(a=[vectors([1.0], counted=took)])
+        async with spending(bench, tmp_path, budget("project:default", 1_000_000), wait=0.0) as made:
+            asking = [bench.embed("x" * 100) for _ in range(100)]
+            await bench.seconds(asyncio.create_task(everybody(asking)))
+            answered = [each for each in asking if each.exception() is None]
+            assert made.spent[0] == 25_000 * len(answered) <= 1_000_000
+            assert 1 <= len(answered) < 100
 
     async def test_no_price_is_no_call(self, bench: Bench, tmp_path: Path) -> None:
         bench.deploy(a=[vectors([1.0])])
