@@ -2,15 +2,15 @@
 
 An answer is a list of items. What they say becomes one message, so:
 
-- a `reasoning` item is a part with the text of its summary, and in `redacted` its `encrypted_content`;
+- a `reasoning` item is a part with the text of its summary, and in `redacted` its `encrypted_content` (`proof`);
 - a `message` item's texts and refusals are parts; its `phase`, an unusual `status` and what else it has stand in the
   `extra_json` of the first of them, under `item`;
 - a `function_call` is a tool call, a `custom_tool_call` one of the type `custom` with its input for arguments;
 - an `image_generation_call` that has come to an end is a picture;
 - an item of any other kind is a part that only its `extra_json` describes.
 
-The way back is the same, read from the right. Ids of items are labels for a server that stores them; that of a train
-of thought is kept beside its proof, the others are not.
+The way back is the same, read from the right. Ids of items are labels for a server that stores them, and are not kept;
+that of a train of thought is, as part of its proof.
 
 What is asked of OpenAI beside conversations is asked at the same addresses, whichever of its dialects is spoken.
 """

@@ -12,6 +12,7 @@ from mesh.errors import invalid
 from services.providers.adapters.openai.content import failed
 from services.providers.adapters.openai.extra import Asked, Json, json_object
 from services.providers.adapters.openai_responses.content import input_part, output_part
+from services.providers.adapters.openai_responses.proof import proven
 from tollway.chat.v1 import chat_pb2
 
 DIALECT = "openai_responses"
@@ -107,9 +108,9 @@ class _Conversation:
                     said = {**about, "content": [], **(own or {})}
                     self.items.append(said)
                 said["content"].append(written)
-        for own_item in self.items[begun:]:
-            if isinstance(own_item.get("content"), list) and own_item.get("type") == "message":
-                own_item["content"] = _plain(own_item["content"], "output_text")
+        for told in self.items[begun:]:
+            if told.get("type") == "message" and isinstance(told.get("content"), list):
+                told["content"] = _plain(told["content"], "output_text")
         for i, call in enumerate(message.tool_calls):
             self._call(call, f"{path}.tool_calls[{i}]")
 
@@ -128,17 +129,16 @@ class _Conversation:
         return None
 
     def _thinking(self, part: chat_pb2.ContentPart, path: str) -> list[Json]:
-        """Thinking that another issued, and such as nothing proves, means nothing to OpenAI."""
+        """Thinking that another issued means nothing to OpenAI, nor does such as is neither proven nor told in full."""
         thinking = part.reasoning
-        extra = part.extra_json if self._asked.own else b""
-        if thinking.issuer not in ("", DIALECT) or not (thinking.redacted or extra):
+        told = self._asked.own and "content" in json_object(part.extra_json, f"{path}.extra_json")
+        if thinking.issuer not in ("", DIALECT) or not (thinking.redacted or told):
             self._asked.unsaid.leave_out(path)
             return []
         said: Json = {"type": "reasoning", "summary": []}
         if thinking.text:
             said["summary"].append({"type": "summary_text", "text": thinking.text})
-        if thinking.redacted:
-            said["encrypted_content"] = thinking.redacted.decode()
+        said |= proven(thinking.redacted)
         return [self._asked.lay_over(said, part, path)]
 
     def _call(self, call: chat_pb2.ToolCall, path: str) -> None:

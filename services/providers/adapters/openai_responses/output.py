@@ -10,6 +10,7 @@ from services.providers.adapters.openai.extra import encode_json
 from services.providers.adapters.openai.logprobs import keep_logprobs
 from services.providers.adapters.openai.tool_calls import arguments
 from services.providers.adapters.openai_responses.items import DIALECT, ITEM
+from services.providers.adapters.openai_responses.proof import proof_in
 from tollway.chat.v1 import chat_pb2
 
 Json = dict[str, Any]
@@ -26,7 +27,7 @@ def keep_item(item: Json, choice: chat_pb2.Choice) -> None:
         _message(item, choice)
     elif kind == "reasoning":
         part = choice.message.content.add()
-        part.reasoning.text, part.reasoning.redacted = summary_of(item), encrypted(item)
+        part.reasoning.text, part.reasoning.redacted = summary_of(item), proof_in(item)
         if part.reasoning.redacted:
             part.reasoning.issuer = DIALECT
         put_rest(part, reasoning_rest(item))
@@ -95,13 +96,9 @@ def summary_of(item: Json) -> str:
     return BETWEEN_SUMMARIES.join(summary) if summary else "".join(each["text"] for each in item.get("content") or ())
 
 
-def encrypted(item: Json) -> bytes:
-    return (item.get("encrypted_content") or "").encode()
-
-
 def reasoning_rest(item: Json) -> Json:
     """What of a reasoning item does not follow from its text and its proof."""
-    rest = _rest(item, "encrypted_content")
+    rest = _rest(item, "id", "encrypted_content")
     if len(item.get("summary") or ()) == 1 or not (item.get("summary") or item.get("content")):
         rest.pop("summary", None)
     return rest

@@ -20,12 +20,12 @@ from services.providers.adapters.openai_responses.output import (
     BETWEEN_SUMMARIES,
     CALLS,
     call_rest,
-    encrypted,
     message_rest,
     reasoning_rest,
     summary_of,
     whole,
 )
+from services.providers.adapters.openai_responses.proof import proof_in
 from services.providers.adapters.openai_responses.response import finish, keep_usage
 from services.providers.adapters.openai_responses.telling import Place, Telling
 from services.providers.domain.failures import cut, malformed
@@ -38,8 +38,8 @@ _OF_ITEM = -1
 """In place of a part, where an item is told as one."""
 _OF_CALL = ("namespace", "caller")
 """What of a call is known when it begins."""
-_TOLD_ALREADY = ("id", "summary", "content")
-"""What of a train of thought was told as text, or is a label."""
+_TOLD_ALREADY = ("summary", "content")
+"""What of a train of thought was told as text."""
 
 
 class StreamDecoder:
@@ -170,7 +170,7 @@ class StreamDecoder:
         at = (place, _OF_ITEM)
         if missing := self._telling.missing(at, summary_of(item)):
             self._telling.think(at, missing)
-        proof = encrypted(item)
+        proof = proof_in(item)
         rest = {name: value for name, value in reasoning_rest(item).items() if name not in _TOLD_ALREADY}
         if not proof and not rest:
             return

@@ -125,7 +125,7 @@ def test_the_lower_of_two_caps_holds() -> None:
 
 
 def test_thinking_goes_back_as_it_came_and_only_to_whom_it_came_from() -> None:
-    own = chat_pb2.ReasoningPart(text="Hm.", redacted=b"enc", issuer="openai_responses")
+    own = chat_pb2.ReasoningPart(text="Hm.", redacted=b"rs_1:enc", issuer="openai_responses")
     foreign = chat_pb2.ReasoningPart(redacted=b"enc", issuer="anthropic")
     unproven = chat_pb2.ReasoningPart(text="So.")
     unsaid = Unsaid()
@@ -133,9 +133,23 @@ def test_thinking_goes_back_as_it_came_and_only_to_whom_it_came_from() -> None:
     encoded = encode_request(asking(message(*parts, role=chat_pb2.ROLE_ASSISTANT), HI), "m", False, unsaid)
     first, second = json.loads(encoded.body)["input"]
     summary = [{"type": "summary_text", "text": "Hm."}]
-    assert first == {"type": "reasoning", "summary": summary, "encrypted_content": "enc"}
+    assert first == {"type": "reasoning", "summary": summary, "id": "rs_1", "encrypted_content": "enc"}
     assert second == {"role": "user", "content": "Hi"}
     assert unsaid.dropped == ["chat.messages[0].content[1]", "chat.messages[0].content[2]"]
+
+
+def test_a_proof_that_reached_the_client_by_another_way_goes_back_without_an_id() -> None:
+    thought = part(reasoning=chat_pb2.ReasoningPart(redacted=b"gAAAA==", issuer="openai_responses"))
+    (item,) = body_of(asking(message(thought, role=chat_pb2.ROLE_ASSISTANT)))["input"]
+    assert item == {"type": "reasoning", "summary": [], "encrypted_content": "gAAAA=="}
+
+
+def test_thinking_that_was_told_in_full_goes_back_in_full() -> None:
+    told = b'{"summary":[],"content":[{"type":"reasoning_text","text":"Hm."}]}'
+    thought = part(reasoning=chat_pb2.ReasoningPart(text="Hm."), extra_json=told)
+    said = message(thought, role=chat_pb2.ROLE_ASSISTANT)
+    (item,) = body_of(asking(said, dialect="openai_responses"))["input"]
+    assert item == {"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": "Hm."}]}
 
 
 def test_encoding_leaves_the_question_as_it_was() -> None:

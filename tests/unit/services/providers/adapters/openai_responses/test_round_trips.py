@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
 from collections.abc import Callable
 from typing import Any
 
@@ -31,7 +32,7 @@ def answered(draw: Draw) -> pb.Message:
     """What the model may have done in one turn."""
     message = pb.Message(role=pb.ROLE_ASSISTANT)
     for _ in range(draw(st.integers(0, 2))):
-        redacted = draw(said.some_words.filter(lambda text: not text.startswith("signature:"))).encode()
+        redacted = draw(said.some_words.filter(lambda text: ":" not in text)).encode()
         message.content.add().reasoning.CopyFrom(pb.ReasoningPart(text=draw(said.words), redacted=redacted, issuer=OWN))
     for text in draw(st.lists(said.some_words, max_size=2)):
         message.content.add(text=text, citations=draw(st.lists(said.citations(), max_size=2)))
@@ -105,6 +106,14 @@ def answers(draw: Draw) -> pb.ChatResponse:
     return chat
 
 
+def without_id(proof: bytes) -> bytes:
+    """The proof as it was before the edge gave its item a name."""
+    name, colon, encrypted = proof.partition(b":")
+    assert colon
+    assert name.startswith(b"rs_req_1_")
+    return encrypted
+
+
 def endings(message: pb.Message) -> st.SearchStrategy[int]:
     """The end of an answer follows from it, unless it was cut short."""
     own = pb.FINISH_REASON_TOOL_CALLS if message.tool_calls else pb.FINISH_REASON_STOP
@@ -128,7 +137,9 @@ def test_an_answer_loses_nothing_on_its_way_through_the_dialect(chat: pb.ChatRes
     read = decode_response(encode_response(chat, WHO, {}))
     for part in read.choices[0].message.content:
         if part.WhichOneof("part"):
-            part.extra_json = b""  # ids of items, and whether they were cut short
+            part.extra_json = b""  # whether items were cut short
+        if part.reasoning.redacted:
+            part.reasoning.redacted = without_id(part.reasoning.redacted)
     for call in read.choices[0].message.tool_calls:
         call.extra_json = b""
     assert read == chat
@@ -150,6 +161,8 @@ def test_a_streamed_answer_is_the_same_however_it_is_cut(data: st.DataObject) ->
     assert (decoder.done, decoder.error, decoder.complete) == (True, None, True)
     got, expected = joined(read)["choices"]["0"], joined(chunks)["choices"]["0"]
     got.pop("extra_json", None)
+    for proof in got.get("reasoning_proofs", ()):
+        proof["redacted"] = b64encode(without_id(b64decode(proof["redacted"]))).decode()
     for call in got.get("tool_calls", {}).values():
         call.pop("extra_json", None)
     assert got == expected
