@@ -9,13 +9,13 @@ from typing import Any
 import msgspec
 
 from mesh.errors import invalid
+from services.providers.domain.foreign import turn_away
 from services.providers.domain.quirks import Quirks
 from services.providers.domain.unsaid import Unsaid
 
 Json = dict[str, Any]
 
-_LABELS = frozenset({"id", "status", "phase", "item"})
-"""What a part of an earlier answer was labelled with, by whom it came from."""
+_FOREIGN = "is another dialect's and has no meaning to this provider"
 
 encode_json = msgspec.json.Encoder().encode
 """Unlike most, it keeps every digit of a whole number, and so does the decoder."""
@@ -35,7 +35,7 @@ class Asked:
     own: bool
 
     def lay_over(self, said: Json, message: Any, path: str) -> Json:
-        """Lays a message's extra fields over what was built from its known ones. Foreign ones are refused, each."""
+        """Lays a message's extra fields over what was built from its known ones. Foreign ones are turned away."""
         if message.extra_json:
             extra = json_object(message.extra_json, f"{path}.extra_json")
             if self.own:
@@ -49,14 +49,10 @@ class Asked:
         return said
 
     def refuse_fields(self, extra: Mapping[str, Any], path: str) -> None:
-        for name, value in extra.items():
-            if name in _LABELS:
-                self.unsaid.leave_out(f"{path}.{name}")
-            elif value is not None:
-                self.refuse_foreign(f"{path}.{name}")
+        turn_away(extra, path, _FOREIGN, self.unsaid)
 
     def refuse_foreign(self, path: str) -> None:
-        self.unsaid.refuse(path, "is another dialect's and has no meaning to this provider")
+        self.unsaid.refuse(path, _FOREIGN)
 
 
 def _merge(into: Json, extra: Json) -> None:

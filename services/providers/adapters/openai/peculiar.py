@@ -30,10 +30,10 @@ _PLACES = {
 def adapt(body: Json, asked: Asked, question: str = "chat") -> None:
     """Renames what the server calls otherwise, and takes out what it does not take. `question` is where paths begin."""
     quirks = asked.quirks
-    for name in sorted(quirks.refuses & body.keys()):
+    for name in sorted(quirks.refuses & body.keys()) if quirks.refuses else ():
         asked.unsaid.refuse(_PLACES.get(name, f"{question}.{name}"), "is not taken by this provider")
         del body[name]
-    for name in sorted(quirks.ignores & body.keys()):
+    for name in sorted(quirks.ignores & body.keys()) if quirks.ignores else ():
         asked.unsaid.leave_out(_PLACES.get(name, f"{question}.{name}"))
         del body[name]
     for name, other in quirks.renames.items():
