@@ -30,6 +30,7 @@ from gateway_http.field_reading import (
     whole_number_into,
 )
 from gateway_http.json_input import name_of
+from gateway_http.model_names import check_required, read_model, take_models
 from tollway.chat.v1 import chat_pb2 as pb
 from tollway.router.v1.router_pb2 import (
     CountTokensRequest,
@@ -37,8 +38,6 @@ from tollway.router.v1.router_pb2 import (
     StreamChatCompletionRequest,
 )
 
-_LONGEST_MODEL = 256
-_MOST_MODELS = 16
 _STANDARD_ONLY = "standard_only"
 
 
@@ -83,8 +82,8 @@ def _read(
     fields: dict[str, Any],
     max_messages: int,
 ) -> None:
-    models = _take_models(fields)
-    _check_required(fields, max_messages)
+    models = take_models(fields)
+    check_required(fields, max_messages)
     if models:
         request.preferences.models.extend(models)
     chat = request.chat
@@ -98,45 +97,6 @@ def _take_stream(fields: dict[str, Any]) -> bool:
     if value is not None and type(value) is not bool:
         raise Wrong(f"must be a boolean, not {name_of(value)}", "stream")
     return bool(value)
-
-
-def _take_models(fields: dict[str, Any]) -> list[str]:
-    """Takes `models` out of the fields: whom to ask after `model`. Without a `model`, the first of them is it."""
-    given = fields.pop("models", None)
-    if given is None:
-        return []
-    models: list[str] = []
-    try:
-        if len(a(list, given)) > _MOST_MODELS:
-            raise Wrong(f"holds {len(given)} names; at most {_MOST_MODELS} are accepted")
-        read_each(lambda name: models.append(_name(name)), given)
-    except Wrong as wrong:
-        wrong.rise("models")
-        raise
-    if models and fields.get("model") is None:
-        fields["model"] = models.pop(0)
-    return models
-
-
-def _check_required(fields: dict[str, Any], max_messages: int) -> None:
-    if fields.get("model") is None:
-        raise Wrong("must be given: the name of the model to ask", "model")
-    messages = fields.get("messages")
-    if messages is None:
-        raise Wrong("must be given: the conversation so far", "messages")
-    if isinstance(messages, list) and len(messages) > max_messages:
-        raise Wrong(f"holds {len(messages)} messages; at most {max_messages} are accepted", "messages")
-
-
-def _model(chat: pb.ChatRequest, value: Any) -> None:
-    chat.model = _name(value)
-
-
-def _name(value: Any) -> str:
-    name: str = a(str, value)
-    if not 0 < len(name) <= _LONGEST_MODEL or not name.isprintable():
-        raise Wrong(f"must be a name of 1 to {_LONGEST_MODEL} printable characters")
-    return name
 
 
 def _messages(chat: pb.ChatRequest, value: Any) -> None:
@@ -175,7 +135,7 @@ _SAMPLING: Readers = {
 }
 
 _REQUEST: Readers = {
-    "model": _model,
+    "model": read_model,
     "system": read_system,
     "messages": _messages,
     **{name: under("sampling", reader) for name, reader in _SAMPLING.items()},

@@ -28,15 +28,13 @@ from gateway_http.field_reading import (
     whole_number,
     whole_number_into,
 )
+from gateway_http.model_names import check_required, read_model, take_models
 from gateway_http.openai_chat.message import read_message
 from gateway_http.openai_chat.response import encode_completion
 from gateway_http.openai_chat.stream import ChunkEncoder
 from gateway_http.openai_chat.tools import read_response_format, read_tool, read_tool_choice
 from tollway.chat.v1 import chat_pb2 as pb
 from tollway.router.v1.router_pb2 import CreateChatCompletionRequest, StreamChatCompletionRequest
-
-_LONGEST_MODEL = 256
-_MOST_MODELS = 16
 
 
 class Answering:
@@ -59,7 +57,7 @@ def decode(fields: dict[str, Any], max_messages: int) -> Decoded:
     """
     try:
         stream, models = take_stream(fields), take_models(fields)
-        _check_required(fields, max_messages)
+        check_required(fields, max_messages)
         request = StreamChatCompletionRequest() if stream.wanted else CreateChatCompletionRequest()
         if models:
             request.preferences.models.extend(models)
@@ -84,45 +82,6 @@ def take_stream(fields: dict[str, Any]) -> Streamed:
         if not stream.wanted and own.get("stream_options") is not None:
             raise Wrong("is only allowed where stream is true", "stream_options")
     return stream
-
-
-def take_models(fields: dict[str, Any]) -> list[str]:
-    """Takes `models` out of the fields: whom to ask after `model`. Without a `model`, the first of them is it."""
-    given = fields.pop("models", None)
-    if given is None:
-        return []
-    models: list[str] = []
-    try:
-        if len(a(list, given)) > _MOST_MODELS:
-            raise Wrong(f"holds {len(given)} names; at most {_MOST_MODELS} are accepted")
-        read_each(lambda name: models.append(_name(name)), given)
-    except Wrong as wrong:
-        wrong.rise("models")
-        raise
-    if models and fields.get("model") is None:
-        fields["model"] = models.pop(0)
-    return models
-
-
-def _check_required(fields: dict[str, Any], max_messages: int) -> None:
-    if fields.get("model") is None:
-        raise Wrong("must be given: the name of the model to ask", "model")
-    messages = fields.get("messages")
-    if messages is None:
-        raise Wrong("must be given: the conversation so far", "messages")
-    if isinstance(messages, list) and len(messages) > max_messages:
-        raise Wrong(f"holds {len(messages)} messages; at most {max_messages} are accepted", "messages")
-
-
-def read_model(chat: pb.ChatRequest, value: Any) -> None:
-    chat.model = _name(value)
-
-
-def _name(value: Any) -> str:
-    name: str = a(str, value)
-    if not 0 < len(name) <= _LONGEST_MODEL or not name.isprintable():
-        raise Wrong(f"must be a name of 1 to {_LONGEST_MODEL} printable characters")
-    return name
 
 
 def _messages(chat: pb.ChatRequest, value: Any) -> None:

@@ -20,7 +20,8 @@ from gateway_http.field_reading import (
     whole_number,
 )
 from gateway_http.json_input import name_of
-from gateway_http.openai_chat.request import SAMPLING, choice_count, read_model, take_models, take_stream
+from gateway_http.model_names import read_model, take_models
+from gateway_http.openai_chat.request import SAMPLING, choice_count, take_stream
 from gateway_http.openai_completions.response import encode_completion
 from gateway_http.openai_completions.stream import TextEncoder
 from tollway.chat.v1 import chat_pb2 as pb

@@ -21,7 +21,7 @@ from gateway_http.field_reading import (
     whole_number,
     whole_number_into,
 )
-from gateway_http.openai_chat.request import read_model, take_models
+from gateway_http.model_names import read_model, take_models
 from gateway_http.openai_responses.items import OWN, read_item
 from gateway_http.openai_responses.options import (
     read_include,

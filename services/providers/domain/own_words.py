@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import orjson
-
-from mesh.errors import invalid
 from services.providers.domain.foreign import turn_away
+from services.providers.domain.json_objects import Json, json_object, merge
 from services.providers.domain.unsaid import Unsaid
-
-Json = dict[str, Any]
 
 
 class OwnWords:
@@ -32,39 +26,9 @@ class OwnWords:
             return said
         fields = json_object(extra, f"{path}.extra_json")
         if self.sayable:
-            _merge(said, fields)
+            merge(said, fields)
             return said
         if isinstance(fields.get(self._own), dict):
-            _merge(said, fields.pop(self._own))
+            merge(said, fields.pop(self._own))
         turn_away(fields, path, self._why, self._unsaid)
         return said
-
-
-def _merge(into: Json, extra: Json) -> None:
-    for key, value in extra.items():
-        below = into.get(key)
-        if isinstance(value, dict) and isinstance(below, dict):
-            _merge(below, value)
-        else:
-            into[key] = value
-
-
-def json_object(text: bytes | str, path: str) -> Json:
-    """Nothing is an empty one. Raises INVALID_REQUEST naming the path."""
-    if not text:
-        return {}
-    try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise invalid(path, f"is not JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise invalid(path, "must be a JSON object")
-    return value
-
-
-def written(body: Json) -> bytes:
-    """Raises INVALID_REQUEST for what is nested more deeply than can be written, though it could be read."""
-    try:
-        return orjson.dumps(body)
-    except orjson.JSONEncodeError as error:
-        raise invalid("chat", f"cannot be written as JSON: {error}") from None

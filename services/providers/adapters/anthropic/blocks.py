@@ -9,8 +9,9 @@ from __future__ import annotations
 import orjson
 
 from services.providers.adapters.anthropic.citations import read_citation
-from services.providers.adapters.anthropic.extra import NAME, Json
+from services.providers.adapters.anthropic.extra import NAME
 from services.providers.adapters.anthropic.response import kept, read_call, read_part
+from services.providers.domain.json_objects import Json
 from tollway.chat.v1 import chat_pb2
 
 

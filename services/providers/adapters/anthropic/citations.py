@@ -10,7 +10,8 @@ from typing import Any
 
 import orjson
 
-from services.providers.adapters.anthropic.extra import Json, Telling, lay_over
+from services.providers.adapters.anthropic.extra import Telling, lay_over
+from services.providers.domain.json_objects import Json
 from tollway.chat.v1 import chat_pb2
 
 _PLACES = {

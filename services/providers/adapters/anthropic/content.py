@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable
 
 from mesh.errors import invalid
 from services.providers.adapters.anthropic.citations import citations_told
-from services.providers.adapters.anthropic.extra import NAME, Json, Telling, json_object, lay_over
+from services.providers.adapters.anthropic.extra import NAME, Telling, lay_over
+from services.providers.domain.json_objects import Json, json_object
 from tollway.chat.v1 import chat_pb2
 
 _DATA_URL = re.compile(r"data:(?P<type>[^;,]*)(?:;[^;,]+)*;base64,(?P<data>.*)", re.DOTALL)

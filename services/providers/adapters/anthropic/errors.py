@@ -13,8 +13,8 @@ from typing import Any
 import orjson
 
 from mesh.errors import Reason, TollwayError
-from services.providers.adapters.anthropic.extra import Json
 from services.providers.domain.headers import request_id, retry_after
+from services.providers.domain.json_objects import Json
 
 _STATUSES = {
     "invalid_request_error": 400,

@@ -7,16 +7,13 @@ under the key `anthropic` on purpose, or has from an earlier answer that carried
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
-import orjson
+from typing import NamedTuple
 
 from mesh.errors import invalid
 from services.providers.domain.foreign import turn_away
+from services.providers.domain.json_objects import Json, json_object, merge
 from services.providers.domain.unsaid import Unsaid
 from tollway.chat.v1 import chat_pb2
-
-Json = dict[str, Any]
 
 NAME = "anthropic"
 """What this dialect is called: in `dialect`, in `issuer`, and as the key for its fields in other dialects."""
@@ -36,7 +33,7 @@ class Telling(NamedTuple):
 def lay_over(said: Json, extra_json: bytes, path: str, telling: Telling) -> Json:
     """Lays what `extra_json` says in Anthropic's names over what was built from the known fields."""
     if extra_json:
-        _merge(said, own_names(extra_json, path, telling))
+        merge(said, own_names(extra_json, path, telling))
     return said
 
 
@@ -55,25 +52,3 @@ def own_names(extra_json: bytes, path: str, telling: Telling) -> Json:
     if not isinstance(own, dict):
         raise invalid(f"{path}.{NAME}", "must be an object")
     return own
-
-
-def json_object(text: bytes, path: str) -> Json:
-    """Raises INVALID_REQUEST naming `path` for anything but a JSON object; no text is an empty one."""
-    if not text:
-        return {}
-    try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise invalid(path, f"is not JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise invalid(path, "must be a JSON object")
-    return value
-
-
-def _merge(into: Json, extra: Json) -> None:
-    for key, value in extra.items():
-        below = into.get(key)
-        if isinstance(value, dict) and isinstance(below, dict):
-            _merge(below, value)
-        else:
-            into[key] = value

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from services.providers.adapters.anthropic import models
-from services.providers.adapters.anthropic.extra import Json, Telling
+from services.providers.adapters.anthropic.extra import Telling
+from services.providers.domain.json_objects import Json
 from tollway.chat.v1 import chat_pb2
 
 _DRAWING = ("temperature", "top_p", "top_k")

@@ -16,10 +16,11 @@ import orjson
 
 from mesh.errors import invalid
 from services.providers.adapters.anthropic.content import blocks_of, plain_if_can_be
-from services.providers.adapters.anthropic.extra import Json, Telling, json_object, lay_over
+from services.providers.adapters.anthropic.extra import Telling, lay_over
 from services.providers.adapters.anthropic.options import limit, say_options
 from services.providers.adapters.anthropic.thinking import say_thinking
 from services.providers.adapters.anthropic.tools import calls_told, choice_told, result_told, tools_told
+from services.providers.domain.json_objects import Json, json_object
 from services.providers.domain.unsaid import Unsaid
 from services.providers.domain.wire import Encoded
 from tollway.chat.v1 import chat_pb2

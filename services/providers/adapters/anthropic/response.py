@@ -9,9 +9,10 @@ import orjson
 
 from services.providers.adapters.anthropic.citations import read_citation
 from services.providers.adapters.anthropic.errors import named_error
-from services.providers.adapters.anthropic.extra import NAME, Json
+from services.providers.adapters.anthropic.extra import NAME
 from services.providers.adapters.anthropic.usage import read_usage
 from services.providers.domain.failures import malformed
+from services.providers.domain.json_objects import Json
 from tollway.chat.v1 import chat_pb2
 
 FINISH_REASONS = {

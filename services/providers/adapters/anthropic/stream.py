@@ -14,10 +14,11 @@ import orjson
 from mesh.errors import TollwayError
 from services.providers.adapters.anthropic.blocks import Block, Opaque, Plain, ToolUse, opened
 from services.providers.adapters.anthropic.errors import named_error
-from services.providers.adapters.anthropic.extra import NAME, Json
+from services.providers.adapters.anthropic.extra import NAME
 from services.providers.adapters.anthropic.response import NOT_UNDERSTOOD, identify, kept, parse, read_finish
 from services.providers.adapters.anthropic.usage import read_usage
 from services.providers.domain.failures import cut, malformed
+from services.providers.domain.json_objects import Json
 from services.providers.domain.sse import EventDecoder
 from tollway.chat.v1 import chat_pb2
 

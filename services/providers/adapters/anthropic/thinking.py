@@ -9,7 +9,8 @@ and `adaptive` stands in the extra fields where the client said so.
 from __future__ import annotations
 
 from services.providers.adapters.anthropic import models
-from services.providers.adapters.anthropic.extra import Json, Telling
+from services.providers.adapters.anthropic.extra import Telling
+from services.providers.domain.json_objects import Json
 from tollway.chat.v1 import chat_pb2
 
 _EFFORTS = {"minimal": "low"}

@@ -9,7 +9,8 @@ import orjson
 
 from mesh.errors import invalid
 from services.providers.adapters.anthropic.content import blocks_of, cache_mark, plain_if_can_be
-from services.providers.adapters.anthropic.extra import Json, Telling, json_object, lay_over, own_names
+from services.providers.adapters.anthropic.extra import Telling, lay_over, own_names
+from services.providers.domain.json_objects import Json, json_object
 from tollway.chat.v1 import chat_pb2
 
 _FUNCTION = ("", "function")

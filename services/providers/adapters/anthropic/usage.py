@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from services.providers.adapters.anthropic.extra import Json
+from services.providers.domain.json_objects import Json
 from tollway.chat.v1 import chat_pb2
 
 _LIFETIMES = frozenset({"ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens"})

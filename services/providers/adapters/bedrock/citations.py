@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import orjson
 
-from services.providers.domain.own_words import Json, OwnWords
+from services.providers.domain.json_objects import Json
+from services.providers.domain.own_words import OwnWords
 from tollway.chat.v1 import chat_pb2
 
 _PLACES = {

@@ -10,7 +10,8 @@ from unicodedata import normalize
 from mesh.errors import invalid
 from services.providers.adapters.bedrock.citations import citation_json
 from services.providers.adapters.bedrock.options import is_claude
-from services.providers.domain.own_words import Json, OwnWords
+from services.providers.domain.json_objects import Json
+from services.providers.domain.own_words import OwnWords
 from services.providers.domain.unsaid import Unsaid
 from tollway.chat.v1 import chat_pb2
 

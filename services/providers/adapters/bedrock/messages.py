@@ -5,7 +5,8 @@ from __future__ import annotations
 from mesh.errors import invalid
 from services.providers.adapters.bedrock.content import block
 from services.providers.adapters.bedrock.tools import cache_point, call_id, tool_use
-from services.providers.domain.own_words import Json, OwnWords
+from services.providers.domain.json_objects import Json
+from services.providers.domain.own_words import OwnWords
 from services.providers.domain.unsaid import Unsaid
 from tollway.chat.v1 import chat_pb2
 

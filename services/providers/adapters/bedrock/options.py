@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from services.providers.domain.own_words import Json
+from services.providers.domain.json_objects import Json
 from services.providers.domain.unsaid import Unsaid
 from tollway.chat.v1 import chat_pb2
 

@@ -16,7 +16,8 @@ from services.providers.adapters.bedrock.messages import conversation
 from services.providers.adapters.bedrock.options import additional_fields, effort, inference
 from services.providers.adapters.bedrock.tools import tool_config
 from services.providers.domain.failures import malformed
-from services.providers.domain.own_words import Json, OwnWords, json_object, written
+from services.providers.domain.json_objects import Json, json_object, written
+from services.providers.domain.own_words import OwnWords
 from services.providers.domain.unsaid import Unsaid
 from services.providers.domain.wire import Encoded
 from tollway.chat.v1 import chat_pb2

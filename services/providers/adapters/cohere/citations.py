@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from services.providers.domain.own_words import Json, json_object
+from services.providers.domain.json_objects import Json, json_object
 from tollway.chat.v1 import chat_pb2
 
 _NUMBERED = re.compile(r"doc:(\d{1,6})")

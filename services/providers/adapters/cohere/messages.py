@@ -7,7 +7,8 @@ from base64 import b64encode
 from mesh.errors import invalid
 from services.providers.adapters.cohere.citations import citation_json
 from services.providers.adapters.cohere.tools import tool_call
-from services.providers.domain.own_words import Json, OwnWords
+from services.providers.domain.json_objects import Json
+from services.providers.domain.own_words import OwnWords
 from services.providers.domain.unsaid import Unsaid
 from tollway.chat.v1 import chat_pb2
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from mesh.errors import invalid
 from services.providers.adapters.cohere.messages import Conversation
 from services.providers.adapters.cohere.tools import put_tools
-from services.providers.domain.own_words import Json, OwnWords, json_object, written
+from services.providers.domain.json_objects import Json, json_object, written
+from services.providers.domain.own_words import OwnWords
 from services.providers.domain.unsaid import Unsaid
 from services.providers.domain.wire import Encoded
 from tollway.chat.v1 import chat_pb2

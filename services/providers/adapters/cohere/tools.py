@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from mesh.errors import invalid
-from services.providers.domain.own_words import Json, OwnWords, json_object
+from services.providers.domain.json_objects import Json, json_object
+from services.providers.domain.own_words import OwnWords
 from services.providers.domain.unsaid import Unsaid
 from tollway.chat.v1 import chat_pb2
 

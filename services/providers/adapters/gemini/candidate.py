@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from services.providers.adapters.gemini.telling import Json
+from services.providers.domain.json_objects import Json
 from tollway.chat.v1 import chat_pb2
 
 _REASONS = {

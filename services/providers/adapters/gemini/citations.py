@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import orjson
 
-from services.providers.adapters.gemini.telling import Json
+from services.providers.domain.json_objects import Json
 from tollway.chat.v1 import chat_pb2
 
 

@@ -8,7 +8,8 @@ import orjson
 
 from mesh.errors import invalid
 from services.providers.adapters.gemini import media
-from services.providers.adapters.gemini.telling import DIALECT, Json, Telling, json_object
+from services.providers.adapters.gemini.telling import DIALECT, Telling
+from services.providers.domain.json_objects import Json, json_object
 from tollway.chat.v1 import chat_pb2
 
 

@@ -12,7 +12,8 @@ import orjson
 
 from mesh.errors import invalid
 from services.providers.adapters.gemini.content import parts_of, texts_of
-from services.providers.adapters.gemini.telling import Json, Telling, merge
+from services.providers.adapters.gemini.telling import Telling
+from services.providers.domain.json_objects import Json, merge
 from tollway.chat.v1 import chat_pb2
 
 _KINDS = {

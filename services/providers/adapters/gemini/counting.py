@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from services.providers.adapters.gemini.reading import reading
 from services.providers.adapters.gemini.request import question, resource
-from services.providers.adapters.gemini.telling import Json, written
+from services.providers.domain.json_objects import Json, written
 from services.providers.domain.unsaid import Unsaid
 from services.providers.domain.wire import Encoded
 from tollway.chat.v1 import chat_pb2

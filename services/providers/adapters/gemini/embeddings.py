@@ -7,8 +7,9 @@ import orjson
 from mesh.errors import Reason, TollwayError, invalid
 from services.providers.adapters.gemini.reading import reading
 from services.providers.adapters.gemini.request import resource
-from services.providers.adapters.gemini.telling import DIALECT, Json, Telling, merge, written
+from services.providers.adapters.gemini.telling import DIALECT, Telling
 from services.providers.adapters.gemini.usage import take_usage
+from services.providers.domain.json_objects import Json, merge, written
 from services.providers.domain.unsaid import Unsaid
 from services.providers.domain.wire import Encoded
 from tollway.chat.v1 import embedding_pb2

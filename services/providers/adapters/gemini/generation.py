@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from mesh.errors import invalid
-from services.providers.adapters.gemini.telling import Json, Telling, json_object, merge
+from services.providers.adapters.gemini.telling import Telling
+from services.providers.domain.json_objects import Json, json_object, merge
 from tollway.chat.v1 import chat_pb2
 
 _SAMPLING = {

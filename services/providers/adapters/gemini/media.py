@@ -6,7 +6,8 @@ from base64 import b64encode
 from urllib.parse import urlsplit
 
 from mesh.errors import invalid
-from services.providers.adapters.gemini.telling import Json, Telling
+from services.providers.adapters.gemini.telling import Telling
+from services.providers.domain.json_objects import Json
 from tollway.chat.v1 import chat_pb2
 
 _MEDIA_TYPES = {

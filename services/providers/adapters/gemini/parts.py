@@ -7,7 +7,8 @@ from hashlib import sha256
 
 import orjson
 
-from services.providers.adapters.gemini.telling import DIALECT, Json
+from services.providers.adapters.gemini.telling import DIALECT
+from services.providers.domain.json_objects import Json
 from tollway.chat.v1 import chat_pb2
 
 

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import orjson
 
 from services.providers.adapters.gemini.errors import named_error
-from services.providers.adapters.gemini.telling import Json
 from services.providers.domain.failures import malformed
+from services.providers.domain.json_objects import Json
 
 NOT_UNDERSTOOD = (TypeError, ValueError, AttributeError, KeyError, IndexError)
 """What reading an answer of another shape than Gemini's raises, from here or from protobuf's own type checks."""

@@ -13,8 +13,9 @@ from urllib.parse import quote
 from mesh.errors import invalid
 from services.providers.adapters.gemini.conversation import put_conversation
 from services.providers.adapters.gemini.generation import put_generation
-from services.providers.adapters.gemini.telling import Json, Telling, merge, written
+from services.providers.adapters.gemini.telling import Telling
 from services.providers.adapters.gemini.tools import put_tools
+from services.providers.domain.json_objects import Json, merge, written
 from services.providers.domain.unsaid import Unsaid
 from services.providers.domain.wire import Encoded
 from tollway.chat.v1 import chat_pb2

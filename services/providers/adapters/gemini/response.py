@@ -7,8 +7,9 @@ from services.providers.adapters.gemini.citations import Said, grounding, recite
 from services.providers.adapters.gemini.errors import blocked
 from services.providers.adapters.gemini.parts import content_part, proof, take_signature, tool_call
 from services.providers.adapters.gemini.reading import reading
-from services.providers.adapters.gemini.telling import DIALECT, Json
+from services.providers.adapters.gemini.telling import DIALECT
 from services.providers.adapters.gemini.usage import take_usage
+from services.providers.domain.json_objects import Json
 from tollway.chat.v1 import chat_pb2
 
 _EMPTY = chat_pb2.ContentPart(text="")

@@ -14,9 +14,10 @@ from services.providers.adapters.gemini.errors import blocked, named_error
 from services.providers.adapters.gemini.parts import content_part, proof, take_signature, tool_call
 from services.providers.adapters.gemini.reading import NOT_UNDERSTOOD, parse
 from services.providers.adapters.gemini.response import identify
-from services.providers.adapters.gemini.telling import DIALECT, Json
+from services.providers.adapters.gemini.telling import DIALECT
 from services.providers.adapters.gemini.usage import take_usage
 from services.providers.domain.failures import malformed
+from services.providers.domain.json_objects import Json
 from services.providers.domain.sse import EventDecoder
 from tollway.chat.v1 import chat_pb2
 

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
-from mesh.errors import invalid
 from services.providers.domain.foreign import turn_away
+from services.providers.domain.json_objects import Json, json_object, merge
 from services.providers.domain.unsaid import Unsaid
-
-Json = dict[str, Any]
 
 DIALECT = "gemini"
 
@@ -37,34 +33,3 @@ class Telling:
         own = fields.pop(DIALECT, None)
         turn_away(fields, path, "has no place in Gemini's API", self.unsaid)
         return own if isinstance(own, dict) else {}
-
-
-def merge(into: Json, extra: Json) -> None:
-    """Lays `extra` over what is there."""
-    for key, value in extra.items():
-        below = into.get(key)
-        if isinstance(value, dict) and isinstance(below, dict):
-            merge(below, value)
-        else:
-            into[key] = value
-
-
-def json_object(text: bytes | str, path: str) -> Json:
-    """Raises INVALID_REQUEST for anything but a JSON object; nothing at all is an empty one."""
-    if not text:
-        return {}
-    try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise invalid(path, f"is not JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise invalid(path, "must be a JSON object")
-    return value
-
-
-def written(body: Json) -> bytes:
-    """Raises INVALID_REQUEST for what is nested more deeply than can be written, though it could be read."""
-    try:
-        return orjson.dumps(body)
-    except orjson.JSONEncodeError as error:
-        raise invalid("chat", f"cannot be written as JSON: {error}") from None

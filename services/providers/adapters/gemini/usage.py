@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import orjson
 
-from services.providers.adapters.gemini.telling import Json
+from services.providers.domain.json_objects import Json
 from tollway.chat.v1 import chat_pb2
 
 _INPUT = {"AUDIO": "input_audio_tokens", "IMAGE": "input_image_tokens", "TEXT": ""}

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from mesh.errors import Reason, TollwayError
-from services.providers.domain.own_words import OwnWords, json_object, written
+from services.providers.domain.json_objects import json_object, written
+from services.providers.domain.own_words import OwnWords
 from services.providers.domain.unsaid import Unsaid
 
 
