@@ -97,7 +97,8 @@ def heard_in_chat(events: Iterable[Json]) -> tuple[str, str]:
     deltas = [choice["delta"] for event in events for choice in event.get("choices", ())]
     texts = [text for delta in deltas if isinstance(text := delta.get("content"), str)]
     calls = [call for delta in deltas for call in delta.get("tool_calls") or ()]
-    return "".join(texts), "".join((call.get("function") or {}).get("arguments") or "" for call in calls)
+    called = [call.get("function", {}).get("arguments") or call.get("custom", {}).get("input") for call in calls]
+    return "".join(texts), "".join(filter(None, called))
 
 
 def heard_in_responses(events: Iterable[Json]) -> tuple[str, str]:

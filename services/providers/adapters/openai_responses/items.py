@@ -145,6 +145,11 @@ class _Conversation:
         if call.signature:
             self._asked.unsaid.leave_out(f"{path}.signature")
         said: Json = {"type": "function_call", "call_id": call.id, "name": call.name, "arguments": call.arguments}
+        chats = {} if self._asked.own or call.type != "custom" else custom_of_chat(call, path)
+        if chats:
+            self._custom.add(call.id)
+            self.items.append({"type": "custom_tool_call", "call_id": call.id, **chats})
+            return
         if call.type == "custom" and call.name:
             self._custom.add(call.id)
             said = {"type": "custom_tool_call", "call_id": call.id, "name": call.name, "input": call.arguments}
@@ -154,6 +159,17 @@ class _Conversation:
                 return
             said = {"type": call.type, "call_id": call.id}
         self.items.append(self._asked.lay_over(said, call, path))
+
+
+def custom_of_chat(message: chat_pb2.ToolCall | chat_pb2.ToolDefinition, path: str) -> Json:
+    """A tool of the client's own, or a call of one, as chat completions have it: an object of its own, here flat."""
+    custom = json_object(message.extra_json, f"{path}.extra_json").get("custom")
+    if not isinstance(custom, dict):
+        return {}
+    match custom.get("format"):
+        case {"grammar": dict() as grammar, **others}:
+            return {**custom, "format": {**others, **grammar}}
+    return custom
 
 
 def _plain(parts: list[Json], kind: str) -> str | list[Json]:

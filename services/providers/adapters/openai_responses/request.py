@@ -6,7 +6,7 @@ import re
 
 from mesh.errors import invalid
 from services.providers.adapters.openai.extra import Asked, Json, body_json, json_object
-from services.providers.adapters.openai_responses.items import DIALECT, input_items
+from services.providers.adapters.openai_responses.items import DIALECT, custom_of_chat, input_items
 from services.providers.adapters.openai_responses.options import (
     NEIGHBOURS,
     put_options,
@@ -106,6 +106,8 @@ def _tool(tool: chat_pb2.ToolDefinition, asked: Asked, path: str) -> Json | None
         elif not asked.own:
             said["strict"] = False  # elsewhere that is what saying nothing means; here it would be true
     elif not asked.own:
+        if said["type"] == "custom" and (custom := custom_of_chat(tool, path)):
+            return said | custom
         asked.refuse_foreign(path)
         return None
     elif tool.name:

@@ -16,6 +16,7 @@ from services.providers.domain.unsaid import Unsaid
 
 USER = {"role": "user", "content": "Hi"}
 CALL = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}", "new": 1}, "x": 2}
+SOUND = {"id": "audio_1", "data": "AA==", "expires_at": 1_700_003_600, "transcript": "a"}
 TOOL = {
     "type": "function",
     "function": {"name": "f", "description": "d", "parameters": {"type": "object"}, "strict": True, "new": 1},
@@ -85,7 +86,7 @@ def test_a_request_reaches_a_provider_as_it_was_written(fields: dict[str, Any]) 
             "content_filter_results": {"hate": {"filtered": False}},
         },
         {
-            "message": {"role": "assistant", "content": "a", "refusal": None, "audio": {"id": "a", "data": "AA=="}},
+            "message": {"role": "assistant", "content": "a", "refusal": None, "audio": SOUND},
             "logprobs": {
                 "content": [{"token": "a", "logprob": -0.5, "bytes": [97], "top_logprobs": []}],
                 "refusal": None,

@@ -152,6 +152,24 @@ def test_thinking_that_was_told_in_full_goes_back_in_full() -> None:
     assert item == {"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": "Hm."}]}
 
 
+def test_a_client_s_own_tool_is_told_as_responses_have_it_where_a_chat_client_has_one() -> None:
+    call = chat_pb2.ToolCall(id="call_1", type="custom", extra_json=b'{"custom":{"name":"grep","input":"a b"}}')
+    called = message(role=chat_pb2.ROLE_ASSISTANT, tool_calls=[call])
+    result = message(part(text="2"), role=chat_pb2.ROLE_TOOL, tool_call_id="call_1")
+    tool = chat_pb2.ToolDefinition(
+        type="custom",
+        extra_json=b'{"custom":{"name":"grep","description":"Greps.","format":'
+        b'{"type":"grammar","grammar":{"syntax":"lark","definition":"a"}}}}',
+    )
+    body = body_of(asking(called, result, tools=[tool]))
+    grammar = {"type": "grammar", "syntax": "lark", "definition": "a"}
+    assert body["tools"] == [{"type": "custom", "name": "grep", "description": "Greps.", "format": grammar}]
+    assert body["input"] == [
+        {"type": "custom_tool_call", "call_id": "call_1", "name": "grep", "input": "a b"},
+        {"type": "custom_tool_call_output", "call_id": "call_1", "output": "2"},
+    ]
+
+
 def test_encoding_leaves_the_question_as_it_was() -> None:
     chat = asking(dialect="openai_responses", extra_json=b'{"text":{"verbosity":"low"},"include":["x"]}')
     chat.response_format.kind = chat_pb2.RESPONSE_FORMAT_KIND_JSON_OBJECT
