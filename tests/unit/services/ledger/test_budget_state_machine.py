@@ -399,6 +399,6 @@ def test_budgets_are_what_their_rows_and_leases_come_to_after_every_step(tmp_pat
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=30, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=15, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
