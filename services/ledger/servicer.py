@@ -43,7 +43,7 @@ class LedgerServicer(LedgerServiceServicer):
         self._mediator = mediator
 
     async def RecordAttempts(self, request: pb.RecordAttemptsRequest, context: Context) -> pb.RecordAttemptsResponse:
-        return await self._mediator.send(RecordAttempts(request.attempts, request.journal_id))
+        return await self._mediator.send(RecordAttempts(list(request.attempts), request.journal_id))
 
     async def ListUsage(self, request: pb.ListUsageRequest, context: Context) -> pb.ListUsageResponse:
         return await self._mediator.send(ListUsage(request.filter, request.page_size, request.page_token))

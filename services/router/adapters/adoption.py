@@ -104,7 +104,10 @@ class Adoption:
         ended, lost = await self._recorder.record_ended(file, after_each=copy_back), 0
         while entries := file.opened():
             attempts = [(entry, parse(entry)) for entry in entries]
-            batch = [(entry, unsettled(attempt) if attempt is not None else None) for entry, attempt in attempts]
+            batch = [
+                (entry, entry.attempt if attempt is None else unsettled(attempt).SerializeToString())
+                for entry, attempt in attempts
+            ]
             await self._recorder.record_and_remove(file, batch)
             lost += len(batch)
             await copy_back()

@@ -58,7 +58,7 @@ class Recorder:
                 began = self._clock.monotonic()
                 if not (entries := file.ended()):
                     return total
-                await self._record_and_remove(file, [(entry, parse(entry)) for entry in entries])
+                await self._record_and_remove(file, [(entry, entry.attempt) for entry in entries])
                 last = not all_of_it and file.pending < BATCH and not is_full_of_bytes(entries)
                 await self._rest(0.0 if hurry or last else self._clock.monotonic() - began)
             total += len(entries)
@@ -67,8 +67,11 @@ class Recorder:
             if last:
                 return total
 
-    async def record_and_remove(self, file: JournalFile, batch: Sequence[tuple[Entry, Attempt | None]]) -> None:
-        """Sends a batch and removes it from the file: what the ledger has, and, as dead letters, what it refuses."""
+    async def record_and_remove(self, file: JournalFile, batch: Sequence[tuple[Entry, bytes]]) -> None:
+        """Sends a batch and removes it from the file: what the ledger has, and, as dead letters, what it refuses.
+
+        Beside each entry stands the attempt that is sent for it, serialized.
+        """
         async with self._turn:
             began = self._clock.monotonic()
             await self._record_and_remove(file, batch)
@@ -80,12 +83,21 @@ class Recorder:
         else:
             await asyncio.sleep(0)  # whoever waits for an answer goes first
 
-    async def _record_and_remove(self, file: JournalFile, batch: Sequence[tuple[Entry, Attempt | None]]) -> None:
-        dead = [(entry, "cannot be read") for entry, attempt in batch if attempt is None]
-        sent = [(entry, attempt) for entry, attempt in batch if attempt is not None]
+    async def _record_and_remove(self, file: JournalFile, batch: Sequence[tuple[Entry, bytes]]) -> None:
+        request = RecordAttemptsRequest(journal_id=file.id)
+        sent: list[Entry] = []
         recorded: list[Entry] = []
-        results = await self.record(file.id, [attempt for _, attempt in sent])
-        for (entry, attempt), result in zip(sent, results, strict=True):
+        dead: list[tuple[Entry, str]] = []
+        for entry, written in batch:
+            try:
+                request.attempts.add().ParseFromString(written)  # where it is to be, rather than to be copied there
+                sent.append(entry)
+            except DecodeError:
+                del request.attempts[-1]
+                dead.append((entry, "cannot be read"))
+        attempts = list(request.attempts)
+        results = await self.record(request, attempts)
+        for entry, attempt, result in zip(sent, attempts, results, strict=True):
             if result.outcome == RecordOutcome.RECORD_OUTCOME_REFUSED:
                 dead.append((entry, result.message))
                 self.unbooked.update(attempt.lease_ids)
@@ -95,13 +107,12 @@ class Recorder:
             log.error("The ledger refuses attempt %s of journal %s: %s", entry.number, file.id, message)
         file.remove(recorded, dead, self._clock.time())
 
-    async def record(self, journal_id: str, attempts: Sequence[Attempt]) -> Sequence[RecordedAttempt]:
-        """What became of each attempt, in a trace of its own that is linked to theirs."""
+    async def record(self, request: RecordAttemptsRequest, attempts: Sequence[Attempt]) -> Sequence[RecordedAttempt]:
+        """What became of each attempt of the request, in a trace of its own that is linked to theirs."""
         if not attempts:
             return ()
         span = self._tracer.start(_SPAN, Kind.INTERNAL, None, links=_links(attempts))
         try:
-            request = RecordAttemptsRequest(attempts=attempts, journal_id=journal_id)
             results = await self._ledger.record(request, _TIMEOUT, span.context)
             _check(attempts, results)
         except TollwayError as error:

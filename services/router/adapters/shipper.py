@@ -19,6 +19,7 @@ from services.router.adapters.backoff import wait_after
 from services.router.adapters.journal_file import BATCH
 from services.router.adapters.journal_sqlite import SqliteJournal
 from services.router.adapters.recording import Recorder, parse
+from tollway.ledger.v1.ledger_pb2 import RecordAttemptsRequest
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ class Shipper:
         numbers = [number for number in old if number not in self._announced][:BATCH]
         if numbers:
             attempts = [attempt for entry in file.at(numbers) if (attempt := parse(entry)) is not None]
-            await self._recorder.record(file.id, attempts)
+            await self._recorder.record(RecordAttemptsRequest(attempts=attempts, journal_id=file.id), attempts)
             self._announced.update(numbers)
 
     async def _run(self) -> None:
