@@ -170,3 +170,13 @@ async def start_ledger(settings: LedgerSettings) -> AsyncIterator[StartLedger]:
 @pytest.fixture
 async def ledger(start_ledger: StartLedger) -> Ledger:
     return await start_ledger()
+
+
+@pytest.fixture(params=[SQLITE, POSTGRESQL])
+def new_book(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Path | DatabaseUrl]:
+    """Makes an empty database each time it is called, of one kind and then of the other."""
+    if request.param == POSTGRESQL:
+        template, new_postgres = request.getfixturevalue("postgres_template"), request.getfixturevalue("new_postgres")
+        return lambda: new_postgres(template)
+    numbers = itertools.count()
+    return lambda: tmp_path / f"{next(numbers)}" / "ledger.db"

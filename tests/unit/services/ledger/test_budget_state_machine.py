@@ -40,7 +40,7 @@ from services.ledger.handlers.lease_budget import LeaseBudget
 from services.ledger.handlers.record_attempts import RecordAttempts
 from services.ledger.handlers.return_lease import ReturnLease
 from services.ledger.handlers.roll_details import RollDetails
-from services.ledger.settings import LedgerSettings
+from services.ledger.settings import DatabaseUrl, LedgerSettings
 from tests.unit.services.ledger.budgeting import budget
 from tests.unit.services.ledger.samples import opened, priced, unsettled
 from tollway.ledger.v1.budget_pb2 import (
@@ -391,14 +391,13 @@ class BudgetMachine(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(600)  # a failure is made small before it is told
-def test_budgets_are_what_their_rows_and_leases_come_to_after_every_step(tmp_path: Path) -> None:
-    numbers = iter(range(10_000))
-    machine = type(
-        "Machine", (BudgetMachine,), {"make": staticmethod(lambda: tmp_path / f"{next(numbers)}" / "ledger.db")}
-    )
+def test_budgets_are_what_their_rows_and_leases_come_to_after_every_step(
+    new_book: Callable[[], Path | DatabaseUrl],
+) -> None:
+    machine = type("Machine", (BudgetMachine,), {"make": staticmethod(new_book)})
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=15, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=12, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )

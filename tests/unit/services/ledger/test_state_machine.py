@@ -39,7 +39,6 @@ from services.ledger.handlers.record_attempts import RecordAttempts
 from services.ledger.handlers.roll_details import RollDetails
 from services.ledger.handlers.tidy_details import TidyDetails
 from services.ledger.settings import DatabaseUrl, LedgerSettings
-from tests.unit.services.ledger.conftest import POSTGRESQL, SQLITE
 from tests.unit.services.ledger.samples import NOW, opened, priced, unsettled
 from tollway.ledger.v1.ledger_pb2 import (
     ATTEMPT_STATE_OPENED,
@@ -212,23 +211,8 @@ class BookMachine(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(600)  # a failure is made small before it is told
-@pytest.mark.parametrize("kind", [SQLITE, POSTGRESQL])
-def test_the_book_agrees_with_itself_after_every_step(
-    kind: str, request: pytest.FixtureRequest, tmp_path: Path
-) -> None:
-    numbers = iter(range(10_000))
-    if kind == POSTGRESQL:
-        template = request.getfixturevalue("postgres_template")
-        new_postgres = request.getfixturevalue("new_postgres")
-
-        def make() -> Path | DatabaseUrl:
-            return new_postgres(template)  # type: ignore[no-any-return]
-    else:
-
-        def make() -> Path | DatabaseUrl:
-            return tmp_path / f"{next(numbers)}" / "ledger.db"
-
-    machine = type("Machine", (BookMachine,), {"make": staticmethod(make)})
+def test_the_book_agrees_with_itself_after_every_step(new_book: Callable[[], Path | DatabaseUrl]) -> None:
+    machine = type("Machine", (BookMachine,), {"make": staticmethod(new_book)})
     run_state_machine_as_test(
         machine,
         settings=settings(
