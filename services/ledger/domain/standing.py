@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.ledger.domain.leasing import Account, Balance
-from services.ledger.domain.windows import counted_at
+from services.ledger.domain.windows import counted_at, counted_with
 from tollway.ledger.v1.budget_pb2 import BUDGET_WINDOW_ROLLING, BUDGET_WINDOW_TOTAL, Budget, BudgetStanding
 
 
@@ -19,6 +19,16 @@ def accounts_at(budget: Budget, subject: str, micros: int) -> list[Account]:
 def accounts_beside(budget: Budget, account: Account, now: int) -> list[Account]:
     """The accounts that are held against the limit with this one: itself, of a rolling budget all that count now."""
     return accounts_at(budget, account.subject, now) if budget.window == BUDGET_WINDOW_ROLLING else [account]
+
+
+def accounts_with(budget: Budget, account: Account, now: int) -> list[Account]:
+    """The accounts that more of a lease of this one is held against: itself, and all that it ever counts together with.
+
+    A lease may be older than what counts now, and grows where it is: what would fit into today must fit there, too.
+    """
+    if budget.window != BUDGET_WINDOW_ROLLING:
+        return [account]
+    return [Account(*account[:2], *window) for window in counted_with(budget, account.start, now)]
 
 
 def standing(budget: Budget, accounts: Sequence[Account], balance: Balance) -> BudgetStanding:

@@ -66,6 +66,16 @@ def counted_at(budget: Budget, micros: int) -> Sequence[Window]:
     return [Window(start, start + width) for start in starts]
 
 
+def counted_with(budget: Budget, start: int, micros: int) -> Sequence[Window]:
+    """Of a rolling budget, the parts that ever count together with the one that begins at `start`, and those that count
+    now; oldest first, as far as they have begun."""
+    now = counted_at(budget, micros)
+    width = _width(budget)
+    latest = min(start + PARTS * width, now[-1].start)
+    around = (Window(begin, begin + width) for begin in range(start - PARTS * width, latest + 1, width))
+    return sorted({*around, *now})
+
+
 def _width(budget: Budget) -> int:
     return budget.rolling.seconds * 1_000_000 // PARTS
 

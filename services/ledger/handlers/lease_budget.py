@@ -16,7 +16,7 @@ from mesh.mediator import Command
 from mesh.money import MOST_COST_NANOS
 from services.ledger.domain.leasing import Account, Balance, expiry, slice_of, total
 from services.ledger.domain.leasing import Lease as Held
-from services.ledger.domain.standing import accounts_at, accounts_beside, standing, timestamp
+from services.ledger.domain.standing import accounts_at, accounts_with, standing, timestamp
 from services.ledger.domain.validation import LONGEST_NAME, is_uuid7
 from services.ledger.ports import Budgets, Leases, Spending
 from tollway.ledger.v1.budget_pb2 import Budget, Lease, LeaseAnswer, LeaseBudgetResponse, LeaseWish
@@ -89,7 +89,7 @@ class _Granting:
         there = await self._there(index, wish)
         counted = accounts_at(budget, wish.subject, self.now)
         if there is not None:
-            counted = accounts_beside(budget, there.account, self.now)
+            counted = accounts_with(budget, there.account, self.now)
         balance = total((await self.spending.balances(counted)).values())
         nanos = await self._slice(budget, wish, counted, balance)
         answer = LeaseAnswer()

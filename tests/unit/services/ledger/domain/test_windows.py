@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ledger.domain.windows import PARTS, counted_at, window_at
+from services.ledger.domain.windows import PARTS, counted_at, counted_with, window_at
 from tests.unit.services.ledger.budgeting import budget
 from tollway.ledger.v1.budget_pb2 import (
     BUDGET_WINDOW_DAY,
@@ -118,3 +118,24 @@ def test_what_was_spent_counts_for_as_long_as_a_rolling_window_and_at_most_a_par
         assert counts
     if moment - spent > length + 2 * length // PARTS:
         assert not counts
+
+
+@given(
+    seconds=st.integers(60, 10 * 365 * 86_400),
+    moment=st.integers(1_000_000_000_000_000, 4_000_000_000_000_000),
+    ago=st.floats(0, 100),
+    at_share=st.floats(-1, 1),
+)
+def test_every_part_that_ever_counts_with_another_is_among_those_counted_with_it(
+    seconds: int, moment: int, ago: float, at_share: float
+) -> None:
+    rolling = budget(window=BUDGET_WINDOW_ROLLING, rolling={"seconds": seconds})
+    length = seconds * 1_000_000
+    its = window_at(rolling, max(moment - int(ago * length), 0))
+    together = counted_with(rolling, its.start, moment)
+    assert list(together) == sorted(set(together))
+    assert {its, *counted_at(rolling, moment)} <= {*together}
+    assert len(together) <= 3 * PARTS + 2, "however long ago it was"
+    then = max(its.start + int(at_share * length), 0)
+    if then <= moment and its in counted_at(rolling, then):
+        assert {*counted_at(rolling, then)} <= {*together}

@@ -225,6 +225,29 @@ async def test_what_was_spent_of_a_rolling_budget_comes_back_once_it_is_as_long_
     assert granted.window_end_time.seconds % 3600 == 0
 
 
+@pytest.mark.parametrize("later", [2 * 3600, 20 * 3600, 28 * 3600, 100 * 3600])
+async def test_a_lease_of_a_rolling_budget_never_grows_beyond_what_ever_counted_with_it(
+    ledger: Ledger, later: float
+) -> None:
+    made = await create(ledger, window=BUDGET_WINDOW_ROLLING, rolling={"seconds": 86_400})
+    await ledger.record(spent(30 * CENT))
+    await ledger.clock.advance(12 * 3600)
+    old = (await lease(ledger, 60 * CENT, 60 * CENT, of=made.budget_id)).lease
+    await ledger.clock.advance(later)
+    assert not (await lease(ledger, DOLLAR, 11 * CENT, of=made.budget_id, lease_id=old.lease_id)).HasField("lease")
+    grown = (await lease(ledger, 10 * CENT, 10 * CENT, of=made.budget_id, lease_id=old.lease_id)).lease
+    assert grown.granted_nanos == 70 * CENT
+
+
+async def test_a_lease_of_a_rolling_budget_grows_within_what_counts_now_as_well(ledger: Ledger) -> None:
+    made = await create(ledger, window=BUDGET_WINDOW_ROLLING, rolling={"seconds": 86_400})
+    old = (await lease(ledger, 50 * CENT, 50 * CENT, of=made.budget_id)).lease
+    await ledger.clock.advance(100 * 3600)
+    await ledger.record(spent(40 * CENT, at=ledger.clock.time()))
+    assert not (await lease(ledger, DOLLAR, 11 * CENT, of=made.budget_id, lease_id=old.lease_id)).HasField("lease")
+    assert (await lease(ledger, 10 * CENT, 10 * CENT, of=made.budget_id, lease_id=old.lease_id)).HasField("lease")
+
+
 async def test_a_total_budget_never_ends(ledger: Ledger) -> None:
     await create(ledger, window=BUDGET_WINDOW_TOTAL)
     await ledger.record(spent(DOLLAR - 1, at=NOW - 300 * DAY))
