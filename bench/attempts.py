@@ -17,7 +17,7 @@ from tollway.ledger.v1.ledger_pb2 import (
 
 NOW = 1_795_521_600.0
 """2026-11-24 12:00 UTC."""
-BATCH = 500
+BATCH = 1000
 _DAYS, _MODELS = 60, ("gpt-4o", "claude-sonnet", "llama", "small")
 _KNOWN_FIRST = (
     *("attempt_id", "request_id", "trace_id", "tenant", "project", "api_key_id", "tags", "model_requested"),

@@ -1,6 +1,6 @@
 """How many attempts a second the ledger records, what one costs it, and how long spend takes to sum, on each database.
 
-Attempts go through the service's own handler in batches of 500, as routers send them under load, with what they cost,
+Attempts go through the service's own handler in batches of 1000, as routers send them under load, with what they cost,
 twenty keys and five tags among them, over the days of two months. CPU is that of this process and, for PostgreSQL, of
 its server beside it. Both databases wait for the disk at every commit, as they do in service. Sums are asked for over
 everything recorded, and over the last seven days to the second, whose first and last are in single rows.
