@@ -10,6 +10,7 @@ import msgspec
 
 from mesh.errors import invalid
 from services.providers.domain.foreign import turn_away
+from services.providers.domain.json_objects import merge
 from services.providers.domain.quirks import Quirks
 from services.providers.domain.unsaid import Unsaid
 
@@ -39,12 +40,12 @@ class Asked:
         if message.extra_json:
             extra = json_object(message.extra_json, f"{path}.extra_json")
             if self.own:
-                _merge(said, extra)
+                merge(said, extra)
             else:
                 # What one of them once answered was shown under their dialect's name, and may come back so.
                 theirs = extra.pop(self.dialect, None)
                 if isinstance(theirs, dict):
-                    _merge(said, theirs)
+                    merge(said, theirs)
                 self.refuse_fields(extra, path)
         return said
 
@@ -53,15 +54,6 @@ class Asked:
 
     def refuse_foreign(self, path: str) -> None:
         self.unsaid.refuse(path, _FOREIGN)
-
-
-def _merge(into: Json, extra: Json) -> None:
-    for key, value in extra.items():
-        below = into.get(key)
-        if isinstance(value, dict) and isinstance(below, dict):
-            _merge(below, value)
-        else:
-            into[key] = value
 
 
 def json_object(text: bytes, path: str) -> Json:

@@ -10,10 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway_http import anthropic
+from services.providers.adapters import anthropic as adapter
 from services.providers.domain.unsaid import Unsaid
 from tests.unit.gateway_http.anthropic.reading import RECEIPT, encoder, events, put_together
-
-adapter: Any = pytest.importorskip("services.providers.adapters.anthropic", reason="nobody speaks to Anthropic here")
 
 USER = {"role": "user", "content": "Hi"}
 MARK = {"type": "ephemeral", "ttl": "1h"}
