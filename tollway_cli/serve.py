@@ -10,6 +10,7 @@ from tollway_cli.configuration import load_or_refuse, secrets
 from tollway_cli.placement import PlacementError, place
 from tollway_cli.process import Listening, Node, run
 from tollway_cli.refusal import refuse
+from tollway_cli.scheduling import interrupt_nobody
 
 
 def run_serve(
@@ -28,6 +29,7 @@ def run_serve(
     except PlacementError as error:
         refuse(str(error))
     configure_logging(config.telemetry.log_level, secrets=secrets(config))
+    interrupt_nobody()
     node = Node(config, placement, data_dir, allow_insecure=allow_insecure, share_ports=worker)
     run(node, _announce, until_input_ends=worker)
 
