@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+import sys
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import Connection, text
@@ -54,10 +56,28 @@ def _version(connection: Connection) -> str:
 
 def _upgrade(connection: Connection) -> None:
     # Imported for the one start in a hundred that needs it: it costs as much as the rest of the ledger's start.
-    from alembic import command
-    from alembic.config import Config
+    with _unavailable("pygments"):
+        from alembic import command
+        from alembic.config import Config
 
     logging.getLogger("alembic").setLevel(logging.WARNING)  # its steps are nobody's news
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     command.upgrade(config, "head")
+
+
+@contextmanager
+def _unavailable(library: str) -> Iterator[None]:
+    """Has nobody load that library meanwhile who can do without.
+
+    Alembic imports Mako, for scripts that nobody here has made, and Mako imports Pygments, to colour its error pages:
+    3 MB, for as long as the process runs.
+    """
+    if library in sys.modules:
+        yield
+        return
+    sys.modules[library] = None  # type: ignore[assignment]  # as the import system has it for what cannot be imported
+    try:
+        yield
+    finally:
+        del sys.modules[library]

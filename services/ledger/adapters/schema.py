@@ -112,11 +112,11 @@ request_logs = Table(
     # With the time, so that a provider's newest rows are found without sorting all of them.
     Index("ix_request_logs_provider_name", "provider_name", "timestamp"),
     Index("ix_request_logs_request_id", "request_id"),
-    postgresql_partition_by="RANGE (attempt_id)",
 )
 
 PARTITIONED = ("request_logs", "postings")
-"""By the month inside the attempt's id, in PostgreSQL; see `partitions`."""
+"""By the month inside the attempt's id, in PostgreSQL; see `partitions`. Said here as an option of the tables, it would
+have every process load the whole of that dialect."""
 
 
 def _sum(name: str) -> Column[int]:
@@ -142,7 +142,6 @@ postings = Table(
     _text("kind"),
     Column("time", UtcDateTime, nullable=False),
     sqlite_with_rowid=False,
-    postgresql_partition_by="RANGE (attempt_id)",
 )
 
 balances = Table(

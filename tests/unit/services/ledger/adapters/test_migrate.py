@@ -255,3 +255,32 @@ async def test_budgets_go_with_their_migration_and_the_rows_stay(
     await create(again)
     await again.record(spent(5_000_000))
     assert (await again.audit())[0] == []
+
+
+_START = """
+import asyncio, sys
+from pathlib import Path
+from mesh.clock import SystemClock
+from mesh.metrics import NoMetrics
+from mesh.tracing import NoTracer
+from services.ledger.bootstrap import start
+from services.ledger.settings import LedgerSettings
+
+async def main():
+    settings = LedgerSettings(Path(sys.argv[1]))
+    runtime = await start(settings, clock=SystemClock(), tracer=NoTracer(), metrics=NoMetrics())
+    await runtime.close()
+
+asyncio.run(main())
+heavy = ("alembic", "pygments", "sqlalchemy.dialects.postgresql")
+print(*(name for name in heavy if sys.modules.get(name)))
+"""
+
+
+def test_a_start_loads_nothing_that_only_migrations_or_another_database_need(tmp_path: Path) -> None:
+    def loaded() -> list[str]:
+        command = [sys.executable, "-c", _START, str(tmp_path / "ledger.db")]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+
+    assert loaded() == ["alembic", "sqlalchemy.dialects.postgresql"]  # the first one, which migrates
+    assert loaded() == []
