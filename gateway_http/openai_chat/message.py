@@ -35,15 +35,25 @@ _ROLES = {
 }
 
 
+_PLAIN = frozenset({"role", "content", "name"})
+"""What nearly all messages have, and nothing else."""
+
+
 def read_message(message: pb.Message, value: Any) -> None:
-    fields = dict(a(dict, value))
+    if a(dict, value).keys() <= _PLAIN:
+        read_fields(_MESSAGE, message, value)
+    else:
+        _read_everything(message, dict(value))
+    if not message.role:
+        raise Wrong("must be given", "role")
+
+
+def _read_everything(message: pb.Message, fields: dict[str, Any]) -> None:
     take_reasoning(message, fields)  # it comes before what was said
     left = read_fields(_MESSAGE, message, fields) or {}
     take_citations(message, left)
     take_parts(message, left)
     message.extra_json = json_of(left)
-    if not message.role:
-        raise Wrong("must be given", "role")
 
 
 def _role(message: pb.Message, value: Any) -> None:

@@ -79,22 +79,33 @@ def finish_json(reason: pb.FinishReason.ValueType, native: str, stop_sequence: s
 
 def message_json(message: pb.Message, dialect: str) -> dict[str, Any]:
     result: dict[str, Any] = {"role": ROLES[message.role], "content": None, "refusal": None}
-    add_reasoning(result, message.content, dialect)
-    for place, part in enumerate(message.content):
-        _add_part(result, place, part, dialect)
+    parts = message.content
+    plain = len(parts) == 1 and _is_plain(parts[0])
+    if plain:
+        result["content"] = parts[0].text
+    else:
+        add_reasoning(result, parts, dialect)
+        for place, part in enumerate(parts):
+            _add_part(result, place, part, dialect)
     if message.tool_calls:
         result["tool_calls"] = [_tool_call(call, dialect) for call in message.tool_calls]
-    _add_extra(result, message.extra_json, dialect)
-    if any(part.HasField("audio") for part in message.content):
+    if message.extra_json:
+        _add_extra(result, message.extra_json, dialect)
+    if not plain and any(part.HasField("audio") for part in parts):
         result["audio"] = {**_SOUND, **result["audio"]}
     return result
+
+
+def _is_plain(part: pb.ContentPart) -> bool:
+    """Whether there is text, and nothing to it, as in nearly all answers."""
+    return part.HasField("text") and len(part.ListFields()) == 1
 
 
 def _add_extra(message: dict[str, Any], extra_json: bytes, dialect: str) -> None:
     """What had no place; of a list (annotations) some entries may have had one."""
     known = {name: value for name, value in message.items() if isinstance(value, list)}
     put_extra(message, extra_json, dialect, OWN)
-    if known and extra_json and dialect in ("", OWN):
+    if known and dialect in ("", OWN):
         for name, value in decode_json(extra_json).items():
             if name in known and isinstance(value, list):
                 message[name] = [*known[name], *value]

@@ -14,7 +14,7 @@ from services.providers.ports import Providers, provider_named
 from tollway.providers.v1 import providers_pb2
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CreateCompletion(Command[providers_pb2.CreateCompletionResponse]):
     """The call to make, and where in which trace."""
 

@@ -26,7 +26,7 @@ from tollway.providers.v1 import providers_pb2
 Response = providers_pb2.StreamCompletionResponse
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StreamCompletion(StreamCommand[Response]):
     """The call to make, and where in which trace."""
 

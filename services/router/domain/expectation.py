@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from services.router.domain.usage import prompt_size, tokens
 from tollway.chat.v1.chat_pb2 import ChatRequest
@@ -21,16 +21,14 @@ _MOST = 4096
 """Names kept. Pass-through names are as many as clients make up."""
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
+class Expected(NamedTuple):
     """Tokens that a question will take: `least` is what it says itself, `likely` has our guess at its answers, too."""
 
     least: int
     likely: int
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """Tokens of an answer, as a key and model took them lately: on average, and at most."""
 
     average: float

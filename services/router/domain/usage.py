@@ -6,7 +6,7 @@ token, rounded up: the prompt's and the answer's, apart. Pictures, sound and fil
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from tollway.chat.v1.chat_pb2 import ChatRequest, ContentPart, Delta, Message, ToolCall, ToolCallDelta, Usage
 from tollway.ledger.v1.ledger_pb2 import (
@@ -24,8 +24,7 @@ ANY_TIER = "auto"
 """A service tier that leaves it to the provider."""
 
 
-@dataclass(frozen=True, slots=True)
-class Counted:
+class Counted(NamedTuple):
     """Tokens and where the figures come from; no usage where nothing is known."""
 
     usage: Usage | None
@@ -79,13 +78,22 @@ def tokens(characters: int) -> int:
 
 def prompt_size(chat: ChatRequest) -> int:
     """Characters of a question: its messages and its tools."""
-    tools = sum(len(tool.name) + len(tool.description) + len(tool.parameters_json) for tool in chat.tools)
-    return tools + sum(message_size(message) for message in chat.messages)
+    size = 0
+    for tool in chat.tools:
+        size += len(tool.name) + len(tool.description) + len(tool.parameters_json)
+    for message in chat.messages:
+        size += message_size(message)
+    return size
 
 
 def message_size(message: Message) -> int:
     """Characters of a message: what is said, shown as thinking, or written into tool calls."""
-    return sum(_part_size(part) for part in message.content) + sum(_call_size(call) for call in message.tool_calls)
+    size = 0
+    for part in message.content:
+        size += _part_size(part)
+    for call in message.tool_calls:
+        size += _call_size(call)
+    return size
 
 
 def delta_size(delta: Delta) -> int:

@@ -11,9 +11,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 from mesh.errors import Reason, TollwayError
 from mesh.ids import uuid7
@@ -60,16 +59,15 @@ _NOTHING = ChatResponse()
 CONTINUATIONS = {CONTINUATION_PREFILL: "prefill", CONTINUATION_SPLICE: "splice"}
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
+class Turn(NamedTuple):
     """An attempt to make: whose turn it is, what is asked, and what the answer is taken up by.
 
-    `index` is the candidate's place in the plan, `passed` what its breakers let the call through with. `answer` is None
+    `rank` is the candidate's place in the plan, `passed` what its breakers let the call through with. `answer` is None
     where a whole one is asked for. `how` says how a broken answer is gone on with, None where none is. `timed`: how
     long it takes is of interest. `charge` is what hard budgets bear of it, None where there are none.
     """
 
-    index: int
+    rank: int
     candidate: Candidate
     number: int
     passed: Pass

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 from mesh.errors import TollwayError
 from services.router.handlers.attempt import Turn
@@ -23,7 +22,7 @@ async def charged(desk: Desk, account: Account | None, turn: Turn, left: float |
     except (TollwayError, asyncio.CancelledError):
         _give_back(desk, turn)
         raise
-    return replace(turn, chat=charge.chat, charge=charge)
+    return turn._replace(chat=charge.chat, charge=charge)
 
 
 def charged_now(desk: Desk, account: Account | None, turn: Turn) -> Turn | None:
@@ -34,7 +33,7 @@ def charged_now(desk: Desk, account: Account | None, turn: Turn) -> Turn | None:
     if charge is None:
         _give_back(desk, turn)
         return None
-    return replace(turn, chat=charge.chat, charge=charge)
+    return turn._replace(chat=charge.chat, charge=charge)
 
 
 def _give_back(desk: Desk, turn: Turn) -> None:

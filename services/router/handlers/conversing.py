@@ -143,13 +143,13 @@ class Conversation(Operation):
     def pass_over(self, attempt: AttemptRun, failure: TollwayError) -> None:
         """One of two attempts failed; the other is waited for."""
         self._note(attempt, failure)
-        self._tried.spent |= {attempt.turn.index}
+        self._tried.spent |= {attempt.turn.rank}
 
     def settle_on(self, attempt: AttemptRun) -> None:
         """Of two attempts, this is the one whose answer, or failure, counts."""
         self.attempt = attempt
-        if attempt.turn.index != self._tried.index:
-            self._tried.move(attempt.turn.index)
+        if attempt.turn.rank != self._tried.index:
+            self._tried.move(attempt.turn.rank)
 
     # -- the answer ------------------------------------------------------------------------------------------------
 

@@ -20,9 +20,13 @@ def put_content(message: chat_pb2.Message, said: Json, asked: Asked, path: str) 
 
     Thinking, refusals, citations and earlier sound have no place among the parts; they are fields of the message.
     """
+    given = message.content
+    if len(given) == 1 and _is_plain(given[0]) and not message.tool_failed:
+        said["content"] = given[0].text
+        return
     parts: list[Json] = []
     said["content"] = None  # it comes before a refusal
-    for i, part in enumerate(message.content):
+    for i, part in enumerate(given):
         place, kind = f"{path}.content[{i}]", part.WhichOneof("part")
         if kind == "reasoning":
             put_thinking(part, said, asked, place)
@@ -43,6 +47,11 @@ def put_content(message: chat_pb2.Message, said: Json, asked: Asked, path: str) 
         said["content"] = parts[0]["text"]
     else:
         said["content"] = parts or None
+
+
+def _is_plain(part: chat_pb2.ContentPart) -> bool:
+    """Whether there is text, and nothing to it, as in nearly all messages."""
+    return part.HasField("text") and len(part.ListFields()) == 1
 
 
 def failed(parts: list[Json], kind: str) -> list[Json]:

@@ -38,6 +38,8 @@ FAILED = "error"
 """A finish reason that is none: the answer broke off."""
 NOT_UNDERSTOOD = (TypeError, ValueError, AttributeError, KeyError)
 """What reading an answer of another shape than OpenAI's raises, from here or from protobuf's own type checks."""
+_TEXT_ALONE = frozenset({"content"})
+"""What is left of nearly all messages once their role is taken out."""
 _decode = msgspec.json.Decoder().decode
 
 
@@ -113,6 +115,9 @@ def finish(reason: str | None, into: chat_pb2.Choice | chat_pb2.Delta) -> None:
 
 def _message(message: Json, into: chat_pb2.Message) -> None:
     into.role = ROLES.get(message.pop("role", None) or "", chat_pb2.ROLE_ASSISTANT)
+    if message.keys() == _TEXT_ALONE and type(message["content"]) is str:
+        into.content.add().text = message["content"]
+        return
     take_thinking(message, into)
     content = message.pop("content", None)
     if isinstance(content, list):
