@@ -1,4 +1,4 @@
-"""JSON objects in a question's fields of bytes: read, laid over one another, and written."""
+"""JSON objects, in a question's fields of bytes and in answers: read, laid over one another, and written."""
 
 from __future__ import annotations
 
@@ -21,6 +21,14 @@ def json_object(text: bytes | str, path: str) -> Json:
         raise invalid(path, f"is not JSON: {error}") from None
     if not isinstance(value, dict):
         raise invalid(path, "must be a JSON object")
+    return value
+
+
+def parse(data: bytes) -> Json:
+    """The object that a provider sent. Raises ValueError for anything else."""
+    value = orjson.loads(data)
+    if type(value) is not dict:
+        raise ValueError("not an object")
     return value
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from base64 import b64decode
-from typing import Any
 
 import orjson
 
 from services.providers.adapters.bedrock.citations import keep_citation
 from services.providers.domain.failures import malformed
+from services.providers.domain.json_objects import Json, parse
 from tollway.chat.v1 import chat_pb2
-
-Json = dict[str, Any]
 
 DIALECT = "bedrock"
 FINISH_REASONS = {
@@ -40,14 +38,6 @@ def decode_response(body: bytes) -> chat_pb2.ChatResponse:
         return _response(parse(body))
     except NOT_UNDERSTOOD as error:
         raise malformed(f"the provider's answer is not one of Converse ({type(error).__name__})") from None
-
-
-def parse(data: bytes) -> Json:
-    """A JSON object. Raises ValueError for anything else."""
-    value = orjson.loads(data)
-    if type(value) is not dict:
-        raise ValueError("not an object")
-    return value
 
 
 def _response(answer: Json) -> chat_pb2.ChatResponse:

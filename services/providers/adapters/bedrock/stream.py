@@ -6,8 +6,6 @@ Where the pieces were cut changes nothing but that. What has no place in a delta
 
 from __future__ import annotations
 
-from typing import Any
-
 import orjson
 
 from mesh.errors import TollwayError
@@ -20,13 +18,12 @@ from services.providers.adapters.bedrock.response import (
     finish,
     keep_around,
     keep_stop_sequence,
-    parse,
 )
+from services.providers.domain.chunks import Chunks
 from services.providers.domain.event_stream import Message, MessageDecoder
 from services.providers.domain.failures import malformed
+from services.providers.domain.json_objects import Json, parse
 from tollway.chat.v1 import chat_pb2
-
-Json = dict[str, Any]
 
 
 class StreamDecoder:
@@ -54,11 +51,7 @@ class StreamDecoder:
         self._wordless: set[int] = set()
         """The blocks of calls that have no arguments yet."""
         self._held: dict[int, HeldBlock] = {}
-        self._chunk = chat_pb2.ChatChunk()
-        self._speech: list[str] = []
-        self._speech_part = 0
-        self._extra: Json = {}
-        self._full: list[chat_pb2.ChatChunk] = []
+        self._chunks = Chunks()
 
     @property
     def complete(self) -> bool:
@@ -78,17 +71,7 @@ class StreamDecoder:
             self._end(malformed(f"the provider sent an event that is not Converse's ({type(error).__name__})"))
         if wrong is not None and not self.done:
             self._end(malformed(f"the provider's stream cannot be read: {wrong}"))
-        self._close_chunk()
-        full, self._full = self._full, []
-        return full
-
-    def _close_chunk(self) -> None:
-        self._end_speech()
-        chunk, self._chunk = self._chunk, chat_pb2.ChatChunk()
-        if self._extra:
-            chunk.extra_json, self._extra = orjson.dumps(self._extra), {}
-        if chunk.ByteSize():
-            self._full.append(chunk)
+        return self._chunks.take()
 
     def _end(self, error: TollwayError | None) -> None:
         self.done, self.error = True, error
@@ -118,44 +101,28 @@ class StreamDecoder:
         elif kind == "messageStop":
             self._finish(event)
         elif kind == "metadata":
-            keep_around(event, self._chunk)
-            self._keep(event)
+            keep_around(event, self._chunks.chunk)
+            self._chunks.keep(event)
             self.done = self._finished
         elif kind != "initial-response":
-            self._keep({kind: event})
-
-    def _keep(self, extra: Json) -> None:
-        if self._extra.keys() & extra.keys():
-            self._close_chunk()  # one chunk has room for one value
-        self._extra.update(extra)
-
-    def _add(self, part: int = 0) -> chat_pb2.Delta:
-        self._end_speech()
-        delta = self._chunk.deltas.add()
-        delta.part = part
-        return delta
-
-    def _end_speech(self) -> None:
-        if self._speech:
-            self._chunk.deltas.add(text="".join(self._speech), part=self._speech_part)
-            self._speech.clear()
+            self._chunks.keep({kind: event})
 
     def _begin(self, event: Json) -> None:
         event.pop("role", None)
         if not self._begun:
             self._begun = True
-            self._chunk.dialect = DIALECT
-            self._add().role = chat_pb2.ROLE_ASSISTANT
-        self._keep(event)
+            self._chunks.chunk.dialect = DIALECT
+            self._chunks.add().role = chat_pb2.ROLE_ASSISTANT
+        self._chunks.keep(event)
 
     def _finish(self, event: Json) -> None:
         if self._finished:
             raise ValueError("the answer ended twice")
-        into = self._add()
+        into = self._chunks.add()
         finish(event.pop("stopReason"), into)
         keep_stop_sequence(event, into)
         self._finished = True
-        self._keep(event)
+        self._chunks.keep(event)
 
     def _start(self, start: Json, block: int) -> None:
         use = start.get("toolUse")
@@ -164,7 +131,7 @@ class StreamDecoder:
                 self._held[block] = HeldBlock(start)
             return
         self._calls[block] = len(self._calls)
-        into = self._add().tool_calls.add()
+        into = self._chunks.add().tool_calls.add()
         into.index, into.type = self._calls[block], "function"
         into.id, into.name = use.pop("toolUseId"), use.pop("name")
         self._wordless.add(block)
@@ -180,22 +147,19 @@ class StreamDecoder:
         elif thought := delta.pop("reasoningContent", None):
             self._think(thought, block)
         elif citation := delta.pop("citation", None):
-            keep_citation(citation, self._add(block).citations.add())
+            keep_citation(citation, self._chunks.add(block).citations.add())
         elif delta:
             self._hold(delta, block)
             return
         if delta or beside:
-            self._add(block).extra_json = orjson.dumps({**beside, **delta})
+            self._chunks.add(block).extra_json = orjson.dumps({**beside, **delta})
 
     def _say(self, text: str, block: int) -> None:
-        if self._speech and self._speech_part != block:
-            self._end_speech()
-        self._speech.append(text)
-        self._speech_part = block
+        self._chunks.say(text, block)
         self.content_seen = self.content_seen or text != ""
 
     def _argue(self, arguments: str, block: int) -> None:
-        self._add().tool_calls.add(index=self._calls[block], arguments=arguments)
+        self._chunks.add().tool_calls.add(index=self._calls[block], arguments=arguments)
         if arguments:
             self._wordless.discard(block)
 
@@ -205,7 +169,7 @@ class StreamDecoder:
             self._hold({"redactedContent": encrypted}, block)
         text, signature = thought.pop("text", None), thought.pop("signature", None)
         if text or signature or thought:
-            into = self._add(block)
+            into = self._chunks.add(block)
             if text:
                 into.reasoning.text = text
             if signature:
@@ -223,6 +187,6 @@ class StreamDecoder:
     def _stop(self, block: int) -> None:
         if (held := self._held.pop(block, None)) is not None:
             self.content_seen = True
-            held.put(self._add(block))
+            held.put(self._chunks.add(block))
         elif block in self._wordless:
             self._argue("{}", block)  # a call without any is told by saying nothing

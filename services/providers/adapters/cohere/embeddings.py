@@ -7,9 +7,9 @@ from typing import Any
 import orjson
 
 from mesh.errors import FieldViolation, Reason, TollwayError, invalid
-from services.providers.adapters.cohere.response import DIALECT, NOT_UNDERSTOOD, keep_usage, parse
+from services.providers.adapters.cohere.response import DIALECT, NOT_UNDERSTOOD, keep_usage
 from services.providers.domain.failures import malformed
-from services.providers.domain.json_objects import Json, written
+from services.providers.domain.json_objects import Json, parse, written
 from services.providers.domain.own_words import OwnWords
 from services.providers.domain.unsaid import Unsaid
 from services.providers.domain.wire import Encoded

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from mesh.errors import Reason, TollwayError
-from services.providers.adapters.cohere.response import NOT_UNDERSTOOD, keep_usage, parse
-from services.providers.domain.json_objects import json_object, written
+from services.providers.adapters.cohere.response import NOT_UNDERSTOOD, keep_usage
+from services.providers.domain.json_objects import json_object, parse, written
 from services.providers.domain.wire import Encoded
 from tollway.chat.v1 import chat_pb2, forwarding_pb2
 

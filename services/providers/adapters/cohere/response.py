@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import orjson
 
 from services.providers.adapters.cohere.citations import keep_citation
 from services.providers.adapters.cohere.errors import finish_error
 from services.providers.domain.failures import malformed
+from services.providers.domain.json_objects import Json, parse
 from tollway.chat.v1 import chat_pb2
-
-Json = dict[str, Any]
 
 DIALECT = "cohere"
 FINISH_REASONS = {
@@ -35,14 +32,6 @@ def decode_response(body: bytes) -> chat_pb2.ChatResponse:
         return _response(parse(body))
     except NOT_UNDERSTOOD as error:
         raise malformed(f"the provider's answer is not one of Cohere's ({type(error).__name__})") from None
-
-
-def parse(data: bytes) -> Json:
-    """A JSON object. Raises ValueError for anything else."""
-    value = orjson.loads(data)
-    if type(value) is not dict:
-        raise ValueError("not an object")
-    return value
 
 
 def _response(answer: Json) -> chat_pb2.ChatResponse:

@@ -6,8 +6,6 @@ Where the pieces were cut changes nothing but that: joined, the chunks are the s
 
 from __future__ import annotations
 
-from typing import Any
-
 import orjson
 
 from mesh.errors import TollwayError
@@ -20,13 +18,12 @@ from services.providers.adapters.cohere.response import (
     finish,
     keep_logprobs,
     keep_usage,
-    parse,
 )
+from services.providers.domain.chunks import Chunks
 from services.providers.domain.failures import cut, malformed
+from services.providers.domain.json_objects import Json, parse
 from services.providers.domain.sse import EventDecoder
 from tollway.chat.v1 import chat_pb2
-
-Json = dict[str, Any]
 
 _SAY_NOTHING = {"content-end", "tool-call-end", "citation-end"}
 _END_MARK = b"[DONE]"
@@ -53,11 +50,7 @@ class StreamDecoder:
         self._begun = False
         self._calls: dict[int, int] = {}
         """The place of a call among the calls, by the number Cohere gives it."""
-        self._chunk = chat_pb2.ChatChunk()
-        self._speech: list[str] = []
-        self._speech_part = 0
-        self._extra: Json = {}
-        self._full: list[chat_pb2.ChatChunk] = []
+        self._chunks = Chunks()
 
     @property
     def complete(self) -> bool:
@@ -77,20 +70,10 @@ class StreamDecoder:
             self._end(malformed(f"the provider sent an event that is not Cohere's ({type(error).__name__})"))
         if self._sse.overflown and not self.done:
             self._end(malformed("the provider sent an event of more bytes than are read"))
-        self._close_chunk()
-        full, self._full = self._full, []
-        return full
+        return self._chunks.take()
 
     def _end(self, error: TollwayError | None) -> None:
         self.done, self.error = True, error
-
-    def _close_chunk(self) -> None:
-        self._end_speech()
-        chunk, self._chunk = self._chunk, chat_pb2.ChatChunk()
-        if self._extra:
-            chunk.extra_json, self._extra = orjson.dumps(self._extra), {}
-        if chunk.ByteSize():
-            self._full.append(chunk)
 
     def _read(self, named: str, text: bytes) -> None:
         if text.strip() == _END_MARK:
@@ -115,47 +98,31 @@ class StreamDecoder:
         elif not kind or kind == "error":
             self._end(event_error(text))
         elif kind not in _SAY_NOTHING:
-            self._keep({kind: event})
-
-    def _keep(self, extra: Json) -> None:
-        if self._extra.keys() & extra.keys():
-            self._close_chunk()  # one chunk has room for one value
-        self._extra.update(extra)
-
-    def _add(self, part: int = 0) -> chat_pb2.Delta:
-        self._end_speech()
-        delta = self._chunk.deltas.add()
-        delta.part = part
-        return delta
-
-    def _end_speech(self) -> None:
-        if self._speech:
-            self._chunk.deltas.add(text="".join(self._speech), part=self._speech_part)
-            self._speech.clear()
+            self._chunks.keep({kind: event})
 
     def _begin(self, event: Json) -> None:
         if self._begun:
             return
         self._begun = True
-        self._chunk.dialect = DIALECT
-        self._chunk.id = event.pop("id", None) or ""
-        self._add().role = chat_pb2.ROLE_ASSISTANT
+        self._chunks.chunk.dialect = DIALECT
+        self._chunks.chunk.id = event.pop("id", None) or ""
+        self._chunks.add().role = chat_pb2.ROLE_ASSISTANT
         event.pop("delta", None)
-        self._keep(event)
+        self._chunks.keep(event)
 
     def _finish(self, event: Json) -> None:
         delta = event.pop("delta")
         reason = delta.pop("finish_reason")
         usage = delta.pop("usage", None)
         if usage:
-            keep_usage(usage, self._chunk.usage)
+            keep_usage(usage, self._chunks.chunk.usage)
         if reason in FAILED or delta.get("error"):
             self._end(finish_error(reason, delta))
             return
-        finish(reason, self._add())
+        finish(reason, self._chunks.add())
         event.pop("id", None)
         delta.pop("error", None)
-        self._keep({**event, **delta})
+        self._chunks.keep({**event, **delta})
         self._finished = True
         self._end(None)
 
@@ -168,31 +135,28 @@ class StreamDecoder:
         if thought := content.pop("thinking", None):
             self._think(thought, part)
         if item := event.pop("logprobs", None):
-            into = self._add(part)
+            into = self._chunks.add(part)
             keep_logprobs(item, into.logprobs)
             into.choice_extra_json = orjson.dumps({"logprobs": item})
         if content or event:
-            self._add(part).extra_json = orjson.dumps({**event, **content})
+            self._chunks.add(part).extra_json = orjson.dumps({**event, **content})
 
     def _say(self, text: str, part: int) -> None:
         if not text:
             return
-        if self._speech and self._speech_part != part:
-            self._end_speech()
-        self._speech.append(text)
-        self._speech_part = part
+        self._chunks.say(text, part)
         self.content_seen = True
 
     def _think(self, thought: str, part: int) -> None:
         if thought:
-            self._add(part).reasoning.text = thought
+            self._chunks.add(part).reasoning.text = thought
             self.content_seen = True
 
     def _call(self, event: Json) -> None:
         number = event.pop("index", None) or 0
         calls = event.pop("delta")["message"]["tool_calls"]
         for call in calls if isinstance(calls, list) else (calls,):
-            self._piece(number, call, self._add().tool_calls.add())
+            self._piece(number, call, self._chunks.add().tool_calls.add())
         self.content_seen = True
 
     def _piece(self, number: int, call: Json, into: chat_pb2.ToolCallDelta) -> None:
@@ -212,4 +176,4 @@ class StreamDecoder:
         cited = event.pop("delta")["message"]["citations"]
         for citation in cited if isinstance(cited, list) else (cited,):
             part = citation.pop("content_index", None) or 0
-            keep_citation(citation, self._add(part).citations.add())
+            keep_citation(citation, self._chunks.add(part).citations.add())
