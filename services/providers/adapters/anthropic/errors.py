@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
-
-import orjson
 
 from mesh.errors import Reason, TollwayError
+from services.providers.domain.error_bodies import read_body, text_of
 from services.providers.domain.headers import request_id, retry_after
 from services.providers.domain.json_objects import Json
 
@@ -43,7 +41,6 @@ _UNPAID = re.compile(
 _FILTERED = re.compile(r"content[ _]filter", re.IGNORECASE)
 _CREDENTIAL = re.compile(r"api[ _-]?key (is|has|was)|oauth|authenticat|credential", re.IGNORECASE)
 _NO_MODEL = re.compile(r"\bmodel\b", re.IGNORECASE)
-_TITLE = re.compile(rb"<title>([^<]*)</title>", re.IGNORECASE)
 
 
 def decode_error(status: int, headers: Mapping[str, str], body: bytes, now: float) -> TollwayError:
@@ -60,17 +57,21 @@ def decode_error(status: int, headers: Mapping[str, str], body: bytes, now: floa
 
 def named_error(answer: Json) -> TollwayError:
     """The error that a 200's body, or an event of a stream, carries in place of an answer."""
-    kind = _text(_inner(answer).get("type"))
+    kind = text_of(_inner(answer).get("type"))
     return _failure(_STATUSES.get(kind, 500), answer, "the provider reported an error")
 
 
 def _failure(status: int, answer: Json, otherwise: str) -> TollwayError:
     error = _inner(answer)
-    message = _text(error.get("message")) or otherwise
+    message = text_of(error.get("message")) or otherwise
     metadata = {"upstream_status": str(status)}
     details = error.get("details")
-    code = _text(details.get("error_code")) if isinstance(details, dict) else ""
-    told = {"code": code, "type": _text(error.get("type")), "request_id": _text(answer.get("request_id"))}
+    code = text_of(details.get("error_code")) if isinstance(details, dict) else ""
+    told = {
+        "code": code,
+        "type": text_of(error.get("type")),
+        "request_id": text_of(answer.get("request_id")),
+    }
     metadata |= {f"upstream_{name}": value for name, value in told.items() if value}
     return TollwayError(_reason(status, told["type"], message), message, metadata)
 
@@ -101,19 +102,5 @@ def _inner(answer: Json) -> Json:
 
 def _read(body: bytes) -> Json:
     """The error's object; `message` alone where the body is not JSON."""
-    try:
-        answer = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return {"message": _prose(body)}
-    return answer if isinstance(answer, dict) else {"message": _text(answer)}
-
-
-def _prose(body: bytes) -> str:
-    if body.lstrip().startswith(b"<"):
-        title = _TITLE.search(body)
-        body = title[1] if title else b""
-    return body.decode("utf-8", "replace").strip()[:1000]
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
+    answer = read_body(body)
+    return answer if isinstance(answer, dict) else {"message": text_of(answer)}

@@ -6,9 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
-
 from mesh.errors import Reason, TollwayError
+from services.providers.domain.error_bodies import read_body
 from services.providers.domain.headers import request_id, retry_after
 
 Json = dict[str, Any]
@@ -83,11 +82,7 @@ def _reason(status: int, message: str) -> Reason:
 
 
 def _read(body: bytes) -> Json:
-    try:
-        error = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        text = body.decode("utf-8", "replace").strip()
-        return {} if text.startswith("<") else {"message": text[:1000]}
+    error = read_body(body)
     return error if isinstance(error, dict) else {}
 
 

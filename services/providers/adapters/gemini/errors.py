@@ -11,9 +11,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
-
 from mesh.errors import Reason, TollwayError
+from services.providers.domain.error_bodies import read_body, text_of
 from services.providers.domain.headers import request_id, retry_after
 
 Json = dict[str, Any]
@@ -39,7 +38,6 @@ _PLACE = re.compile(r"location is not supported|not available in your country|en
 _NO_MODEL = re.compile(r"\bmodels?\b.{0,200}\b(not found|not exist|not supported for)|publisher model", re.I | re.S)
 _NO_NAME = re.compile(r"unexpected model name|model.{0,200} is not found for API version", re.I | re.S)
 _DELAY = re.compile(r"(\d+(?:\.\d+)?)s")
-_TITLE = re.compile(rb"<title>([^<]*)</title>", re.I)
 
 _STATUSES = {
     "INVALID_ARGUMENT": 400,
@@ -82,28 +80,28 @@ def named_error(answer: Json) -> TollwayError | None:
 def blocked(answer: Json) -> TollwayError | None:
     """What an answer without candidates says about a question that was not let through. None: nothing."""
     feedback = answer.get("promptFeedback")
-    if not isinstance(feedback, dict) or not (why := _text(feedback.get("blockReason"))):
+    if not isinstance(feedback, dict) or not (why := text_of(feedback.get("blockReason"))):
         return None
-    message = _text(feedback.get("blockReasonMessage")) or f"the provider blocked the prompt: {why}"
+    message = text_of(feedback.get("blockReasonMessage")) or f"the provider blocked the prompt: {why}"
     return TollwayError(Reason.CONTENT_FILTERED, message, {"upstream_code": why, "upstream_type": "blockReason"})
 
 
 def _failure(status: int, error: Json, otherwise: str) -> TollwayError:
-    message = _text(error.get("message")) or otherwise
+    message = text_of(error.get("message")) or otherwise
     given = error.get("details")
     details = [each for each in given if isinstance(each, dict)] if isinstance(given, list) else []
-    why = next((_text(each["reason"]) for each in details if each.get("reason")), "")
+    why = next((text_of(each["reason"]) for each in details if each.get("reason")), "")
     metadata = {"upstream_status": str(status)}
-    if code := why or _text(error.get("code")):
+    if code := why or text_of(error.get("code")):
         metadata["upstream_code"] = code
-    if kind := _text(error.get("status")):
+    if kind := text_of(error.get("status")):
         metadata["upstream_type"] = kind
     return TollwayError(_reason(status, why, message), message, metadata, _delay(details))
 
 
 def _delay(details: list[Json]) -> float | None:
     """What a RetryInfo says, in seconds."""
-    given = next((_text(each["retryDelay"]) for each in details if each.get("retryDelay")), "")
+    given = next((text_of(each["retryDelay"]) for each in details if each.get("retryDelay")), "")
     delay = _DELAY.fullmatch(given)
     return float(delay[1]) if delay else None
 
@@ -137,24 +135,10 @@ def _rejection(message: str) -> Reason:
 
 def _read(body: bytes) -> Json:
     """The error object; its `message` alone where the body is not Google's JSON."""
-    try:
-        answer = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return {"message": _prose(body)}
+    answer = read_body(body)
     if isinstance(answer, list):
         answer = answer[0] if answer else {}
     if not isinstance(answer, dict):
-        return {"message": _text(answer)}
+        return {"message": text_of(answer)}
     error = answer.get("error", answer)
-    return error if isinstance(error, dict) else {**answer, "message": _text(error)}
-
-
-def _prose(body: bytes) -> str:
-    if body.lstrip().startswith(b"<"):
-        title = _TITLE.search(body)
-        body = title[1] if title else b""
-    return body.decode("utf-8", "replace").strip()[:1000]
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else "" if value is None or isinstance(value, (dict, list)) else str(value)
+    return error if isinstance(error, dict) else {**answer, "message": text_of(error)}

@@ -10,9 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
-
 from mesh.errors import Reason, TollwayError
+from services.providers.domain.error_bodies import read_body, text_of
 from services.providers.domain.headers import request_id, retry_after
 
 Json = dict[str, Any]
@@ -35,7 +34,6 @@ _NO_MODEL = re.compile(
 )
 _NO_MODEL_CODES = {"model_not_found", "deploymentnotfound", "model_not_exist"}
 _SPENT_CODES = {"insufficient_quota", "billing_hard_limit_reached", "insufficient_balance"}
-_TITLE = re.compile(rb"<title>([^<]*)</title>", re.IGNORECASE)
 
 _NAMED_STATUS = (
     ("rate_limit", 429),
@@ -96,17 +94,17 @@ def _wait(status: int, headers: Mapping[str, str], now: float) -> float | None:
 
 
 def _failure(status: int, error: Json, otherwise: str) -> TollwayError:
-    message = _text(error.get("message")) or otherwise
+    message = text_of(error.get("message")) or otherwise
     metadata = {"upstream_status": str(status)}
     for key in ("code", "type", "param"):
-        if value := _text(error.get(key)):
+        if value := text_of(error.get(key)):
             metadata[f"upstream_{key}"] = value
     return TollwayError(_reason(status, error, message), message, metadata)
 
 
 def _reason(status: int, error: Json, message: str) -> Reason:
-    words = " ".join(_text(error.get(key)) for key in ("code", "type")).lower()
-    code = _text(error.get("code")).lower()
+    words = " ".join(text_of(error.get(key)) for key in ("code", "type")).lower()
+    code = text_of(error.get("code")).lower()
     if status >= 500 or status == 408:
         return Reason.UPSTREAM_FAILED
     if status in (401, 402) or code in _SPENT_CODES or (status == 400 and _BAD_KEY.search(message)):
@@ -129,29 +127,26 @@ def _reason(status: int, error: Json, message: str) -> Reason:
 
 def _named_status(error: Json) -> int:
     for key in ("status", "status_code", "code", "http_code"):
-        digits = _text(error.get(key))
+        digits = text_of(error.get(key))
         if len(digits) == 3 and digits.isdigit() and digits >= "400":
             return int(digits)
-    words = " ".join(_text(error.get(key)) for key in ("code", "type", "status")).lower()
+    words = " ".join(text_of(error.get(key)) for key in ("code", "type", "status")).lower()
     return next((status for word, status in _NAMED_STATUS if word in words), 500)
 
 
 def _read(body: bytes) -> Json:
     """The error object, whatever it is wrapped in; `message` alone where the body is not JSON."""
-    try:
-        answer = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return {"message": _prose(body)}
+    answer = read_body(body)
     if isinstance(answer, list):
         answer = answer[0] if answer else {}
-    return _unwrap(answer) if isinstance(answer, dict) else {"message": _text(answer)}
+    return _unwrap(answer) if isinstance(answer, dict) else {"message": text_of(answer)}
 
 
 def _unwrap(answer: Json) -> Json:
     error = answer.get("error", answer)
     if isinstance(error, dict):
         return error if "message" in error else {**error, "message": _detail(answer.get("detail"))}
-    return {**answer, "message": _text(error) or _text(answer.get("message"))}
+    return {**answer, "message": text_of(error) or text_of(answer.get("message"))}
 
 
 def _detail(detail: Any) -> str:
@@ -161,15 +156,4 @@ def _detail(detail: Any) -> str:
             f"{'.'.join(map(str, each.get('loc', ())))}: {each.get('msg', '')}" if isinstance(each, dict) else str(each)
             for each in detail
         )
-    return _text(detail)
-
-
-def _prose(body: bytes) -> str:
-    if body.lstrip().startswith(b"<"):
-        title = _TITLE.search(body)
-        body = title[1] if title else b""
-    return body.decode("utf-8", "replace").strip()[:1000]
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else "" if value is None or isinstance(value, (dict, list)) else str(value)
+    return text_of(detail)
