@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gateway_http.field_reading import (
+    Reader,
     Readers,
     Wrong,
     a,
@@ -34,23 +35,31 @@ _CHOICE_MODES = {
 }
 
 
-def read_tool_choice(choice: pb.ToolChoice, value: Any) -> None:
-    if isinstance(value, str) and value in _CHOICE_MODES:
-        choice.mode = _CHOICE_MODES[value]
-        return
-    if not isinstance(value, dict):
-        raise Wrong(f"must be one of {', '.join(_CHOICE_MODES)}, or an object")
-    left: dict[str, Any] | None = value
-    if value.get("type") == "function":
-        left = read_fields(_NAMED_CHOICE, choice, value)
-        if not choice.name:
-            raise Wrong("must be given", "function", "name")
-        choice.mode = pb.TOOL_CHOICE_MODE_NAMED
-    if left:  # `mode` does not say all of it, so it travels whole
-        choice.extra_json = encode_json(value)
+def tool_choice(named: Readers, *path: str) -> Reader:
+    """A reader of which tools may be called: a mode, or an object. `named` reads one that names a function; its name is
+    at that path."""
+
+    def read(choice: pb.ToolChoice, value: Any) -> None:
+        if isinstance(value, str) and value in _CHOICE_MODES:
+            choice.mode = _CHOICE_MODES[value]
+            return
+        if not isinstance(value, dict):
+            raise Wrong(f"must be one of {', '.join(_CHOICE_MODES)}, or an object")
+        left: dict[str, Any] | None = value
+        if value.get("type") == "function":
+            left = read_fields(named, choice, value)
+            if not choice.name:
+                raise Wrong("must be given", *path)
+            choice.mode = pb.TOOL_CHOICE_MODE_NAMED
+        if left:  # `mode` does not say all of it, so it travels whole
+            choice.extra_json = encode_json(value)
+
+    return read
 
 
-_FORMATS = {
+read_tool_choice = tool_choice({"type": skip, "function": here({"name": into("name", str)})}, "function", "name")
+
+FORMATS = {
     "text": pb.RESPONSE_FORMAT_KIND_TEXT,
     "json_object": pb.RESPONSE_FORMAT_KIND_JSON_OBJECT,
     "json_schema": pb.RESPONSE_FORMAT_KIND_JSON_SCHEMA,
@@ -61,12 +70,12 @@ def read_response_format(answer: pb.ResponseFormat, value: Any) -> None:
     kind = a(dict, value).get("type")
     if not isinstance(kind, str):
         raise Wrong("must be given: the kind of format", "type")
-    if kind not in _FORMATS:
+    if kind not in FORMATS:
         answer.extra_json = encode_json(value)
         return
     if kind == "json_schema" and value.get("json_schema") is None:
         raise Wrong("must be given", "json_schema")
-    answer.kind = _FORMATS[kind]
+    answer.kind = FORMATS[kind]
     answer.extra_json = json_of(read_fields(_FORMAT, answer, value))
 
 
@@ -83,16 +92,10 @@ _TOOL: Readers = {
     ),
 }
 
-_NAMED_CHOICE: Readers = {"type": skip, "function": here({"name": into("name", str)})}
-
-_FORMAT: Readers = {
-    "type": skip,
-    "json_schema": here(
-        {
-            "name": into("name", str),
-            "description": into("description", str),
-            "schema": json_into("schema_json"),
-            "strict": into("strict", bool),
-        }
-    ),
+SCHEMA: Readers = {
+    "name": into("name", str),
+    "description": into("description", str),
+    "schema": json_into("schema_json"),
+    "strict": into("strict", bool),
 }
+_FORMAT: Readers = {"type": skip, "json_schema": here(SCHEMA)}

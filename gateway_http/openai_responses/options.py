@@ -19,6 +19,7 @@ from gateway_http.field_reading import (
     under,
 )
 from gateway_http.openai_chat.message import read_cache_control
+from gateway_http.openai_chat.tools import FORMATS, SCHEMA, tool_choice
 from tollway.chat.v1 import chat_pb2 as pb
 
 
@@ -49,56 +50,23 @@ _TOOLS: dict[str, Readers] = {
     },
 }
 
-_MODES = {
-    "auto": pb.TOOL_CHOICE_MODE_AUTO,
-    "none": pb.TOOL_CHOICE_MODE_NONE,
-    "required": pb.TOOL_CHOICE_MODE_REQUIRED,
-}
-
-
-def read_tool_choice(choice: pb.ToolChoice, value: Any) -> None:
-    if isinstance(value, str) and value in _MODES:
-        choice.mode = _MODES[value]
-        return
-    if not isinstance(value, dict):
-        raise Wrong(f"must be one of {', '.join(_MODES)}, or an object")
-    left: dict[str, Any] | None = value
-    if value.get("type") == "function":
-        left = read_fields({"type": skip, "name": into("name", str)}, choice, value)
-        if not choice.name:
-            raise Wrong("must be given", "name")
-        choice.mode = pb.TOOL_CHOICE_MODE_NAMED
-    if left:  # `mode` does not say all of it, so it travels whole
-        choice.extra_json = encode_json(value)
-
-
-_FORMATS = {
-    "text": pb.RESPONSE_FORMAT_KIND_TEXT,
-    "json_object": pb.RESPONSE_FORMAT_KIND_JSON_OBJECT,
-    "json_schema": pb.RESPONSE_FORMAT_KIND_JSON_SCHEMA,
-}
+read_tool_choice = tool_choice({"type": skip, "name": into("name", str)}, "name")
 
 
 def _format(answer: pb.ResponseFormat, value: Any) -> None:
     kind = a(dict, value).get("type")
     if not isinstance(kind, str):
         raise Wrong("must be given: the kind of format", "type")
-    if kind not in _FORMATS:
+    if kind not in FORMATS:
         answer.extra_json = encode_json(value)
         return
-    answer.kind = _FORMATS[kind]
+    answer.kind = FORMATS[kind]
     answer.extra_json = json_of(read_fields(_FORMAT if kind == "json_schema" else {"type": skip}, answer, value))
     if kind == "json_schema" and not answer.schema_json:
         raise Wrong("must be given", "schema")
 
 
-_FORMAT: Readers = {
-    "type": skip,
-    "name": into("name", str),
-    "description": into("description", str),
-    "schema": json_into("schema_json"),
-    "strict": into("strict", bool),
-}
+_FORMAT: Readers = {"type": skip, **SCHEMA}
 _TEXT: Readers = {"format": under("response_format", _format)}
 
 
