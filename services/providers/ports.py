@@ -93,7 +93,7 @@ class Forwarding(Protocol):
 class Credentials(Protocol):
     """What shows who pays, where that is more than headers that stay the same: it is signed for, or expires.
 
-    One that can get something else to show has `refused()`, too, for when the provider answered 401.
+    One that can get something else to show has `refused()`, too, for when the provider did not take what it was shown.
     """
 
     async def sign(self, call: Outgoing) -> Outgoing:

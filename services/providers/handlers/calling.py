@@ -29,7 +29,6 @@ Request = (
 )
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_NOT_TAKEN = 401
 _ERROR_WAIT = 5.0
 """Seconds that an error's body may take; its status is here already."""
 
@@ -94,16 +93,21 @@ class Call:
             answer = self._answer = await self._provider.transport.open(outgoing, self.limits)
             if self._span.recording:
                 self._span.set({"http.response.status_code": answer.status})
-            if answer.status == _NOT_TAKEN:
-                self._provider.refused()
             if not 200 <= answer.status < 300:
-                clock = self._around.clock
-                body = await _error_body(answer, clock)
-                raise self._provider.dialect.decode_error(answer.status, answer.headers, body, clock.time())
+                raise await self._refusal(answer)
         except BaseException as error:
             self._leave(error)
             raise
         return answer
+
+    async def _refusal(self, answer: Answer) -> TollwayError:
+        clock = self._around.clock
+        body = await _error_body(answer, clock)
+        refusal = self._provider.dialect.decode_error(answer.status, answer.headers, body, clock.time())
+        # AWS says 403 of a token that has expired; other 403s that name the credential may mean as much.
+        if answer.status == 401 or (answer.status == 403 and refusal.reason is Reason.UPSTREAM_CREDENTIALS):
+            self._provider.refused()
+        return refusal
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

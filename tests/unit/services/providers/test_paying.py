@@ -89,18 +89,24 @@ async def test_without_its_file_a_call_does_not_leave(tmp_path: Path) -> None:
             assert server.requests == []
 
 
-async def test_a_program_is_asked_anew_after_a_401_and_its_keys_are_kept_out_of_errors(tmp_path: Path) -> None:
+def counting(count: Path) -> list[str]:
+    """A program that prints another key each time."""
+    program = f"p = __import__('pathlib').Path({str(count)!r}); n = len(p.read_text()) if p.exists() else 0; "
+    return [sys.executable, "-c", program + "p.write_text('x' * (n + 1)); print(f'opaque-printed-{n + 1}')"]
+
+
+@pytest.mark.parametrize("status", ["401 Unauthorized", "403 Forbidden"])
+async def test_a_program_is_asked_anew_for_a_key_that_is_not_taken_and_its_keys_are_kept_out_of_errors(
+    tmp_path: Path, status: str
+) -> None:
     async def only_the_second(exchange: Exchange) -> None:
         shown = next(line for line in exchange.request.split(b"\r\n") if line.startswith(b"authorization"))
         if shown.endswith(b"-2"):
             await exchange.whole(ANSWER)
         else:
-            await exchange.whole(b'{"error":{"message":"no such key: ' + shown + b'"}}', "401 Unauthorized")
+            await exchange.whole(b'{"error":{"message":"invalid API key: ' + shown + b'"}}', status)
 
-    count = tmp_path / "count"
-    program = f"p = __import__('pathlib').Path({str(count)!r}); n = len(p.read_text()) if p.exists() else 0; "
-    command = [sys.executable, "-c", program + "p.write_text('x' * (n + 1)); print(f'opaque-printed-{n + 1}')"]
-    clock = VirtualClock()
+    command, clock = counting(tmp_path / "count"), VirtualClock()
     async with upstream(only_the_second) as server:
         provider = {"base_url": server.url, "api_key_command": command, "api_key_ttl": "1h"}
         async with open_house({"p": provider}, clock) as house:
@@ -110,6 +116,20 @@ async def test_a_program_is_asked_anew_after_a_401_and_its_keys_are_kept_out_of_
             await clock.advance(6)
             assert await house.error("m", "p")  # the one that is told that the key is no longer taken
             assert (await house.create("m", "p")).chat.id == "c-1"
+
+
+async def test_a_403_about_something_else_is_no_reason_to_ask_for_another_key(tmp_path: Path) -> None:
+    async def refuse(exchange: Exchange) -> None:
+        await exchange.whole(b'{"error":{"message":"not in your country"}}', "403 Forbidden")
+
+    count, clock = tmp_path / "count", VirtualClock()
+    async with upstream(refuse) as server:
+        provider = {"base_url": server.url, "api_key_command": counting(count), "api_key_ttl": "1h"}
+        async with open_house({"p": provider}, clock) as house:
+            for _ in range(3):
+                assert (await house.error("m", "p")).reason.value == "UPSTREAM_FORBIDDEN"
+                await clock.advance(6)
+    assert count.read_text() == "x"
 
 
 class Signer:
