@@ -304,22 +304,22 @@ def list_budgets(
     data_dir: DataDirOption = DATA_DIR,
     config: ConfigOption = None,
 ) -> None:
-    """Show how budgets stand: what is spent, what routers hold to spend, and what is left.
+    """Show how budgets stand: what is spent, what routers hold to spend, and what is left; with a command, do something
+    else about budgets.
 
-    Where a budget is everyone's own (`key:*`), those who spent most of it.
+    Where a budget is everyone's own (`key:*`), those who spent most of it. Options of a command come behind it.
     """
     from tollway_cli.budgets import Source, run_list
+    from tollway_cli.refusal import refuse_before
 
-    source = Source(connect, key, data_dir, config)
-    if context.invoked_subcommand:
-        context.obj = source
+    if context.invoked_subcommand is None:
+        run_list(Source(connect, key, data_dir, config), as_json=json)
     else:
-        run_list(source, as_json=json)
+        refuse_before(context.invoked_subcommand, context)
 
 
 @budgets.command("set")
 def set_budget(
-    context: typer.Context,
     scope: Annotated[str, typer.Argument(help="tenant:, project:, key:, tag: or model: and a name, or *.")],
     limit: Annotated[str, typer.Argument(help="What may be spent, such as $100.")],
     window: WindowOption = "month",
@@ -330,30 +330,34 @@ def set_budget(
     thresholds: Annotated[
         str | None, typer.Option(help="Per cent of the limit that are told when reached. [default: 50,80,100]")
     ] = None,
+    connect: ConnectOption = "",
+    key: KeyOption = "",
+    data_dir: DataDirOption = DATA_DIR,
+    config: ConfigOption = None,
 ) -> None:
     """Make a budget, or change the one of that scope and window; what was spent of it stays spent.
 
-    --connect, --key, --data-dir and --config come before `set`. Example: tollway budgets set project:demo '$100'
+    Example: tollway budgets set project:demo '$100'
     """
-    from tollway_cli.budgets import run_set
+    from tollway_cli.budgets import Source, run_set
 
-    run_set(context.obj, scope, limit, window, time_zone, soft, thresholds)
+    run_set(Source(connect, key, data_dir, config), scope, limit, window, time_zone, soft, thresholds)
 
 
 @budgets.command("end")
 def end_budget(
-    context: typer.Context,
     scope: Annotated[str, typer.Argument(help="As `tollway budgets` has it, before the slash.")],
     window: WindowOption = "month",
     time_zone: ZoneOption = "UTC",
+    connect: ConnectOption = "",
+    key: KeyOption = "",
+    data_dir: DataDirOption = DATA_DIR,
+    config: ConfigOption = None,
 ) -> None:
-    """End a budget: it refuses nobody any more. What was spent of it is kept, and counts if it is made again.
+    """End a budget: it refuses nobody any more. What was spent of it is kept, and counts if it is made again."""
+    from tollway_cli.budgets import Source, run_end
 
-    --connect, --key, --data-dir and --config come before `end`.
-    """
-    from tollway_cli.budgets import run_end
-
-    run_end(context.obj, scope, window, time_zone)
+    run_end(Source(connect, key, data_dir, config), scope, window, time_zone)
 
 
 prices = typer.Typer(help="Show what models cost and who says so, and set it.", invoke_without_command=True)
@@ -374,7 +378,8 @@ def list_prices(
 
     Options of a command come behind it.
     """
-    from tollway_cli.prices import refuse_before, run_list
+    from tollway_cli.prices import run_list
+    from tollway_cli.refusal import refuse_before
 
     if context.invoked_subcommand is None:
         run_list(every=every, as_json=json, connect=connect, key=key, data_dir=data_dir, config=config)

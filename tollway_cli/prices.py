@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import typer
 from google.protobuf.json_format import MessageToDict
 from rich.markup import escape
 from rich.table import Table
@@ -138,14 +137,6 @@ def _from(price: pb.Price, since: str) -> pb.Price:
         except ValueError as error:
             raise ValueError(f"--from {since!r} {error}") from None
     return price
-
-
-def refuse_before(command: str, context: typer.Context) -> None:
-    """Refuses options that were typed before a command, which they would not reach."""
-    for parameter in context.command.params:
-        source = context.get_parameter_source(parameter.name or "")
-        if source is not None and source.name == "COMMANDLINE":
-            refuse(f"{parameter.opts[0]} stands before {command}, which does not see it there: put it behind.")
 
 
 def run_list(*, every: bool, as_json: bool, connect: str, key: str, data_dir: Path, config: Path | None) -> None:

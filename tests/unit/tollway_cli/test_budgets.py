@@ -83,7 +83,7 @@ async def data_dir(tmp_path: Path) -> Path:
 
 
 def run(data_dir: Path, *arguments: str) -> tuple[int, str]:
-    done = CliRunner().invoke(app, ["budgets", "--data-dir", str(data_dir), *arguments], env={"COLUMNS": "200"})
+    done = CliRunner().invoke(app, ["budgets", *arguments, "--data-dir", str(data_dir)], env={"COLUMNS": "200"})
     return done.exit_code, done.output
 
 
@@ -120,3 +120,8 @@ def test_what_makes_no_sense_is_refused_in_a_sentence(data_dir: Path, arguments:
     code, output = run(data_dir, *arguments)
     assert code == 2
     assert why in output
+
+
+def test_options_before_a_command_are_refused_since_it_does_not_see_them(data_dir: Path) -> None:
+    code, output = run(data_dir, "--connect", "127.0.0.1:1", "end", "project:demo")
+    assert (code, output) == (2, "tollway: --connect stands before end, which does not see it there: put it behind.\n")
