@@ -1,19 +1,33 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests.e2e.processes import TOPOLOGIES, Mesh
 
 
-@pytest.fixture(scope="session", params=list(TOPOLOGIES))
-def mesh(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
-    """A mesh with no configuration, shared by all tests of a topology."""
-    mesh = TOPOLOGIES[request.param](tmp_path_factory.mktemp("mesh"))
+@pytest.fixture(scope="session")
+def meshes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Mesh]]:
+    """Meshes with no configuration, by their topology. Each is started once and runs until all tests are done, because
+    starting one takes longer than most tests do."""
+    running: dict[str, Mesh] = {}
+
+    def mesh(topology: str) -> Mesh:
+        if topology not in running:
+            running[topology] = TOPOLOGIES[topology](tmp_path_factory.mktemp("mesh"))
+            running[topology].wait_until_ready()
+        return running[topology]
+
     try:
-        mesh.wait_until_ready()
         yield mesh
     finally:
-        statuses = mesh.stop()
-    assert statuses == dict.fromkeys(statuses, 0), mesh.logs()
+        stopped = [(each, each.stop()) for each in running.values()]
+    for each, statuses in stopped:
+        assert statuses == dict.fromkeys(statuses, 0), each.logs()
+
+
+@pytest.fixture(scope="session", params=list(TOPOLOGIES))
+def mesh(request: pytest.FixtureRequest, meshes: Callable[[str], Mesh]) -> Mesh:
+    """A mesh with no configuration, shared by all tests of a topology."""
+    return meshes(request.param)

@@ -41,17 +41,17 @@ CLIENTS: dict[str, Answering] = {
 }
 
 
-@pytest.mark.parametrize("adapter", ADAPTERS)
 @pytest.mark.parametrize("case", CASES, ids=named)
-def test_what_was_asked_of_one_can_be_put_to_all(case: Path, adapter: str) -> None:
-    unsaid = Unsaid(allowed=True)
-    put = put_to(dialect_of(adapter), case, unsaid)
-    assert all(path.startswith("chat.") for path in unsaid.dropped)
-    if isinstance(put, TollwayError):  # nothing that may be left out: the question is wrong, and that says where
-        assert put.reason is Reason.INVALID_REQUEST
-        assert put.violations
-    else:
-        assert isinstance(json.loads(put.body), dict)
+def test_what_was_asked_of_one_can_be_put_to_all(case: Path) -> None:
+    for adapter in ADAPTERS:
+        unsaid = Unsaid(allowed=True)
+        put = put_to(dialect_of(adapter), case, unsaid)
+        assert all(path.startswith("chat.") for path in unsaid.dropped), adapter
+        if isinstance(put, TollwayError):  # nothing that may be left out: the question is wrong, and that says where
+            assert put.reason is Reason.INVALID_REQUEST, adapter
+            assert put.violations, adapter
+        else:
+            assert isinstance(json.loads(put.body), dict), adapter
 
 
 def put_to(dialect: Dialect, case: Path, unsaid: Unsaid) -> Encoded | TollwayError:
@@ -61,17 +61,23 @@ def put_to(dialect: Dialect, case: Path, unsaid: Unsaid) -> Encoded | TollwayErr
         return error
 
 
-@pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("case", ANSWERED, ids=named)
-def test_what_one_answered_can_be_told_to_all(case: Path, client: str) -> None:
-    dialect, chat = dialect_of(case.parent.name), read_request(case / "request.json")
-    if not streamed(case):
-        response = dialect.decode_response(upstream_body(case))
-        words = words_of(response.choices[0].message)
-        written = json.dumps(json.loads(CLIENTS[client].whole(response, WHO)), ensure_ascii=False)
-        assert all(in_json(each) in written for each in words)
-        return
-    decoder = dialect.stream_decoder(chat.choice_count or 1, 1 << 20)
+def test_what_one_answered_can_be_told_to_all(case: Path) -> None:
+    tell = told_in_pieces if streamed(case) else told_whole
+    for client in CLIENTS:
+        tell(case, client)
+
+
+def told_whole(case: Path, client: str) -> None:
+    response = dialect_of(case.parent.name).decode_response(upstream_body(case))
+    words = words_of(response.choices[0].message)
+    written = json.dumps(json.loads(CLIENTS[client].whole(response, WHO)), ensure_ascii=False)
+    assert all(in_json(each) in written for each in words), client
+
+
+def told_in_pieces(case: Path, client: str) -> None:
+    chat = read_request(case / "request.json")
+    decoder = dialect_of(case.parent.name).stream_decoder(chat.choice_count or 1, 1 << 20)
     writer = CLIENTS[client].stream(WHO)
     chunks = decoder.feed(upstream_body(case))
     sent = b"".join(map(writer.encode, chunks)) + writer.finish(Receipt(), "")
@@ -80,7 +86,7 @@ def test_what_one_answered_can_be_told_to_all(case: Path, client: str) -> None:
     said = "".join(delta.text + (delta.refusal if client == "anthropic" else "") for delta in deltas)
     called = "".join(call.arguments for delta in deltas for call in delta.tool_calls)
     events = [json.loads(data) for _, data in EventDecoder(1 << 20).feed(sent) if data != b"[DONE]"]
-    assert HEARD[client](events) == (said, called)
+    assert HEARD[client](events) == (said, called), client
 
 
 def words_of(message: chat_pb2.Message) -> list[str]:

@@ -398,6 +398,6 @@ def test_budgets_are_what_their_rows_and_leases_come_to_after_every_step(
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=12, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=9, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )

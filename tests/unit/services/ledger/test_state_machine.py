@@ -216,6 +216,6 @@ def test_the_book_agrees_with_itself_after_every_step(new_book: Callable[[], Pat
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=10, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=7, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
