@@ -10,7 +10,11 @@ from tests.e2e.processes import TOPOLOGIES, Mesh
 @pytest.fixture(scope="session")
 def meshes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Mesh]]:
     """Meshes with no configuration, by their topology. Each is started once and runs until all tests are done, because
-    starting one takes longer than most tests do."""
+    starting one takes longer than most tests do.
+
+    A deployment that one test has fail may be left alone in the next: those who count on a failure ask for a model of
+    their own, such as `sim/status-429:tokens=5`.
+    """
     running: dict[str, Mesh] = {}
 
     def mesh(topology: str) -> Mesh:

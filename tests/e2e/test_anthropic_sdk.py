@@ -197,13 +197,21 @@ def test_tokens_are_counted(client: Anthropic) -> None:
     assert 0 < short.input_tokens < long.input_tokens
 
 
+LIMITED = "sim/status-429:retry-after=0,tokens=4"
+
+
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(
     ("model", "raised", "kind", "code"),
     [
         ("no-such-model", anthropic.NotFoundError, "not_found_error", "model_not_found"),
         ("sim/status-400", anthropic.BadRequestError, "invalid_request_error", "upstream_rejected"),
-        ("sim/status-429", anthropic.RateLimitError, "rate_limit_error", "upstream_rate_limited"),
+        (
+            "sim/status-429:retry-after=0,tokens=4",
+            anthropic.RateLimitError,
+            "rate_limit_error",
+            "upstream_rate_limited",
+        ),
         ("sim/context-length", anthropic.BadRequestError, "invalid_request_error", "context_length_exceeded"),
         ("sim/content-filter", anthropic.BadRequestError, "invalid_request_error", "content_filter"),
     ],
@@ -236,7 +244,7 @@ def test_a_stream_that_is_cut_raises_and_never_stops(client: Anthropic) -> None:
 
 def test_the_sdk_retries_what_may_be_repeated_and_only_that(mesh: Mesh) -> None:
     with Anthropic(base_url=mesh.http, api_key="none", max_retries=1, timeout=20) as client:
-        for model, retried in (("sim/status-429:retry-after=0", True), ("sim/status-401", False)):
+        for model, retried in (("sim/status-429:retry-after=0,tokens=6", True), ("sim/status-401", False)):
             seen: list[str] = []
             client._client.event_hooks["response"] = [
                 lambda r, seen=seen: seen.append(r.request.headers["x-stainless-retry-count"])

@@ -196,7 +196,7 @@ def test_models_are_listed_and_looked_up_by_names_with_slashes(client: OpenAI) -
     [
         ("no-such-model", openai.NotFoundError, "model_not_found"),
         ("sim/status-400", openai.BadRequestError, "upstream_rejected"),
-        ("sim/status-429", openai.RateLimitError, "upstream_rate_limited"),
+        ("sim/status-429:retry-after=0,tokens=5", openai.RateLimitError, "upstream_rate_limited"),
         ("sim/context-length", openai.BadRequestError, "context_length_exceeded"),
         ("sim/content-filter", openai.BadRequestError, "content_filter"),
     ],
@@ -237,7 +237,7 @@ def test_the_sdks_timeout_ends_a_silent_call(mesh: Mesh) -> None:
 
 def test_the_sdk_retries_what_may_be_repeated_and_only_that(mesh: Mesh) -> None:
     with OpenAI(base_url=mesh.base_url, api_key="none", max_retries=1, timeout=20) as client:
-        for model, retried in (("sim/status-429:retry-after=0", True), ("sim/status-401", False)):
+        for model, retried in (("sim/status-429:retry-after=0,tokens=7", True), ("sim/status-401", False)):
             seen: list[str] = []
             client._client.event_hooks["response"] = [
                 lambda r, seen=seen: seen.append(r.request.headers["x-stainless-retry-count"])
