@@ -19,8 +19,13 @@ def meshes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str],
 
     def mesh(topology: str) -> Mesh:
         if topology not in running:
-            running[topology] = TOPOLOGIES[topology](tmp_path_factory.mktemp("mesh"))
-            running[topology].wait_until_ready()
+            started = TOPOLOGIES[topology](tmp_path_factory.mktemp("mesh"))
+            try:
+                started.wait_until_ready()
+            except BaseException:  # the next test may have more luck
+                started.stop()
+                raise
+            running[topology] = started
         return running[topology]
 
     try:

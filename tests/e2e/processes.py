@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,12 +17,19 @@ import httpx2
 
 ROOT = Path(__file__).parents[2]
 START_LIMIT = 30.0
+_random = random.SystemRandom()  # which nobody seeds
+
+
+_PORTS = range(12_000, 30_000)
+"""Below those that systems give to outgoing connections: one of these is not taken before who it is meant for is up."""
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    while True:
+        port = _random.choice(_PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def clean_environment(**extra: str) -> dict[str, str]:
