@@ -4,8 +4,6 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PROTOS := $(shell find protos -name '*.proto')
 ARGS   ?=
-# One more than there are processors, because many tests wait for something, and no more than do well together.
-WORKERS ?= $(shell n=$$(($$(getconf _NPROCESSORS_ONLN) + 1)); echo $$((n < 4 ? n : 4)))
 
 .DEFAULT_GOAL := help
 .PHONY: help install up test crash-test sdk-suites lint format coverage generate generate-check docs docs-check lock bench bench-ledger bench-backlog bench-brownout clean
@@ -28,7 +26,7 @@ up: install ## Run the whole mesh in one process (ARGS="--port 9000" adds option
 	@exec $(BIN)/tollway up $(ARGS)
 
 test: install ## Run all tests, a file of them at a time on each core, those that take longest first
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 crash-test: install ## Kill processes at random for a minute under load, and hold the book against the provider (TOLLWAY_CRASH_SEED="4 5")
 	$(BIN)/python -m pytest tests/chaos/test_crash.py -m minute $(ARGS)
