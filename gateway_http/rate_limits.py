@@ -12,15 +12,11 @@ _KINDS = ("requests", "tokens")
 def limit_headers(limits: RateLimits) -> dict[str, str]:
     """Of an answer that was let through."""
     headers: dict[str, str] = {}
-    for kind, limit in zip(_KINDS, (limits.requests, limits.tokens), strict=True):
-        if limit.limit:
-            _put(
-                headers,
-                kind,
-                str(limit.limit),
-                str(limit.remaining),
-                limit.reset.seconds * 1000 + limit.reset.nanos // 1_000_000,
-            )
+    for kind, limit in (("requests", limits.requests), ("tokens", limits.tokens)):
+        if most := limit.limit:
+            reset = limit.reset
+            milliseconds = reset.seconds * 1000 + reset.nanos // 1_000_000
+            _put(headers, kind, str(most), str(limit.remaining), milliseconds)
     return headers
 
 

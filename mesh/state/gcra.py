@@ -62,16 +62,13 @@ def _drawn(fulls: Sequence[int], now: int, draws: Sequence[Draw]) -> tuple[Decis
     for full, (_, rate, amount) in zip(fulls, draws, strict=True):
         limit, period = rate.limit, int(rate.period * MICROS + 0.5)
         there = now * limit
-        moment = (full if full > there else there) + amount * period
-        taken = moment - there
+        taken = (full - there if full > there else 0) + amount * period
         if taken > limit * period or amount > limit:
             return None
-        if taken <= 0:
-            moments.append(there)
-            lefts.append(Left(limit, 0.0))
-        else:
-            moments.append(moment)
-            lefts.append(Left(limit + -taken // period, -(-taken // limit) / MICROS))
+        if taken < 0:
+            taken = 0
+        moments.append(there + taken)
+        lefts.append(Left(limit + -taken // period, -(-taken // limit) / MICROS))
     return Decision(tuple(lefts)), moments
 
 

@@ -36,7 +36,7 @@ _MOST_OWED = 10_000
 class GuardedStore:
     """Implements `StateStore` over one that may be lost. `local`: this replica goes on by itself; else it refuses.
 
-    What is adjusted or given back is done beside the request it is for, in order, and raises nothing.
+    What is settled is done beside the request it is for, in order, and raises nothing.
     """
 
     def __init__(self, store: StateStore, replicas: Replicas, *, local: bool, clock: Clock, metrics: Metrics) -> None:
@@ -74,18 +74,12 @@ class GuardedStore:
             lambda: self._store.admit(draws, slots, holder), lambda: self._admit_alone(draws, slots, holder)
         )
 
-    async def adjust(self, draws: Sequence[Draw]) -> None:
+    async def settle(self, draws: Sequence[Draw], slots: Sequence[Slot], holder: str) -> None:
         if self.lost:
-            await self._alone.adjust(self._share(draws))
+            await self._alone.settle(self._share(draws), slots, holder)
+            self._owe(slots, holder)
         else:
-            self._do_beside(self._store.adjust(draws))
-
-    async def release(self, slots: Sequence[Slot], holder: str) -> None:
-        if self.lost:
-            await self._alone.release(slots, holder)
-            self._owed.append((slots, holder))
-        else:
-            self._do_beside(self._release(slots, holder))
+            self._do_beside(self._settle(draws, slots, holder))
 
     async def get(self, key: str) -> bytes | None:
         return await self._do(lambda: self._store.get(key), lambda: self._alone.get(key))
@@ -139,12 +133,16 @@ class GuardedStore:
         except TollwayError as error:
             self._lose(error)
 
-    async def _release(self, slots: Sequence[Slot], holder: str) -> None:
+    async def _settle(self, draws: Sequence[Draw], slots: Sequence[Slot], holder: str) -> None:
         try:
-            await self._store.release(slots, holder)
+            await self._store.settle(draws, slots, holder)
         except TollwayError:
-            self._owed.append((slots, holder))
+            self._owe(slots, holder)
             raise
+
+    def _owe(self, slots: Sequence[Slot], holder: str) -> None:
+        if slots:
+            self._owed.append((slots, holder))
 
     # -- alone -----------------------------------------------------------------------------------------------------
 
@@ -170,7 +168,7 @@ class GuardedStore:
 
     async def _find(self) -> None:
         while self._owed:
-            await self._store.release(*self._owed[0])
+            await self._store.settle((), *self._owed[0])
             self._owed.popleft()
         if self.lost:
             self.lost = False

@@ -28,7 +28,11 @@ class MemoryStore:
 
     async def admit(self, draws: Sequence[Draw], slots: Sequence[Slot], holder: str) -> Decision:
         now = self._now()
-        taken = next((slot.key for slot in slots if self._is_taken(slot, holder, now)), "") if slots else ""
+        taken = ""
+        for slot in slots:
+            if self._is_taken(slot, holder, now):
+                taken = slot.key
+                break
         decision, fulls = gcra.decide([self._full(draw, now) for draw in draws], now, draws, taken)
         if not decision.refused:
             for draw, full in zip(draws, fulls, strict=True):
@@ -37,12 +41,10 @@ class MemoryStore:
                 self._hold(slot, holder, now)
         return decision
 
-    async def adjust(self, draws: Sequence[Draw]) -> None:
+    async def settle(self, draws: Sequence[Draw], slots: Sequence[Slot], holder: str) -> None:
         now = self._now()
         for draw in draws:
             self._keep(draw, gcra.after(self._full(draw, now), now, draw), now)
-
-    async def release(self, slots: Sequence[Slot], holder: str) -> None:
         for slot in slots:
             holders = self._holders.get(slot.key, 0)
             if holders is not None and holders.pop(holder, None) is not None and not holders:

@@ -98,15 +98,17 @@ for i = 1, 2 * rates do answer[3 + i] = after[i] end
 return answer
 """
 )
-_ADJUST = (
+_SETTLE = (
     _PRELUDE
     + """
--- ARGV: of each rate its limit and what is taken (microseconds, ticks).
-for i = 1, #KEYS do
-  local limit = tonumber(ARGV[3 * i - 2])
+-- ARGV: how many rates, who held; of each rate its limit and what is taken (microseconds, ticks). Then slots come.
+local rates, holder = tonumber(ARGV[1]), ARGV[2]
+for i = 1, rates do
+  local limit = tonumber(ARGV[3 * i])
   local micros, ticks = full(KEYS[i], limit)
-  keep(KEYS[i], plus(micros, ticks, tonumber(ARGV[3 * i - 1]), tonumber(ARGV[3 * i]), limit))
+  keep(KEYS[i], plus(micros, ticks, tonumber(ARGV[3 * i + 1]), tonumber(ARGV[3 * i + 2]), limit))
 end
+for i = rates + 1, #KEYS do redis.call('ZREM', KEYS[i], holder) end
 """
 )
 _SWAP = """
@@ -137,7 +139,7 @@ def _script(script: str, keys: Sequence[str], arguments: Sequence[Argument], rea
 
 
 _DIGESTS = {
-    script: sha1(script.encode(), usedforsecurity=False).hexdigest() for script in (_ADMIT, _ADJUST, _SWAP, _APPEND)
+    script: sha1(script.encode(), usedforsecurity=False).hexdigest() for script in (_ADMIT, _SETTLE, _SWAP, _APPEND)
 }
 
 
@@ -182,23 +184,18 @@ class RedisStore:
             arguments += (draw.rate.limit, *_taken(draw), micros(draw.rate.period))
         for slot in slots:
             arguments += (slot.limit, micros(slot.lease))
-        keys = [*(_RATE + draw.key for draw in draws), *(_SLOT + slot.key for slot in slots)]
+        keys = _keys(draws, slots)
         names = [*(draw.key for draw in draws), *(slot.key for slot in slots)]
         decision: Decision = await self._batches.ask(
             _script(_ADMIT, keys, arguments, lambda answer: _decision(answer, draws, names))
         )
         return decision
 
-    async def adjust(self, draws: Sequence[Draw]) -> None:
-        arguments: list[Argument] = []
+    async def settle(self, draws: Sequence[Draw], slots: Sequence[Slot], holder: str) -> None:
+        arguments: list[Argument] = [len(draws), holder]
         for draw in draws:
             arguments += (draw.rate.limit, *_taken(draw))
-        if draws:
-            await self._batches.ask(_script(_ADJUST, [_RATE + draw.key for draw in draws], arguments, _nothing))
-
-    async def release(self, slots: Sequence[Slot], holder: str) -> None:
-        for slot in slots:
-            await self._batches.ask(_Operation(("ZREM", _SLOT + slot.key, holder), _nothing))
+        await self._batches.ask(_script(_SETTLE, _keys(draws, slots), arguments, _nothing))
 
     async def get(self, key: str) -> bytes | None:
         value: bytes | None = await self._batches.ask(_Operation(("GET", _record(key)), _as_it_is))
@@ -247,6 +244,10 @@ class RedisStore:
     async def close(self) -> None:
         await self._batches.close()
         await self._redis.aclose()
+
+
+def _keys(draws: Sequence[Draw], slots: Sequence[Slot]) -> list[str]:
+    return [*(_RATE + draw.key for draw in draws), *(_SLOT + slot.key for slot in slots)]
 
 
 def _taken(draw: Draw) -> tuple[int, int]:

@@ -116,19 +116,14 @@ class SqliteStore:
         decision: Decision = await self._batches.ask(decide)
         return decision
 
-    async def adjust(self, draws: Sequence[Draw]) -> None:
-        def take(database: sqlite3.Connection, now: int) -> None:
+    async def settle(self, draws: Sequence[Draw], slots: Sequence[Slot], holder: str) -> None:
+        def settle(database: sqlite3.Connection, now: int) -> None:
             for draw in draws:
                 _keep(database, draw, gcra.after(_full(database, draw), now, draw))
-
-        await self._batches.ask(take)
-
-    async def release(self, slots: Sequence[Slot], holder: str) -> None:
-        def free(database: sqlite3.Connection, now: int) -> None:
             held = [(slot.key, holder) for slot in slots]
             database.executemany("DELETE FROM holders WHERE key = ? AND holder = ?", held)
 
-        await self._batches.ask(free)
+        await self._batches.ask(settle)
 
     async def get(self, key: str) -> bytes | None:
         value: bytes | None = await self._batches.ask(lambda database, now: _get(database, key, now))

@@ -71,11 +71,11 @@ class StateStore(Protocol):
     async def admit(self, draws: Sequence[Draw], slots: Sequence[Slot], holder: str) -> Decision:
         """Takes all draws and slots, or nothing. `holder` names who holds the slots."""
 
-    async def adjust(self, draws: Sequence[Draw]) -> None:
-        """Takes amounts after the fact, whatever is left; a negative one is given back."""
+    async def settle(self, draws: Sequence[Draw], slots: Sequence[Slot], holder: str) -> None:
+        """Takes amounts after the fact, whatever is left (a negative one is given back), and gives places back.
 
-    async def release(self, slots: Sequence[Slot], holder: str) -> None:
-        """Gives places back. Places that are not held any more are passed over."""
+        Places that are not held any more are passed over.
+        """
 
     async def get(self, key: str) -> bytes | None:
         """The record, None where there is none."""

@@ -96,15 +96,13 @@ class Limits:
                 yield scope, limit
 
 
-def what_is_left(held: Held, decision: Decision) -> RateLimits:
-    """Of requests and of tokens, the limit with the least left."""
+def tell_what_is_left(limits: RateLimits, held: Held, left: Sequence[Left]) -> None:
+    """Writes down, of requests and of tokens, the limit with the least left. `left` is a decision's."""
     count = len(held.requests)
-    limits = RateLimits()
-    if held.requests:
-        _put(limits.requests, *_nearest(held.requests, decision.left[:count]))
+    if count:
+        _put(limits.requests, *_nearest(held.requests, left[:count]))
     if held.tokens:
-        _put(limits.tokens, *_nearest(held.tokens, decision.left[count:]))
-    return limits
+        _put(limits.tokens, *_nearest(held.tokens, left[count:]))
 
 
 def _nearest(draws: Sequence[Draw], left: Sequence[Left]) -> tuple[Draw, Left]:
@@ -114,23 +112,19 @@ def _nearest(draws: Sequence[Draw], left: Sequence[Left]) -> tuple[Draw, Left]:
 
 
 def _put(limit: RateLimit, draw: Draw, left: Left) -> None:
-    limit.CopyFrom(_template(draw.key, draw.rate.limit))
-    limit.remaining = left.remaining
+    limit.scope, limit.limit, limit.remaining = _scope(draw.key), draw.rate.limit, left.remaining
     reset, whole = limit.reset, int(left.reset)
     if whole:
         reset.seconds = whole
     reset.nanos = int((left.reset - whole) * 1e9)
 
 
-@lru_cache(_KEPT)
-def _template(key: str, limit: int) -> RateLimit:
-    return RateLimit(scope=_scope(key), limit=limit)
-
-
 def refusal(held: Held, decision: Decision, tokens: Sequence[Draw], about: Mapping[str, str]) -> TollwayError:
     """What the client is told. `tokens` are what the question would have drawn of them."""
     retry_after = decision.retry_after
-    metadata = {**about, "scope": _scope(decision.refused), **dict(_figures(what_is_left(held, decision)))}
+    limits = RateLimits()
+    tell_what_is_left(limits, held, decision.left)
+    metadata = {**about, "scope": _scope(decision.refused), **dict(_figures(limits))}
     if decision.refused.startswith(_REQUESTS):
         message = _too_many_requests(held, decision)
     elif decision.refused.startswith(_TOKENS):

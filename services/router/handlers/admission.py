@@ -18,12 +18,11 @@ from mesh.clock import Clock
 from mesh.errors import TollwayError
 from mesh.ids import uuid7
 from mesh.mediator import Behavior, Next, NextStream
-from mesh.state.store import Draw, Slot, StateStore
+from mesh.state.store import Draw, Left, Slot, StateStore
 from services.router.domain.expectation import Expectation
-from services.router.domain.limits import LEASE, Held, Limits, refusal, settlement, what_is_left
+from services.router.domain.limits import LEASE, Held, Limits, refusal, settlement, tell_what_is_left
 from services.router.handlers.desk import Question
 from tollway.chat.v1.chat_pb2 import Usage
-from tollway.router.v1.router_pb2 import RateLimits
 
 _RENEW_EVERY = LEASE / 3
 
@@ -49,7 +48,7 @@ class Admission(Behavior):
         finally:
             await self._end(admitted)
         if message.kind.takes_tokens:  # what takes none has no receipt to say it in
-            answer.receipt.rate_limits.CopyFrom(admitted.left)
+            tell_what_is_left(answer.receipt.rate_limits, held, admitted.left)
         return answer
 
     def handle_stream(self, message: Any, next: NextStream) -> AsyncIterator[Any]:
@@ -62,7 +61,7 @@ class Admission(Behavior):
             async with aclosing(next(question)) as responses:  # type: ignore[type-var]  # handlers are generators
                 async for response in responses:
                     if response.HasField("receipt"):
-                        response.receipt.rate_limits.CopyFrom(admitted.left)
+                        tell_what_is_left(response.receipt.rate_limits, held, admitted.left)
                     yield response
         finally:
             await self._end(admitted)
@@ -94,11 +93,11 @@ class Admission(Behavior):
         try:
             decision = await self._store.admit((*held.requests, *tokens), held.slots, holder)
         except asyncio.CancelledError:
-            await self._store.release(held.slots, holder)  # maybe it was not let through; tokens come back with time
+            await self._store.settle((), held.slots, holder)  # maybe it was not let through; tokens come back with time
             raise
         if not decision.allowed:
             raise refusal(held, decision, tokens, question.about())
-        admitted = _Admitted(holder, held.slots, tokens, what_is_left(held, decision))
+        admitted = _Admitted(holder, held.slots, tokens, decision.left)
         if held.slots:
             self._places[holder] = held.slots
         if tokens:
@@ -115,17 +114,17 @@ class Admission(Behavior):
             return
         # An answer that was read on after the client had left, for which all was given back.
         more = [Draw(draw.key, draw.rate, took) for draw in admitted.tokens]
-        task = asyncio.get_running_loop().create_task(self._store.adjust(more))
+        task = asyncio.get_running_loop().create_task(self._store.settle(more, (), admitted.holder))
         self._beside.add(task)
         task.add_done_callback(self._beside.discard)
 
     async def _end(self, admitted: _Admitted) -> None:
         admitted.ended = True
+        owed = settlement(admitted.tokens, admitted.used)
         if admitted.slots:
             self._places.pop(admitted.holder, None)
-            await self._store.release(admitted.slots, admitted.holder)
-        if admitted.tokens:
-            await self._store.adjust(settlement(admitted.tokens, admitted.used))
+        if owed or admitted.slots:
+            await self._store.settle(owed, admitted.slots, admitted.holder)
 
 
 class _Admitted:
@@ -133,7 +132,7 @@ class _Admitted:
 
     __slots__ = ("ended", "holder", "left", "slots", "tokens", "used")
 
-    def __init__(self, holder: str, slots: Sequence[Slot], tokens: Sequence[Draw], left: RateLimits) -> None:
+    def __init__(self, holder: str, slots: Sequence[Slot], tokens: Sequence[Draw], left: Sequence[Left]) -> None:
         self.holder, self.slots, self.tokens, self.left = holder, slots, tokens, left
         self.used = 0
         self.ended = False

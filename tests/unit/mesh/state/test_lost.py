@@ -116,7 +116,7 @@ async def test_places_are_shared_out_too(town: Town) -> None:
     await town.lose()
     slot = Slot("s", 4, 60.0)
     assert [(await one.admit([], [slot], str(n))).allowed for n in range(3)] == [True, True, False]
-    await one.release([slot], "0")
+    await one.settle([], [slot], "0")
     assert (await one.admit([], [slot], "3")).allowed
 
 
@@ -156,8 +156,7 @@ async def test_with_deny_nothing_is_let_through(town: Town) -> None:
 async def test_what_is_given_back_raises_nothing_in_either_mode(town: Town) -> None:
     for replica in (await town.replica(local=False), await town.replica()):
         town.store.down = True
-        await replica.adjust([Draw("a", Rate(100, DAY), -1)])
-        await replica.release([Slot("s", 1, 60.0)], "h")
+        await replica.settle([Draw("a", Rate(100, DAY), -1)], [Slot("s", 1, 60.0)], "h")
         await town.clock.advance(0)
         assert replica.lost
 
@@ -200,7 +199,7 @@ async def test_places_given_back_during_a_loss_are_free_after_it(town: Town) -> 
     slot = Slot("s", 1, DAY)
     assert (await one.admit([], [slot], "held")).allowed
     await town.lose()
-    await one.release([slot], "held")
+    await one.settle([], [slot], "held")
     await town.find()
     assert (await one.admit([], [slot], "next")).allowed
 
@@ -210,7 +209,7 @@ async def test_a_place_whose_return_was_lost_is_free_after_it(town: Town) -> Non
     slot = Slot("s", 1, DAY)
     assert (await one.admit([], [slot], "held")).allowed
     town.store.down = True
-    await one.release([slot], "held")
+    await one.settle([], [slot], "held")
     await town.clock.advance(0)
     await town.find()
     assert (await one.admit([], [slot], "next")).allowed

@@ -25,5 +25,5 @@ async def test_places_given_back_leave_nothing() -> None:
     store = MemoryStore(VirtualClock())
     slot = Slot("s", 1, 60.0)
     await store.admit([], [slot], "h")
-    await store.release([slot], "h")
+    await store.settle([], [slot], "h")
     assert not len(store._holders)

@@ -74,7 +74,7 @@ async def test_more_than_the_limit_is_refused_for_ever_and_takes_nothing(house: 
 
 async def test_an_adjustment_goes_over_and_is_recovered_from(house: House) -> None:
     rate = Rate(100, 1.0)
-    await house.store.adjust([Draw(house.key("t"), rate, 110)])
+    await house.store.settle([Draw(house.key("t"), rate, 110)], [], "h")
     refused = await house.store.admit([Draw(house.key("t"), rate)], [], "h")
     assert refused.left[0].remaining == 0
     assert refused.retry_after is not None
@@ -86,9 +86,9 @@ async def test_an_adjustment_goes_over_and_is_recovered_from(house: House) -> No
 async def test_what_is_given_back_may_be_drawn_again(house: House) -> None:
     rate = Rate(100, DAY)
     assert (await house.store.admit([Draw(house.key("t"), rate, 100)], [], "h")).allowed
-    await house.store.adjust([Draw(house.key("t"), rate, -40)])
+    await house.store.settle([Draw(house.key("t"), rate, -40)], [], "h")
     assert (await house.store.admit([Draw(house.key("t"), rate, 40)], [], "h")).allowed
-    await house.store.adjust([Draw(house.key("t"), rate, -1_000_000)])
+    await house.store.settle([Draw(house.key("t"), rate, -1_000_000)], [], "h")
     assert (await house.store.admit([Draw(house.key("t"), rate, 100)], [], "h")).allowed
     assert not (await house.store.admit([Draw(house.key("t"), rate)], [], "h")).allowed
 
@@ -105,14 +105,13 @@ async def test_a_limit_that_was_changed_goes_on_from_what_was_drawn(house: House
     key = house.key("a")
     assert (await house.store.admit([Draw(key, Rate(3, DAY), 3)], [], "h")).allowed
     assert not (await house.store.admit([Draw(key, Rate(7, DAY))], [], "h")).allowed
-    await house.store.adjust([Draw(key, Rate(7, DAY), -7)])
+    await house.store.settle([Draw(key, Rate(7, DAY), -7)], [], "h")
     assert (await house.store.admit([Draw(key, Rate(7, DAY), 7)], [], "h")).allowed
 
 
 async def test_asking_for_nothing_is_let_through(house: House) -> None:
     assert (await house.store.admit([], [], "h")).allowed
-    await house.store.adjust([])
-    await house.store.release([], "h")
+    await house.store.settle([], [], "h")
 
 
 # -- slots -------------------------------------------------------------------------------------------------------------
@@ -124,7 +123,7 @@ async def test_places_are_as_many_as_there_are(house: House) -> None:
     assert (await house.other.admit([], [slot], "two")).allowed
     refused = await house.store.admit([], [slot], "three")
     assert (refused.refused, refused.retry_after) == (slot.key, None)
-    await house.store.release([slot], "one")
+    await house.store.settle([], [slot], "one")
     assert (await house.other.admit([], [slot], "three")).allowed
     assert not (await house.other.admit([], [slot], "one")).allowed
 
@@ -149,19 +148,27 @@ async def test_a_place_is_free_once_its_lease_is_over(house: House) -> None:
 
 async def test_places_that_are_not_held_are_passed_over(house: House) -> None:
     slot = Slot(house.key("s"), 1, 60.0)
-    await house.store.release([slot], "nobody")
+    await house.store.settle([], [slot], "nobody")
     assert (await house.store.admit([], [slot], "one")).allowed
-    await house.store.release([slot], "two")
+    await house.store.settle([], [slot], "two")
     assert not (await house.store.admit([], [slot], "two")).allowed
+
+
+async def test_amounts_and_places_are_given_back_together(house: House) -> None:
+    draws = [Draw(house.key(name), Rate(10, DAY), 10) for name in ("a", "b")]
+    slots = [Slot(house.key(name), 1, 60.0) for name in ("s", "t")]
+    assert (await house.store.admit(draws, slots, "one")).allowed
+    await house.other.settle([Draw(draw.key, draw.rate, -10) for draw in draws], slots, "one")
+    assert (await house.store.admit(draws, slots, "two")).allowed
 
 
 async def test_no_place_no_draw_and_no_draw_no_place(house: House) -> None:
     slot, draw = Slot(house.key("s"), 1, 60.0), Draw(house.key("d"), Rate(2, DAY))
     assert (await house.store.admit([draw], [slot], "one")).allowed
     assert (await house.store.admit([draw], [slot], "two")).refused == slot.key
-    await house.store.release([slot], "one")
+    await house.store.settle([], [slot], "one")
     assert (await house.store.admit([draw], [slot], "two")).left[0].remaining == 0
-    await house.store.release([slot], "two")
+    await house.store.settle([], [slot], "two")
     assert (await house.store.admit([draw], [slot], "three")).refused == draw.key
     assert (await house.store.admit([], [slot], "four")).allowed
 

@@ -45,10 +45,7 @@ class MemoryState:
     async def admit(self, draws: Sequence[Draw], slots: Sequence[Slot], holder: str) -> Decision:
         raise NotImplementedError
 
-    async def adjust(self, draws: Sequence[Draw]) -> None:
-        raise NotImplementedError
-
-    async def release(self, slots: Sequence[Slot], holder: str) -> None:
+    async def settle(self, draws: Sequence[Draw], slots: Sequence[Slot], holder: str) -> None:
         raise NotImplementedError
 
     async def get(self, key: str) -> bytes | None:

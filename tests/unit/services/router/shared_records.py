@@ -55,10 +55,7 @@ class MemoryRecords:
     async def admit(self, draws: Sequence[Draw], slots: Sequence[Slot], holder: str) -> Decision:
         raise NotImplementedError
 
-    async def adjust(self, draws: Sequence[Draw]) -> None:
-        raise NotImplementedError
-
-    async def release(self, slots: Sequence[Slot], holder: str) -> None:
+    async def settle(self, draws: Sequence[Draw], slots: Sequence[Slot], holder: str) -> None:
         raise NotImplementedError
 
     async def append(self, key: str, pieces: Sequence[bytes], ttl: float) -> None:

@@ -167,7 +167,7 @@ class Router:
         decision = await MemoryStore.admit(self.store, draws, [], "test")
         slot = Slot(f"limit:concurrency:key:{key}", 1, 1.0)
         free = (await MemoryStore.admit(self.store, [], [slot], "test")).allowed
-        await self.store.release([slot], "test")
+        await self.store.settle([], [slot], "test")
         requests, tokens = decision.left
         return requests.remaining, tokens.remaining, free
 

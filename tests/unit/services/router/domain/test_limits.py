@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from mesh.errors import Reason
 from mesh.state.store import Decision, Draw, Left, Rate, Slot
 from services.router.domain.expectation import Expected
-from services.router.domain.limits import LEASE, Held, Limit, Limits, refusal, settlement, what_is_left
+from services.router.domain.limits import LEASE, Held, Limit, Limits, refusal, settlement, tell_what_is_left
 from services.router.domain.principal import Principal
+from tollway.router.v1.router_pb2 import RateLimits
 
 CI = Principal("acme", "demo", "ci", tags=("nightly",))
 MINUTE = Rate(600, 60.0)
@@ -104,7 +105,8 @@ def tokens(amount: int) -> list[Draw]:
 
 
 def test_of_several_limits_the_one_with_the_least_left_is_told() -> None:
-    left = what_is_left(TWO, Decision(LEFT))
+    left = RateLimits()
+    tell_what_is_left(left, TWO, LEFT)
     assert (left.requests.scope, left.requests.limit, left.requests.remaining) == ("project:demo", 5000, 4)
     assert left.requests.reset.ToSeconds() == 80_000
     assert (left.tokens.scope, left.tokens.remaining, left.tokens.reset.ToMilliseconds()) == ("key:ci", 300, 700)

@@ -73,7 +73,7 @@ class Gate:
     async def is_free(self) -> bool:
         slot = Slot("limit:concurrency:key:ci", 1, 1.0)
         free = (await self.store.admit([], [slot], "test")).allowed
-        await self.store.release([slot], "test")
+        await self.store.settle([], [slot], "test")
         return free
 
 
