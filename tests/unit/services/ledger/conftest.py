@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import closing
@@ -122,6 +123,20 @@ def postgres_template(postgres_url: str) -> Iterator[str]:
     postgres.query(postgres_url, f"DROP DATABASE {_TEMPLATE} WITH (FORCE)")
 
 
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database in a file that is migrated, for others to be copied from."""
+    file = tmp_path_factory.mktemp("template") / "ledger.db"
+
+    async def make() -> None:
+        store = open_store(file, 5.0)
+        await migrate(store)
+        await store.close()
+
+    postgres.elsewhere(make)
+    return file
+
+
 @pytest.fixture
 def new_postgres(request: pytest.FixtureRequest) -> Iterator[Callable[[str], DatabaseUrl]]:
     """Makes databases, as copies of one of a name, which are gone after the test."""
@@ -140,9 +155,11 @@ def new_postgres(request: pytest.FixtureRequest) -> Iterator[Callable[[str], Dat
 
 @pytest.fixture(params=[SQLITE, POSTGRESQL])
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> LedgerSettings:
-    """Of a ledger on a database of its own; PostgreSQL's is migrated already, which saves a second a test."""
+    """Of a ledger on a database of its own, which is migrated already: that saves a second a test."""
     if request.param == SQLITE:
-        return LedgerSettings(tmp_path / "data" / "ledger.db")
+        file: Path = request.getfixturevalue("sqlite_template")
+        (tmp_path / "data").mkdir()
+        return LedgerSettings(shutil.copyfile(file, tmp_path / "data" / "ledger.db"))
     template: str = request.getfixturevalue("postgres_template")
     return LedgerSettings(request.getfixturevalue("new_postgres")(template))
 
@@ -178,5 +195,10 @@ def new_book(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Pat
     if request.param == POSTGRESQL:
         template, new_postgres = request.getfixturevalue("postgres_template"), request.getfixturevalue("new_postgres")
         return lambda: new_postgres(template)
-    numbers = itertools.count()
-    return lambda: tmp_path / f"{next(numbers)}" / "ledger.db"
+    file: Path = request.getfixturevalue("sqlite_template")
+
+    def copied() -> Path:
+        (folder := tmp_path / str(next(_numbers))).mkdir()
+        return shutil.copyfile(file, folder / "ledger.db")
+
+    return copied

@@ -66,21 +66,16 @@ async def test_a_question_to_the_file_is_checked_as_one_to_the_service(
             await reader.send(GetSpend(UsageFilter(), [SpendDimension.ValueType(99)]))
 
 
-@on_sqlite
-async def test_where_no_ledger_is_reading_says_so_and_makes_none(settings: LedgerSettings) -> None:
+async def test_where_no_ledger_is_reading_says_so_and_makes_none(tmp_path: Path) -> None:
     with pytest.raises(TollwayError, match="there is no ledger at"):
-        await open_reader(settings)
-    assert isinstance(settings.database, Path)
-    assert not settings.database.parent.exists()
+        await open_reader(LedgerSettings(tmp_path / "none" / "ledger.db"))
+    assert not (tmp_path / "none").exists()
 
 
-@on_sqlite
-async def test_a_file_that_is_not_migrated_is_not_read(settings: LedgerSettings) -> None:
-    assert isinstance(settings.database, Path)
-    settings.database.parent.mkdir()
-    sqlite3.connect(settings.database).execute("CREATE TABLE other (x)")
+async def test_a_file_that_is_not_migrated_is_not_read(tmp_path: Path) -> None:
+    sqlite3.connect(tmp_path / "ledger.db").execute("CREATE TABLE other (x)")
     with pytest.raises(TollwayError, match="has schema none"):
-        await open_reader(settings)
+        await open_reader(LedgerSettings(tmp_path / "ledger.db"))
 
 
 async def test_an_empty_database_is_not_read(new_postgres: Callable[[str], DatabaseUrl]) -> None:
