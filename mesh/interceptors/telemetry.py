@@ -23,6 +23,10 @@ _SERVER_ERRORS = {
 }
 """The codes that are a server's failure, as OpenTelemetry's conventions have it; the others are the caller's."""
 
+_ON_ITS_WAY = 0.1
+"""Seconds that a call may have been on its way: by so much the caller's deadline is over before ours, and it gives the
+call up then, which looks like any other leave."""
+
 
 class Telemetry(AroundCalls):
     """Joins the caller's trace, and makes its own place in it `mesh.tracing.current` for the handler.
@@ -74,7 +78,8 @@ class _Observed:
 
     async def on_error(self, error: BaseException, context: Context) -> bool:
         if isinstance(error, asyncio.CancelledError):
-            late = self._context.time_remaining() == 0
+            left = self._context.time_remaining()
+            late = left is not None and left < _ON_ITS_WAY
             self._tell(grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED)
         else:
             self._tell(self._context.code() or grpc.StatusCode.UNKNOWN)
