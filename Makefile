@@ -26,7 +26,7 @@ up: install ## Run the whole mesh in one process (ARGS="--port 9000" adds option
 	@exec $(BIN)/tollway up $(ARGS)
 
 test: install ## Run all tests, a file of them at a time on each core, those that take longest first
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --max-worker-restart 0 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 crash-test: install ## Kill processes at random for a minute under load, and hold the book against the provider (TOLLWAY_CRASH_SEED="4 5")
 	$(BIN)/python -m pytest tests/chaos/test_crash.py -m minute $(ARGS)
