@@ -25,6 +25,8 @@ HOW = (
 )
 _IMAGE = "postgres:17-alpine"
 _INSTALLED = Path("/usr/lib/postgresql")
+_LONGEST = "60s"
+"""That a statement may take: one that waits for a lock of whoever waits for it in this thread would wait for ever."""
 
 
 @contextmanager
@@ -61,7 +63,7 @@ def query(url: str, words: str, *parameters: Any) -> list[tuple[Any, ...]]:
     """Rows, as somebody else gets them."""
 
     async def ask() -> list[tuple[Any, ...]]:
-        connection = await asyncpg.connect(url)
+        connection = await asyncpg.connect(url, server_settings={"statement_timeout": _LONGEST})
         try:
             return [tuple(row) for row in await connection.fetch(words, *parameters)]
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 import re
@@ -94,6 +95,10 @@ class Ledger:
 
     def sql(self, words: str, *parameters: Any) -> list[Any]:
         return ask(self.database, words, parameters)
+
+    async def reshape(self, words: str) -> None:
+        """Changes tables, which has to wait for whoever reads them: the ledger goes on meanwhile."""
+        await asyncio.to_thread(self.sql, words)
 
     async def audit(self) -> tuple[list[AuditFinding], AuditLedgerResponse]:
         """What does not agree, and the last word."""

@@ -134,7 +134,7 @@ async def test_an_event_of_a_transaction_that_is_undone_has_not_happened(quiet: 
 
 
 async def until(done: Callable[[], bool], ledger: Ledger, every: float = 1.0) -> None:
-    for _ in range(500):
+    for _ in range(5000):
         if done():
             return
         await ledger.clock.advance(every)
@@ -211,10 +211,10 @@ async def test_publishing_goes_on_after_the_store_could_not_be_read(
     bell, publisher = Bell(), Publisher()
     box = SqlOutbox(quiet.runtime._store, [BudgetThresholdReached], bell)
     await put(quiet, an_event())
-    quiet.sql("ALTER TABLE outbox RENAME TO hidden")
+    await quiet.reshape("ALTER TABLE outbox RENAME TO hidden")
     task = asyncio.create_task(relay(box, publisher, bell, quiet.clock, 5.0))  # type: ignore[arg-type]
     await until(lambda: "could not publish events" in caplog.text, quiet, 0.0)
-    quiet.sql("ALTER TABLE hidden RENAME TO outbox")
+    await quiet.reshape("ALTER TABLE hidden RENAME TO outbox")
     await until(lambda: bool(publisher.published), quiet, 5.0)
     bell.close()
     await task

@@ -190,9 +190,9 @@ async def test_the_audit_finds_a_charge_that_is_gone(ledger: Ledger) -> None:
 async def test_a_batch_that_cannot_be_written_moves_no_budget(ledger: Ledger) -> None:
     await create(ledger, limit=DOLLAR)
     await ledger.record(spent(CENT))
-    ledger.sql("ALTER TABLE budget_charges RENAME TO hidden")
+    await ledger.reshape("ALTER TABLE budget_charges RENAME TO hidden")
     with pytest.raises(Exception, match="UNAVAILABLE"):
         await ledger.record(spent(CENT, at=NOW + 1))
-    ledger.sql("ALTER TABLE hidden RENAME TO budget_charges")
+    await ledger.reshape("ALTER TABLE hidden RENAME TO budget_charges")
     assert await sums(ledger) == (CENT, 0, CENT)
     assert (await ledger.audit())[0] == []

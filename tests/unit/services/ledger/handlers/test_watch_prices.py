@@ -125,7 +125,7 @@ async def test_a_watch_ends_as_unavailable_when_the_store_cannot_be_read(
 ) -> None:
     call = ledger.stub.WatchPrices(WatchPricesRequest())
     await read(call)
-    ledger.sql("DROP TABLE model_pricing")
+    await ledger.reshape("DROP TABLE model_pricing")
     ledger.runtime._bells.prices.announce()
     with pytest.raises(grpc.aio.AioRpcError) as raised:
         await read(call)
@@ -138,11 +138,11 @@ async def test_looking_for_prices_goes_on_after_the_store_could_not_be_read(
 ) -> None:
     watching = ledger.stub.WatchPrices(WatchPricesRequest())
     await read(watching)
-    ledger.sql("ALTER TABLE model_pricing RENAME TO hidden")
+    await ledger.reshape("ALTER TABLE model_pricing RENAME TO hidden")
     while "could not look for new prices" not in caplog.text:
         await ledger.clock.advance(5)
         await asyncio.sleep(0.001)
-    ledger.sql("ALTER TABLE hidden RENAME TO model_pricing")
+    await ledger.reshape("ALTER TABLE hidden RENAME TO model_pricing")
     call = ledger.stub.WatchPrices(WatchPricesRequest())
     assert len((await read(call)).prices) == 4
     call.cancel()

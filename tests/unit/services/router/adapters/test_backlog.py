@@ -188,7 +188,7 @@ async def test_the_journal_of_a_router_that_is_no_more_takes_turns_with_the_own(
     fill(journal.file, 20 * BATCH)
     shipper = Shipper(journal, recorder, clock, SeeingMetrics(), 0.05)
     adoption = Adoption(journal.file, recorder, FakeLedger().give_back, clock)
-    for _ in range(100):
+    for _ in range(1000):
         await clock.advance(0.1)
         await asyncio.sleep(0.005)  # for the thread that copies the log back
         if ledger.recorded == 40 * BATCH:
@@ -196,7 +196,7 @@ async def test_the_journal_of_a_router_that_is_no_more_takes_turns_with_the_own(
     assert ledger.recorded == 40 * BATCH
     assert all(before[1] <= after[0] for before, after in pairwise(sorted(ledger.busy))), "one batch at a time"
     assert ledger.share < 0.52
-    for _ in range(100):
+    for _ in range(1000):
         await clock.advance(0.1)
         await asyncio.sleep(0.005)  # for that thread, which may be late
         if not left.path.exists():

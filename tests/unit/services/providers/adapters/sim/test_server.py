@@ -35,7 +35,7 @@ async def get(sim: Sim, path: str) -> Any:
 
 
 async def until_told(sim: Sim, count: str, number: int) -> None:
-    for _ in range(200):
+    for _ in range(2000):
         if (await get(sim, "/_sim/calls"))[count] == number:
             return
         await asyncio.sleep(0.005)
