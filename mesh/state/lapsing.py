@@ -11,8 +11,7 @@ T = TypeVar("T")
 class Lapsing(Generic[T]):
     """What has lapsed goes when it is met, or when its turn comes to be looked at. Moments are whatever `now` is.
 
-    Whenever one is added, the two that were left alone for longest are looked at: more than are added, so that none
-    pile up.
+    Whenever one is added, the one that was left alone for longest is looked at, so that none pile up.
     """
 
     def __init__(self) -> None:
@@ -34,20 +33,17 @@ class Lapsing(Generic[T]):
     def put(self, key: str, value: T, until: int, now: int) -> None:
         """Keeps a value, whatever was there."""
         entries = self._entries
-        if key not in entries:
-            self._look(now)
-            self._look(now)
-        entries[key] = value, until
-        entries.move_to_end(key)
-
-    def _look(self, now: int) -> None:
-        entries = self._entries
-        for oldest, (_, until) in entries.items():
-            if until > now:
+        if key in entries:
+            entries[key] = value, until
+            entries.move_to_end(key)
+            return
+        for oldest, (_, lapses) in entries.items():
+            if lapses > now:
                 entries.move_to_end(oldest)
             else:
                 del entries[oldest]
             break
+        entries[key] = value, until
 
     def pop(self, key: str) -> None:
         """Forgets a value, if there is one."""
