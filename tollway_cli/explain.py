@@ -147,14 +147,14 @@ async def _of_configuration(
     """What a router with the configuration would say that has just been started; none is."""
     from services.ledger.bootstrap import known_prices
     from services.ledger.settings import LedgerSettings
-    from services.router import bootstrap as router
+    from services.router.bootstrap import unstarted
     from services.router.settings import RouterSettings
 
     config = load_or_refuse(config_file)
     names = [key.name for key in config.keys]
     if asked.key and names and asked.key not in names:
         refuse(f"no key is called {asked.key}; there are {', '.join(names)}.")
-    return await router.explained(
+    return await unstarted.explained(
         RouterSettings.from_config(config, Path()),
         request,
         key=asked.key,

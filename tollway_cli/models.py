@@ -68,7 +68,7 @@ async def _configured(config_file: Path | None) -> list[router_pb2.Model]:
     """The models of the configuration, told by services that are put together here and call nobody."""
     from services.providers import bootstrap as providers
     from services.providers.settings import ProvidersSettings
-    from services.router import bootstrap as router
+    from services.router.bootstrap import unstarted
     from services.router.settings import RouterSettings
 
     config, clock, tracer, metrics = load_or_refuse(config_file), SystemClock(), NoTracer(), NoMetrics()
@@ -80,7 +80,7 @@ async def _configured(config_file: Path | None) -> list[router_pb2.Model]:
     server.add(service)
     try:
         settings = RouterSettings.from_config(config, nowhere)
-        return await router.offered(settings, providers=server.channel(), clock=clock)
+        return await unstarted.offered(settings, providers=server.channel(), clock=clock)
     finally:
         await server.close()
         await service.close()

@@ -24,7 +24,7 @@ from mesh.state.connect import connect
 from mesh.status import from_rpc_error
 from mesh.tracing import parse_traceparent
 from services.router import bootstrap
-from services.router.bootstrap import RouterRuntime
+from services.router.bootstrap import RouterRuntime, unstarted
 from services.router.domain.breaker_sharing import Opening
 from services.router.settings import RouterSettings
 from tests.unit.services.router.budget_keeper import FakeKeeper
@@ -375,7 +375,7 @@ async def test_models_can_be_listed_without_starting_a_router(mesh: Mesh, tmp_pa
     provider = mesh._channel(
         lambda server: providers_pb2_grpc.add_ProviderServiceServicer_to_server(mesh.provider, server)
     )
-    models = await bootstrap.offered(settings, providers=provider, clock=SystemClock())
+    models = await unstarted.offered(settings, providers=provider, clock=SystemClock())
     assert [model.name for model in models] == ["gpt", "sim/echo"]
     assert "nowhere" not in os.listdir(tmp_path)
 
@@ -485,7 +485,7 @@ async def test_a_full_disk_shows_in_health_and_refuses_or_goes_on_as_configured(
     mesh = Mesh(tmp_path, journal={"ship_every": "60s", "when_full": when_full})
     await mesh.start()
     assert isinstance(mesh.router, Conditional)
-    file = mesh.router._journal.file
+    file = mesh.router._books.journal.file
     file._execute(f"PRAGMA max_page_count = {file._execute('PRAGMA page_count').fetchone()[0]}")
     reasons = set()
     for _ in range(50):  # until the page that there is is full
