@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from mesh.errors import Reason, TollwayError
 from mesh.money import format_usd
 from mesh.prices import unix_seconds
-from services.router.domain.purse import Fund
+from services.router.domain.funds import Fund
 from tollway.ledger.v1.budget_pb2 import (
     BUDGET_WINDOW_DAY,
     BUDGET_WINDOW_MONTH,

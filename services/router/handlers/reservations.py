@@ -15,7 +15,8 @@ from collections import deque
 from collections.abc import Sequence
 
 from mesh.clock import Clock
-from services.router.domain.purse import Hold, Lease, Name, Purse, Short, Want
+from services.router.domain.funds import Lease, Name
+from services.router.domain.purse import Hold, Purse, Short, Want
 from services.router.domain.reservation import Amounts
 
 

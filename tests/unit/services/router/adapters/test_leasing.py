@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from services.router.adapters.leasing import TICK
-from services.router.domain.purse import UNUSED_FOR, Hold, Name, Short
+from services.router.domain.funds import Name
+from services.router.domain.purse import UNUSED_FOR, Hold, Short
 from services.router.domain.reservation import Amounts
 from tests.unit.services.router.bench import Bench
 from tests.unit.services.router.budget_keeper import TERM, Granted, budget

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from services.router.domain.purse import UNUSED_FOR, Hold, Lease, Name, Purse, Short, Want
+from services.router.domain.funds import Lease, Name
+from services.router.domain.purse import UNUSED_FOR, Hold, Purse, Short, Want
 from tollway.ledger.v1.budget_pb2 import BudgetStanding, LeaseAnswer, LeaseWish
 
 DEMO, TEAM = ("project:demo/total", "project:demo"), ("tenant:acme/day", "tenant:acme")
