@@ -24,7 +24,7 @@ def json_object(text: bytes | str, path: str) -> Json:
     return value
 
 
-def parse(data: bytes) -> Json:
+def sent_object(data: bytes) -> Json:
     """The object that a provider sent. Raises ValueError for anything else."""
     value = orjson.loads(data)
     if type(value) is not dict:

@@ -7,14 +7,12 @@ A question that is filtered is answered with 400, `code: content_filter` and
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import orjson
 
 from mesh.errors import TollwayError
 from services.providers.adapters import openai
-
-Json = dict[str, Any]
+from services.providers.domain.json_objects import Json
 
 
 def decode_error(status: int, headers: Mapping[str, str], body: bytes, now: float) -> TollwayError:

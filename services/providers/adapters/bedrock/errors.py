@@ -12,8 +12,7 @@ from typing import Any
 from mesh.errors import Reason, TollwayError
 from services.providers.domain.error_bodies import read_body
 from services.providers.domain.headers import request_id, retry_after
-
-Json = dict[str, Any]
+from services.providers.domain.json_objects import Json
 
 _STATUSES = {
     "ThrottlingException": 429,

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from typing import Any
 
 import orjson
 
 from services.providers.adapters.bedrock.response import DIALECT, keep_image
+from services.providers.domain.json_objects import Json
 from tollway.chat.v1 import chat_pb2
-
-Json = dict[str, Any]
 
 
 class HeldBlock:

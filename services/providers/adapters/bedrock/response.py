@@ -8,7 +8,7 @@ import orjson
 
 from services.providers.adapters.bedrock.citations import keep_citation
 from services.providers.domain.failures import malformed
-from services.providers.domain.json_objects import Json, parse
+from services.providers.domain.json_objects import Json, sent_object
 from tollway.chat.v1 import chat_pb2
 
 DIALECT = "bedrock"
@@ -35,7 +35,7 @@ NOT_UNDERSTOOD = (TypeError, ValueError, AttributeError, KeyError)
 def decode_response(body: bytes) -> chat_pb2.ChatResponse:
     """The answer in a body. Raises UPSTREAM_MALFORMED."""
     try:
-        return _response(parse(body))
+        return _response(sent_object(body))
     except NOT_UNDERSTOOD as error:
         raise malformed(f"the provider's answer is not one of Converse ({type(error).__name__})") from None
 

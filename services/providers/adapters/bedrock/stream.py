@@ -22,7 +22,7 @@ from services.providers.adapters.bedrock.response import (
 from services.providers.domain.chunks import Chunks
 from services.providers.domain.event_stream import Message, MessageDecoder
 from services.providers.domain.failures import malformed
-from services.providers.domain.json_objects import Json, parse
+from services.providers.domain.json_objects import Json, sent_object
 from tollway.chat.v1 import chat_pb2
 
 
@@ -85,7 +85,7 @@ class StreamDecoder:
             said = str(headers.get(":error-message", ""))
             self._end(event_error(str(headers.get(":error-code", "")), b"", said))
         else:
-            event = parse(message.payload or b"{}")
+            event = sent_object(message.payload or b"{}")
             event.pop("p", None)  # filler, which hides how long the rest is
             self._event(str(headers.get(":event-type", "")), event)
 

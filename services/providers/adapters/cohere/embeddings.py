@@ -9,7 +9,7 @@ import orjson
 from mesh.errors import FieldViolation, Reason, TollwayError, invalid
 from services.providers.adapters.cohere.response import DIALECT, NOT_UNDERSTOOD, keep_usage
 from services.providers.domain.failures import malformed
-from services.providers.domain.json_objects import Json, parse, written
+from services.providers.domain.json_objects import Json, sent_object, written
 from services.providers.domain.own_words import OwnWords
 from services.providers.domain.unsaid import Unsaid
 from services.providers.domain.wire import Encoded
@@ -50,7 +50,7 @@ def _text(given: embedding_pb2.EmbeddingInput, path: str) -> str:
 def decode_embeddings(body: bytes) -> embedding_pb2.EmbeddingResponse:
     """The vectors. Their texts, which Cohere repeats, are the question's. Raises UPSTREAM_MALFORMED."""
     try:
-        return _embeddings(parse(body))
+        return _embeddings(sent_object(body))
     except NOT_UNDERSTOOD as error:
         raise malformed(f"the provider's answer is not one of embeddings ({type(error).__name__})") from None
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from mesh.errors import Reason, TollwayError
 from services.providers.domain.error_bodies import read_body
 from services.providers.domain.headers import request_id, retry_after
-
-Json = dict[str, Any]
+from services.providers.domain.json_objects import Json
 
 _DENIED_WORDS = 498
 """Cohere's own status: the question or the answer holds words that are on a list."""

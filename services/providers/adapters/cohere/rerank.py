@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mesh.errors import Reason, TollwayError
 from services.providers.adapters.cohere.response import NOT_UNDERSTOOD, keep_usage
-from services.providers.domain.json_objects import json_object, parse, written
+from services.providers.domain.json_objects import json_object, sent_object, written
 from services.providers.domain.wire import Encoded
 from tollway.chat.v1 import chat_pb2, forwarding_pb2
 
@@ -21,7 +21,7 @@ def forward_usage(content_type: str, body: bytes) -> chat_pb2.Usage | None:
     if "json" not in content_type:
         return None
     try:
-        meta = parse(body).get("meta") or {}
+        meta = sent_object(body).get("meta") or {}
         counted = {name: meta[name] for name in ("billed_units", "tokens", "cached_tokens") if meta.get(name)}
         if not counted:
             return None

@@ -21,7 +21,7 @@ from services.providers.adapters.cohere.response import (
 )
 from services.providers.domain.chunks import Chunks
 from services.providers.domain.failures import cut, malformed
-from services.providers.domain.json_objects import Json, parse
+from services.providers.domain.json_objects import Json, sent_object
 from services.providers.domain.sse import EventDecoder
 from tollway.chat.v1 import chat_pb2
 
@@ -79,7 +79,7 @@ class StreamDecoder:
         if text.strip() == _END_MARK:
             self._end(None if self._finished else cut())
             return
-        event = parse(text)
+        event = sent_object(text)
         kind = event.pop("type", "") or named
         if kind == "content-delta":
             self._content(event)

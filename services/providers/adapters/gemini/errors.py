@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from mesh.errors import Reason, TollwayError
 from services.providers.domain.error_bodies import read_body, text_of
 from services.providers.domain.headers import request_id, retry_after
-
-Json = dict[str, Any]
+from services.providers.domain.json_objects import Json
 
 _CONTEXT = re.compile(
     r"token count.{0,60}(exceed|only supports|up to)|exceeds the maximum number of tokens", re.I | re.S

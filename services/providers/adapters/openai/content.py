@@ -5,8 +5,9 @@ from __future__ import annotations
 from base64 import b64encode
 
 from mesh.errors import invalid
-from services.providers.adapters.openai.extra import Asked, Json
+from services.providers.adapters.openai.extra import Asked
 from services.providers.adapters.openai.thinking import put_thinking
+from services.providers.domain.json_objects import Json
 from tollway.chat.v1 import chat_pb2
 
 TOOL_FAILED = "The tool failed: "

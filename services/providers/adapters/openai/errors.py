@@ -13,8 +13,7 @@ from typing import Any
 from mesh.errors import Reason, TollwayError
 from services.providers.domain.error_bodies import read_body, text_of
 from services.providers.domain.headers import request_id, retry_after
-
-Json = dict[str, Any]
+from services.providers.domain.json_objects import Json
 
 _CONTEXT = re.compile(
     r"context[ _-]?(length|window|size)|(prompt|input|request) (is )?too long|too many (input |prompt )?tokens"

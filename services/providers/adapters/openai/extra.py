@@ -9,11 +9,9 @@ import msgspec
 
 from mesh.errors import invalid
 from services.providers.domain.foreign import turn_away
-from services.providers.domain.json_objects import merge
+from services.providers.domain.json_objects import Json, merge
 from services.providers.domain.quirks import Quirks
 from services.providers.domain.unsaid import Unsaid
-
-Json = dict[str, Any]
 
 _FOREIGN = "is another dialect's and has no meaning to this provider"
 

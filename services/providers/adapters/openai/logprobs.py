@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.providers.adapters.openai.extra import Json
+from services.providers.domain.json_objects import Json
 from tollway.chat.v1 import chat_pb2
 
 _TOKEN = frozenset({"token", "logprob", "bytes", "top_logprobs"})

@@ -6,7 +6,8 @@ from base64 import b64decode
 from binascii import Error as NotBase64
 from typing import Any, Protocol
 
-from services.providers.adapters.openai.extra import Json, encode_json
+from services.providers.adapters.openai.extra import encode_json
+from services.providers.domain.json_objects import Json
 from tollway.chat.v1 import chat_pb2
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.providers.adapters.openai.extra import Asked, Json
+from services.providers.adapters.openai.extra import Asked
+from services.providers.domain.json_objects import Json
 from tollway.chat.v1 import chat_pb2
 
 _SAMPLING = {

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from services.providers.adapters.openai.extra import Asked, Json
+from services.providers.adapters.openai.extra import Asked
+from services.providers.domain.json_objects import Json
 
 _PLACES = {
     "n": "chat.choice_count",

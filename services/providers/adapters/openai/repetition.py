@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import islice
-from typing import Any
 
 import orjson
 
+from services.providers.domain.json_objects import Json
 from services.providers.domain.sse import Event
-
-Json = dict[str, Any]
 
 _FIELDS = frozenset({"id", "object", "created", "model", "choices", "usage", "system_fingerprint", "service_tier"})
 _CHOICE = frozenset({"index", "delta", "finish_reason", "logprobs"})

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from mesh.errors import invalid
 from services.providers.adapters.openai.content import put_cache_control, put_content
-from services.providers.adapters.openai.extra import Asked, Json, body_json, json_object
+from services.providers.adapters.openai.extra import Asked, body_json, json_object
 from services.providers.adapters.openai.options import put_options, put_sampling, take_neighbours
 from services.providers.adapters.openai.peculiar import adapt
 from services.providers.adapters.openai.thinking import DIALECT
+from services.providers.domain.json_objects import Json
 from services.providers.domain.quirks import NO_QUIRKS, Quirks
 from services.providers.domain.unsaid import Unsaid
 from services.providers.domain.wire import Encoded

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from services.providers.adapters.openai.citations import take_citations
@@ -15,9 +13,8 @@ from services.providers.adapters.openai.thinking import take_thinking
 from services.providers.adapters.openai.tool_calls import keep_tool_call
 from services.providers.adapters.openai.usage import keep_usage
 from services.providers.domain.failures import malformed
+from services.providers.domain.json_objects import Json
 from tollway.chat.v1 import chat_pb2
-
-Json = dict[str, Any]
 
 ROLES = {
     "system": chat_pb2.ROLE_SYSTEM,

@@ -26,10 +26,9 @@ from services.providers.adapters.openai.thinking import take_pieces, take_text
 from services.providers.adapters.openai.tool_calls import ToolCalls
 from services.providers.adapters.openai.usage import keep_usage
 from services.providers.domain.failures import cut, malformed
+from services.providers.domain.json_objects import Json
 from services.providers.domain.sse import EventDecoder
 from tollway.chat.v1 import chat_pb2
-
-Json = dict[str, Any]
 
 _BARE_EVENT = frozenset({"id", "object", "created", "model", "choices"})
 _KNOWN_EVENT = _BARE_EVENT | {"usage", "system_fingerprint", "service_tier", "obfuscation"}

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.providers.adapters.openai.extra import Asked, Json, encode_json
+from services.providers.adapters.openai.extra import Asked, encode_json
+from services.providers.domain.json_objects import Json
 from tollway.chat.v1 import chat_pb2
 
 DIALECT = "openai"

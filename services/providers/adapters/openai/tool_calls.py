@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.providers.adapters.openai.extra import Json, encode_json
+from services.providers.adapters.openai.extra import encode_json
+from services.providers.domain.json_objects import Json
 from tollway.chat.v1 import chat_pb2
 
 

@@ -6,7 +6,8 @@ from base64 import b64encode
 
 from mesh.errors import invalid
 from services.providers.adapters.openai.content import data_url, image_url, place_of
-from services.providers.adapters.openai.extra import Asked, Json
+from services.providers.adapters.openai.extra import Asked
+from services.providers.domain.json_objects import Json
 from tollway.chat.v1 import chat_pb2
 
 URL_CITATION = "url_citation"

@@ -6,8 +6,7 @@ from typing import Any
 
 from mesh.errors import Reason, TollwayError
 from services.providers.adapters.openai.errors import named_error
-
-Json = dict[str, Any]
+from services.providers.domain.json_objects import Json
 
 _REJECTED = ("invalid_", "image_", "unsupported_", "empty_", "failed_to_download_")
 """How codes begin that blame the question. They come without a status."""

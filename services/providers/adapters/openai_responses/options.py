@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from services.providers.adapters.openai.extra import Asked, Json
+from services.providers.adapters.openai.extra import Asked
+from services.providers.domain.json_objects import Json
 from tollway.chat.v1 import chat_pb2
 
 NEIGHBOURS = frozenset(

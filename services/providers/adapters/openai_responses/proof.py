@@ -7,9 +7,8 @@ dialect has room for an id beside it.
 from __future__ import annotations
 
 import re
-from typing import Any
 
-Json = dict[str, Any]
+from services.providers.domain.json_objects import Json
 
 _NAMED = re.compile(r"(rs_[\w-]+):(.+)", re.DOTALL)
 

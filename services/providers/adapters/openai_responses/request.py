@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from mesh.errors import invalid
-from services.providers.adapters.openai.extra import Asked, Json, body_json, json_object
+from services.providers.adapters.openai.extra import Asked, body_json, json_object
 from services.providers.adapters.openai_responses.items import DIALECT, custom_of_chat, input_items
 from services.providers.adapters.openai_responses.options import (
     NEIGHBOURS,
@@ -13,6 +13,7 @@ from services.providers.adapters.openai_responses.options import (
     put_reasoning,
     put_sampling,
 )
+from services.providers.domain.json_objects import Json
 from services.providers.domain.quirks import NO_QUIRKS
 from services.providers.domain.unsaid import Unsaid
 from services.providers.domain.wire import Encoded

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from mesh.errors import TollwayError
 from services.providers.adapters.openai.errors import named_error
 from services.providers.adapters.openai.extra import encode_json
@@ -12,9 +10,8 @@ from services.providers.adapters.openai_responses.errors import failure
 from services.providers.adapters.openai_responses.items import DIALECT
 from services.providers.adapters.openai_responses.output import keep_item
 from services.providers.domain.failures import malformed
+from services.providers.domain.json_objects import Json
 from tollway.chat.v1 import chat_pb2
-
-Json = dict[str, Any]
 
 _ECHOED = frozenset(
     {

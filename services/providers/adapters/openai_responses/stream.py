@@ -8,7 +8,6 @@ provider's own tools get on have no place: such an item is told when it is finis
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from mesh.errors import TollwayError
 from services.providers.adapters.openai.extra import encode_json
@@ -29,10 +28,9 @@ from services.providers.adapters.openai_responses.proof import proof_in
 from services.providers.adapters.openai_responses.response import finish, keep_usage
 from services.providers.adapters.openai_responses.telling import Place, Telling
 from services.providers.domain.failures import cut, malformed
+from services.providers.domain.json_objects import Json
 from services.providers.domain.sse import EventDecoder
 from tollway.chat.v1 import chat_pb2
-
-Json = dict[str, Any]
 
 _OF_ITEM = -1
 """In place of a part, where an item is told as one."""

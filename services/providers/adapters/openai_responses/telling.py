@@ -9,9 +9,9 @@ from services.providers.adapters.openai.logprobs import keep_logprobs
 from services.providers.adapters.openai_responses.items import DIALECT
 from services.providers.adapters.openai_responses.output import keep_citation
 from services.providers.adapters.openai_responses.response import identify, remaining
+from services.providers.domain.json_objects import Json
 from tollway.chat.v1 import chat_pb2
 
-Json = dict[str, Any]
 Place = tuple[int, int]
 """An item's place in the response, and a part's in the item."""
 _TEXT_ALONE = {"text", "part", "role"}

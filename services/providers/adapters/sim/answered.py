@@ -12,8 +12,7 @@ import orjson
 
 from services.providers.adapters.sim import wire
 from services.providers.adapters.sim.question import BadQuestion
-
-Json = dict[str, Any]
+from services.providers.domain.json_objects import Json
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,11 @@ from typing import Any
 import orjson
 
 from mesh.forms import BadForm, read_form
-from services.providers.adapters.sim.answered import Answered, Json, as_json, drawn_from, text_in, whole_in
+from services.providers.adapters.sim.answered import Answered, as_json, drawn_from, text_in, whole_in
 from services.providers.adapters.sim.media import images, speech, transcription
 from services.providers.adapters.sim.question import BadQuestion
 from services.providers.adapters.sim.text import count
+from services.providers.domain.json_objects import Json
 
 _DIMENSIONS = 64
 _MOST_DIMENSIONS = 4096

@@ -9,9 +9,10 @@ from base64 import b64encode
 from random import Random
 
 from services.providers.adapters.sim import wire
-from services.providers.adapters.sim.answered import Answered, Json, as_events, as_json, drawn_from, text_in, whole_in
+from services.providers.adapters.sim.answered import Answered, as_events, as_json, drawn_from, text_in, whole_in
 from services.providers.adapters.sim.question import BadQuestion
 from services.providers.adapters.sim.text import count, prose
+from services.providers.domain.json_objects import Json
 
 _RATE = 8_000
 """Samples a second."""

@@ -9,8 +9,7 @@ from typing import Any
 import orjson
 
 from services.providers.adapters.sim.text import count
-
-Json = dict[str, Any]
+from services.providers.domain.json_objects import Json
 
 _PER_MESSAGE = 3
 _CACHE_BLOCK = 16

@@ -13,8 +13,6 @@ from services.providers.adapters.sim.instance import Impossible, instance
 from services.providers.adapters.sim.question import BadQuestion, Question
 from services.providers.adapters.sim.text import count, prose, split
 
-Json = dict[str, Any]
-
 
 class Token(NamedTuple):
     """A token, and what it is part of; of a tool's arguments, `call` says which call's."""

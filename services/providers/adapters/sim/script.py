@@ -21,6 +21,7 @@ from services.providers.adapters.sim.behaviour import Behaviour, NoSuchModel, be
 from services.providers.adapters.sim.endpoints import ENDPOINTS, read_fields
 from services.providers.adapters.sim.question import BadQuestion, Question, read_question
 from services.providers.adapters.sim.reply import Reply, replies
+from services.providers.domain.json_objects import Json
 
 CHAT = "/chat/completions"
 _MOST_KEYS = 1024
@@ -230,7 +231,7 @@ def _gap(asked: Behaviour) -> float:
     return 1 / asked.rate if asked.rate else 0.0
 
 
-def _broken() -> wire.Json:
+def _broken() -> Json:
     return wire.error("The server had an error while it worked on your request.", "server_error")
 
 

@@ -10,8 +10,7 @@ import orjson
 
 from services.providers.adapters.sim.question import Question
 from services.providers.adapters.sim.reply import Reply, Token
-
-Json = dict[str, Any]
+from services.providers.domain.json_objects import Json
 
 CREATED = 1_700_000_000
 """The same question gets the same answer, to the byte."""
