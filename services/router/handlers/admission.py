@@ -21,7 +21,7 @@ from mesh.mediator import Behavior, Next, NextStream
 from mesh.state.store import Draw, Left, Slot, StateStore
 from services.router.domain.expectation import Expectation
 from services.router.domain.limits import LEASE, Held, Limits, refusal, settlement, tell_what_is_left
-from services.router.handlers.desk import Question
+from services.router.handlers.question import Question
 from tollway.chat.v1.chat_pb2 import Usage
 
 _RENEW_EVERY = LEASE / 3

@@ -29,7 +29,8 @@ from services.router.domain.settlement import CANCELLED, OK, Ending
 from services.router.domain.splice import Diverged
 from services.router.domain.usage import Counted, count, count_unread, message_size
 from services.router.handlers.budgets import Charge
-from services.router.handlers.desk import Desk, Question
+from services.router.handlers.desk import Desk
+from services.router.handlers.question import Question
 from tollway.chat.v1.chat_pb2 import ChatRequest, ChatResponse, FinishReason, Usage
 from tollway.ledger.v1.ledger_pb2 import (
     ATTEMPT_KIND_HEDGE,

@@ -12,7 +12,7 @@ from mesh.mediator import Behavior, Next, NextStream
 from services.router.domain.keyring import Keyring
 from services.router.domain.principal import Principal
 from services.router.handlers.caller import FromCaller
-from services.router.handlers.desk import Question
+from services.router.handlers.question import Question
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from mesh.errors import Reason, TollwayError
 from mesh.mediator import Behavior, Next, NextStream, Query
-from services.router.handlers.desk import Question
+from services.router.handlers.question import Question
 
 
 class Validation(Behavior):

@@ -25,7 +25,7 @@ from services.router.domain.kept_answer import KeptAnswer, Response, Tape
 from services.router.domain.rules import Asked as UnderRules
 from services.router.domain.rules import Rule, rule_on
 from services.router.handlers.behaviors import is_question
-from services.router.handlers.desk import Question
+from services.router.handlers.question import Question
 from services.router.ports import AnswerCache, Journal
 from tollway.ledger.v1.ledger_pb2 import Attempt
 from tollway.router.v1.router_pb2 import CacheOutcome

@@ -19,8 +19,9 @@ from services.router.domain.schedule import remaining
 from services.router.domain.verdict import Showed, broken_off, verdict
 from services.router.handlers.attempt import CONTINUATIONS, AttemptRun, Turn
 from services.router.handlers.charging import charged_now
-from services.router.handlers.desk import Desk, Question
+from services.router.handlers.desk import Desk
 from services.router.handlers.operation import Operation
+from services.router.handlers.question import Question
 from tollway.chat.v1.chat_pb2 import ChatChunk, Usage
 from tollway.ledger.v1.ledger_pb2 import ATTEMPT_KIND_CONTINUATION, ATTEMPT_KIND_HEDGE
 from tollway.router.v1.router_pb2 import CONTINUATION_PREFILL, Receipt

@@ -14,7 +14,8 @@ from services.router.domain.needs import Needs
 from services.router.domain.routes import Candidate
 from services.router.domain.selection import Selected
 from services.router.domain.verdict import LeftAlone, Showed, verdict
-from services.router.handlers.desk import Desk, Question, select, told
+from services.router.handlers.desk import Desk, select
+from services.router.handlers.question import Question, told
 from tollway.chat.v1.chat_pb2 import ChatRequest
 from tollway.providers.v1.providers_pb2 import CountTokensRequest
 from tollway.router.v1.router_pb2 import CountTokensResponse

@@ -8,7 +8,8 @@ from mesh.errors import TollwayError
 from mesh.mediator import Command
 from services.router.handlers import calling, racing
 from services.router.handlers.conversing import Conversation
-from services.router.handlers.desk import Desk, Question
+from services.router.handlers.desk import Desk
+from services.router.handlers.question import Question
 from tollway.router.v1.router_pb2 import CreateChatCompletionResponse
 
 

@@ -13,8 +13,9 @@ from services.router.domain.fingerprint import fingerprint_of
 from services.router.domain.kinds import EMBEDDINGS
 from services.router.domain.validation import embedding_violations
 from services.router.handlers import calling
-from services.router.handlers.desk import Desk, Question
+from services.router.handlers.desk import Desk
 from services.router.handlers.operation import Operation
+from services.router.handlers.question import Question
 from tollway.chat.v1.embedding_pb2 import EmbeddingRequest
 from tollway.router.v1.router_pb2 import CreateEmbeddingsResponse
 

@@ -9,7 +9,8 @@ from mesh.mediator import Query
 from services.router.domain.kinds import EXPLAINED
 from services.router.domain.needs import Needs
 from services.router.domain.selection import Selection
-from services.router.handlers.desk import Question, select
+from services.router.handlers.desk import select
+from services.router.handlers.question import Question
 from tollway.router.v1.router_pb2 import ExplainRouteResponse
 
 

@@ -14,8 +14,9 @@ from services.router.domain.fingerprint import fingerprint_of
 from services.router.domain.kinds import FORWARDED
 from services.router.domain.validation import forwarding_violations
 from services.router.handlers import calling
-from services.router.handlers.desk import Desk, Question
+from services.router.handlers.desk import Desk
 from services.router.handlers.operation import Operation
+from services.router.handlers.question import Question
 from tollway.chat.v1.forwarding_pb2 import Endpoint, ForwardedQuestion
 from tollway.router.v1.router_pb2 import ForwardResponse
 

@@ -30,8 +30,8 @@ from services.router.domain.fingerprint import scoped
 from services.router.domain.replay import Record, Response, Shape, State
 from services.router.domain.shelf import Shelf
 from services.router.handlers.behaviors import is_question
-from services.router.handlers.desk import Question
 from services.router.handlers.keeping import LEASE, Keeper, Keeping, log_of
+from services.router.handlers.question import Question
 from services.router.handlers.run import Run, too_large
 
 log = logging.getLogger(__name__)

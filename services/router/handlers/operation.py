@@ -26,7 +26,8 @@ from services.router.domain.splice import Diverged
 from services.router.domain.verdict import LeftAlone, Showed, broken_off, verdict
 from services.router.handlers.attempt import AttemptRun, Turn
 from services.router.handlers.charging import charged
-from services.router.handlers.desk import Desk, Question, select, told
+from services.router.handlers.desk import Desk, select
+from services.router.handlers.question import Question, told
 from tollway.chat.v1.chat_pb2 import Usage
 from tollway.ledger.v1.ledger_pb2 import ATTEMPT_STATUS_CANCELLED, Attempt
 from tollway.router.v1.router_pb2 import Receipt

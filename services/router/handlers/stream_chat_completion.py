@@ -11,7 +11,8 @@ from mesh.mediator import StreamCommand
 from services.router.domain.kinds import STREAMED_CHAT
 from services.router.handlers import calling, racing
 from services.router.handlers.conversing import Conversation
-from services.router.handlers.desk import Desk, Question
+from services.router.handlers.desk import Desk
+from services.router.handlers.question import Question
 from tollway.chat.v1.chat_pb2 import ChatChunk
 from tollway.router.v1.router_pb2 import StreamChatCompletionResponse
 

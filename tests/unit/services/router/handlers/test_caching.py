@@ -17,7 +17,7 @@ from services.router.domain.caching import Ruled, Ttls
 from services.router.domain.principal import LOCAL, Principal
 from services.router.handlers.caching import Caching, as_asked
 from services.router.handlers.create_chat_completion import CreateChatCompletion, create_chat_completion
-from services.router.handlers.desk import Question
+from services.router.handlers.question import Question
 from services.router.handlers.stream_chat_completion import StreamChatCompletion, stream_chat_completion
 from tests.unit.services.router.bench import PARENT, Bench, Reader
 from tests.unit.services.router.memory_state import MemoryState
