@@ -4,6 +4,9 @@ A breaker counts the failures of recent calls. Enough of them open it, and nobod
 half-open: a few probes are let through, and what becomes of them closes it or opens it anew. Successes do not erase
 failures, age does.
 
+Who says when to come back is taken at their word: once that time is over the breaker is closed, with the counts that it
+had, and everybody who waited is let through.
+
 Counts are kept in slices of the window, so that a breaker costs a few numbers however many calls there are; an outcome
 is forgotten when it is a window old, or at most a slice sooner.
 """
@@ -50,13 +53,15 @@ class Breaker:
     """
 
     __slots__ = (
-        "_run", "_slices", "_succeeded", "_taken", "calls", "claims", "failures", "open_for", "opening", "probes",
-        "reason", "until",
+        "_run", "_slices", "_succeeded", "_taken", "calls", "claims", "failures", "held", "open_for", "opening",
+        "probes", "reason", "until",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.until: float | None = None
         """None: closed. Else it is open until then, and half-open from then on."""
+        self.held = False
+        """Whether it is open until its provider said to come back: then it closes by itself."""
         self.opening = 0
         """Counts openings, so that one is not taken for another."""
         self.reason = ""
@@ -79,20 +84,26 @@ class Breaker:
 
     def wait(self, now: float) -> float:
         """Seconds until it is worth asking for a ticket; 0 where one would be given now."""
-        if self.until is None:
+        if self._is_closed(now):
             return 0.0
-        if self.until - now > _AT_ONCE:
-            return self.until - now
+        until = self.until or 0.0
+        if until - now > _AT_ONCE:
+            return until - now
         return 0.0 if self._free() > 0 else PROBE_WAIT
 
     def enter(self, now: float) -> int | None:
         """A ticket for a call that leaves now; None: it must not."""
-        if self.until is None:
+        if self._is_closed(now):
             return ORDINARY
         if self.wait(now):
             return None
         self._taken += 1
         return self.opening
+
+    def _is_closed(self, now: float) -> bool:
+        if self.held and self.until is not None and self.until - now <= _AT_ONCE:
+            self.until, self.reason, self.held, self.claims = None, "", False, None
+        return self.until is None
 
     def _free(self) -> int:
         return self._allowed() - self._taken - self._succeeded
@@ -104,7 +115,7 @@ class Breaker:
 
     def succeed(self, ticket: int, now: float, policy: BreakerPolicy) -> bool:
         """Whether that closed it."""
-        if self.until is None:
+        if self._is_closed(now):
             self._count(now, policy, failed=False)
             return False
         if ticket != self.opening:
@@ -121,17 +132,17 @@ class Breaker:
     ) -> bool:
         """Whether that opened it. `shown` names the failure; until `retry_after` seconds from now nobody is wanted."""
         hold = now + min(retry_after, _LONGEST_HOLD) if retry_after else None
-        if self.until is None:
+        if self._is_closed(now):
             self._count(now, policy, failed=True)
             if hold is None and not self._enough(policy):
                 return False
-            self._open(hold or now + policy.open_for, policy, self._because(shown, hold))
-        elif ticket == self.opening:
-            self._open(
-                max(self.until, hold or now + policy.open_for), policy, f"it was tried again, and showed {shown}"
-            )
-        elif hold is not None and hold > self.until:
-            self._open(hold, policy, self._because(shown, hold))
+            self._open(hold or now + policy.open_for, policy, self._because(shown, hold), held=hold is not None)
+            return True
+        until = self.until or 0.0
+        if ticket == self.opening:
+            self._open(max(until, hold or now + policy.open_for), policy, f"it was tried again, and showed {shown}")
+        elif hold is not None and hold > until:
+            self._open(hold, policy, self._because(shown, hold), held=self.held)
         else:
             return False
         return True
@@ -150,13 +161,13 @@ class Breaker:
 
     def close(self) -> None:
         """Starts anew."""
-        self.until, self.reason = None, ""
+        self.until, self.reason, self.held = None, "", False
         self.calls = self.failures = self._run = self._taken = self._succeeded = 0
         self.claims = None
         self._slices.clear()
 
-    def _open(self, until: float, policy: BreakerPolicy, reason: str) -> None:
-        self.until, self.reason = until, reason
+    def _open(self, until: float, policy: BreakerPolicy, reason: str, *, held: bool = False) -> None:
+        self.until, self.reason, self.held = until, reason, held
         self.opening += 1
         self.probes, self.open_for = policy.probes, policy.open_for
         self._taken = self._succeeded = 0
@@ -169,9 +180,11 @@ class Breaker:
 
     # -- what other replicas know (`breaker_sharing`) ----------------------------------------------------------------
 
-    def adopt(self, until: float, reason: str, probes: int, open_for: float) -> None:
+    def adopt(self, until: float, reason: str, probes: int, open_for: float, *, held: bool = False) -> None:
         """It was opened elsewhere. It stays open as long as either side says, and probes have to be claimed."""
-        self._open(max(self.until or 0.0, until), BreakerPolicy(probes=probes, open_for=open_for), reason)
+        held = held and (self.until is None or self.held)
+        policy = BreakerPolicy(probes=probes, open_for=open_for)
+        self._open(max(self.until or 0.0, until), policy, reason, held=held)
         self.claims = 0
 
     @property

@@ -31,6 +31,7 @@ class Opening:
     reason: str
     probes: int
     open_for: float
+    held: bool = False
 
     def encode(self) -> bytes:
         return orjson.dumps(asdict(self))
@@ -142,7 +143,7 @@ class Sharing:
         return []
 
     def _adopt(self, name: str, breaker: Breaker, opening: Opening, now: float, time: float) -> None:
-        breaker.adopt(now + opening.until - time, opening.reason, opening.probes, opening.open_for)
+        breaker.adopt(now + opening.until - time, opening.reason, opening.probes, opening.open_for, held=opening.held)
         self._known[name] = _Known(opening.id, breaker.opening)
 
     def _publish(self, name: str, breaker: Breaker, left: float, time: float) -> Publish:
@@ -152,6 +153,7 @@ class Sharing:
             breaker.reason,
             breaker.probes,
             breaker.open_for,
+            breaker.held,
         )
         self._known[name] = _Known(opening.id, breaker.opening)
         breaker.claims = 0

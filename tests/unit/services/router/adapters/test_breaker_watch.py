@@ -80,6 +80,17 @@ async def test_what_fails_for_one_is_left_alone_by_all(replicas: Replicas) -> No
     assert "5 of its last 5 calls failed" in shut.reason
 
 
+async def test_who_said_when_to_come_back_is_asked_by_all_of_them_then(replicas: Replicas) -> None:
+    replicas.fail(1, times=1, retry_after=10.0)
+    await replicas.clock.advance(2)
+    assert replicas.asked() == [False] * 3
+    await replicas.clock.advance(8)
+    for _ in range(2):
+        assert replicas.asked() == [True] * 3
+        await replicas.clock.advance(2)
+    assert not [key for key in replicas.store.records if key.startswith("breaker:")]
+
+
 async def test_so_is_whoever_refuses_a_credential(replicas: Replicas) -> None:
     replicas.fleets[0].standing("a/m").refuse(UNHINDERED, replicas.now(), POLICY, "UPSTREAM_CREDENTIALS")
     await replicas.clock.advance(2)

@@ -113,7 +113,16 @@ def test_who_says_when_to_come_back_is_left_alone_until_then() -> None:
     breaker = Breaker()
     assert breaker.fail(ORDINARY, NOW, POLICY, "UPSTREAM_RATE_LIMITED", 7.0)
     assert breaker.wait(NOW) == 7
-    assert breaker.enter(NOW + 7) is not None
+    assert breaker.enter(NOW + 6) is None
+    assert [breaker.enter(NOW + 7) for _ in range(100)] == [ORDINARY] * 100
+
+
+def test_what_failed_before_a_hold_counts_after_it() -> None:
+    breaker = Breaker()
+    failing(breaker, 2)
+    breaker.fail(ORDINARY, NOW, POLICY, "429", 7.0)
+    assert failing(breaker, 2, NOW + 7) == [False, True]
+    assert breaker.wait(NOW + 7) == 30
 
 
 def test_a_later_hold_that_is_shorter_never_shortens_and_one_that_is_longer_lengthens() -> None:
@@ -123,6 +132,7 @@ def test_a_later_hold_that_is_shorter_never_shortens_and_one_that_is_longer_leng
     assert breaker.wait(NOW) == 60
     assert breaker.fail(ORDINARY, NOW + 2, POLICY, "429", 100.0)
     assert breaker.wait(NOW) == 102
+    assert breaker.enter(NOW + 102) == ORDINARY
 
 
 def test_failures_that_open_it_hold_it_only_until_the_provider_said() -> None:
@@ -130,6 +140,9 @@ def test_failures_that_open_it_hold_it_only_until_the_provider_said() -> None:
     failing(breaker, 4)
     breaker.fail(ORDINARY, NOW, POLICY, "429", 2.0)
     assert breaker.wait(NOW) == 2
+    assert breaker.enter(NOW + 2) == ORDINARY
+    assert failing(breaker, 1, NOW + 2) == [True]
+    assert breaker.wait(NOW + 2) == 30
 
 
 def test_nobody_is_taken_at_their_word_for_longer_than_an_hour() -> None:
@@ -218,14 +231,19 @@ class Model:
     opening: int = 0
     probing: int = 0
     succeeded: int = 0
+    held: bool = False
+
+    def lapse(self, now: float) -> None:
+        if self.held and self.until is not None and now >= self.until:
+            self.until, self.held = None, False
 
     def may_enter(self, now: float) -> bool:
         if self.until is None:
             return True
         return now >= self.until and self.probing + self.succeeded < self.policy.probes
 
-    def open(self, until: float) -> None:
-        self.until, self.probing, self.succeeded = until, 0, 0
+    def open(self, until: float, *, held: bool = False) -> None:
+        self.until, self.probing, self.succeeded, self.held = until, 0, 0, held
         self.opening += 1
 
     def note(self, now: float, failed: bool) -> None:
@@ -258,6 +276,7 @@ class BreakerMachine(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([0.0, 0.5, 1.0, 2.0, 6.0, 13.0]))
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
+        self.model.lapse(self.now)
 
     @rule(target=tickets)
     def a_call_asks_to_leave(self) -> tuple[int, int | None]:
@@ -306,7 +325,7 @@ class BreakerMachine(RuleBasedStateMachine):
         if model.until is None:
             model.note(self.now, failed=True)
             if hold is not None:
-                model.open(hold)
+                model.open(hold, held=True)
             elif model.certainly_enough(self.now):
                 assert not self.breaker.closed
                 model.open(self.now + self.policy.open_for)
@@ -316,7 +335,7 @@ class BreakerMachine(RuleBasedStateMachine):
         elif probe:
             model.open(max(model.until, hold or self.now + self.policy.open_for))
         elif hold is not None and hold > model.until:
-            model.open(hold)
+            model.open(hold, held=model.held)
 
     @rule(held=tickets)
     def a_call_tells_nothing(self, held: tuple[int, int | None]) -> None:
@@ -334,8 +353,9 @@ class BreakerMachine(RuleBasedStateMachine):
 
     @invariant()
     def they_agree(self) -> None:
+        waits = self.breaker.wait(self.now)
         assert self.breaker.until == self.model.until
-        if self.breaker.wait(self.now) == 0:
+        if waits == 0:
             assert self.model.may_enter(self.now)
         assert 0 <= self.model.probing <= self.policy.probes
         assert 0 <= self.breaker.failures <= self.breaker.calls

@@ -164,6 +164,19 @@ async def test_many_that_wait_for_one_that_was_busy_are_answered_once_it_is_not(
 
 
 @both
+async def test_whoever_waits_until_it_is_not_busy_waits_for_no_other_answer(bench: Bench, stream: bool) -> None:
+    busy = error(Reason.UPSTREAM_RATE_LIMITED, 1.0, upstream_status="429")
+    slow: Script = [Pause(12), *streamed()]
+    bench.deploy(Deployment("a", "m"), a=[busy, slow])
+    waiting = [bench.ask(stream)]
+    await bench.clock.advance(0.3)
+    waiting += [bench.ask(stream) for _ in range(6)]
+    assert max([await bench.seconds(each) for each in waiting]) == pytest.approx(12.7, abs=0.25)
+    assert [(await each)[0] for each in waiting] == ["Hello"] * 7
+    assert len(bench.providers.calls) == 8
+
+
+@both
 async def test_an_attempt_is_not_repeated_on_a_deployment_whose_breaker_opened_meanwhile(
     bench: Bench, stream: bool
 ) -> None:
