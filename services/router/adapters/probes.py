@@ -22,8 +22,6 @@ TIMEOUT = 5.0
 """Seconds that a look may take."""
 _EARLIER = 2
 """Failed looks that the attempts which found nobody stand for, so that the first wait is of about a second."""
-_LOWEST_FAILURE = 500
-
 
 class Probes:
     """One task for each outage; `outages` says when one begins, and is told when it ends."""
@@ -59,6 +57,7 @@ class Probes:
             await self._providers.check_health(outage.provider, TIMEOUT)
         except TollwayError as failure:
             outage.why = failure.message
-            # An answer of its own, if only to say that the key is no good or may not list models, is no outage.
-            return heard_upstream(failure) and int(failure.metadata["upstream_status"]) < _LOWEST_FAILURE
+            # An answer of any kind: to be offline is to have no connection. Many lists of models are broken where
+            # everything else works, and what fails with every question is the breakers' to see.
+            return heard_upstream(failure)
         return True

@@ -81,14 +81,15 @@ async def test_when_it_will_be_looked_at_next_is_known_in_advance(watched: Watch
     [
         (error(Reason.UPSTREAM_CREDENTIALS, upstream_status="401"), True),
         (error(Reason.UPSTREAM_FORBIDDEN, upstream_status="403"), True),
-        (error(Reason.UPSTREAM_FAILED, upstream_status="503"), False),
+        (error(Reason.UPSTREAM_FAILED, upstream_status="501"), True),
+        (error(Reason.UPSTREAM_FAILED, upstream_status="503"), True),
         (error(Reason.DEADLINE_EXCEEDED), False),
         (error(Reason.SERVICE_UNAVAILABLE), False),
         (GONE, False),
     ],
     ids=lambda value: str(getattr(value, "reason", value)),
 )
-async def test_whoever_answers_is_there_unless_it_says_that_it_is_broken(
+async def test_whoever_answers_is_there_whatever_it_says(
     watched: Watched, answer: TollwayError, back: bool
 ) -> None:
     watched.providers.health["a"] = [answer]
