@@ -23,6 +23,7 @@ TIMEOUT = 5.0
 _EARLIER = 2
 """Failed looks that the attempts which found nobody stand for, so that the first wait is of about a second."""
 
+
 class Probes:
     """One task for each outage; `outages` says when one begins, and is told when it ends."""
 

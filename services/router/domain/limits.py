@@ -65,15 +65,21 @@ class Limits:
     def __init__(self, limits: Iterable[Limit]) -> None:
         self._limits = {limit.scope: limit for limit in limits}
         self._by_tag = any(scope.startswith("tag:") for scope in self._limits)
+        self._by_model = any(scope.startswith("model:") for scope in self._limits)
         self._prepared = lru_cache(_KEPT)(self._prepare)
 
-    def held(self, principal: Principal, tags: Sequence[str], model: str) -> Held | None:
-        """What holds a question; None where nothing does."""
+    def held(self, principal: Principal, tags: Sequence[str], model: str, others: Sequence[str] = ()) -> Held | None:
+        """What holds a question; None where nothing does. `others` are further models that it may be answered by: it
+        has asked for each of them."""
         labels = (*principal.tags, *tags) if self._by_tag else ()
-        return self._prepared(principal.tenant, principal.project, principal.key, model, labels)
+        models = (model, *others) if self._by_model else ()
+        return self._prepared(principal.tenant, principal.project, principal.key, models, labels)
 
-    def _prepare(self, tenant: str, project: str, key: str, model: str, tags: tuple[str, ...]) -> Held | None:
-        names = [("tenant", tenant), ("project", project), ("key", key), ("model", model)]
+    def _prepare(
+        self, tenant: str, project: str, key: str, models: tuple[str, ...], tags: tuple[str, ...]
+    ) -> Held | None:
+        names = [("tenant", tenant), ("project", project), ("key", key)]
+        names += [("model", model) for model in dict.fromkeys(models)]
         names += [("tag", tag) for tag in dict.fromkeys(tags)]
         found = dict(self._find(names))
         if not found:

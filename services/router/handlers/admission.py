@@ -82,7 +82,8 @@ class Admission(Behavior):
         await asyncio.gather(*self._beside)
 
     def _held(self, question: Question) -> Held | None:
-        held = self._limits.held(question.principal, question.tags, question.chat.model)
+        others = question.preferences.models
+        held = self._limits.held(question.principal, question.tags, question.chat.model, others)
         return held if held is None or question.kind.takes_tokens else replace(held, tokens=())
 
     async def _admit(self, question: Question, held: Held) -> _Admitted:

@@ -89,9 +89,7 @@ async def test_when_it_will_be_looked_at_next_is_known_in_advance(watched: Watch
     ],
     ids=lambda value: str(getattr(value, "reason", value)),
 )
-async def test_whoever_answers_is_there_whatever_it_says(
-    watched: Watched, answer: TollwayError, back: bool
-) -> None:
+async def test_whoever_answers_is_there_whatever_it_says(watched: Watched, answer: TollwayError, back: bool) -> None:
     watched.providers.health["a"] = [answer]
     watched.lose()
     await watched.clock.advance(2)

@@ -35,6 +35,13 @@ def test_each_kind_of_scope_holds_what_it_names() -> None:
     assert limits.held(Principal("other", "other", "other"), ("x",), "other") is None
 
 
+def test_a_question_that_may_go_to_several_models_has_asked_for_each() -> None:
+    limits = Limits([Limit("model:gpt", MINUTE), Limit("model:*", Rate(5, 1.0))])
+    found = limits.held(CI, (), "gpt", ["claude", "gpt", "glm"])
+    assert found is not None
+    assert [draw.key.removeprefix("limit:requests:model:") for draw in found.requests] == ["gpt", "claude", "glm"]
+
+
 def test_an_asterisk_stands_for_every_name_on_its_own() -> None:
     limits = Limits([Limit("key:*", MINUTE)])
     assert held(limits).requests == (Draw("limit:requests:key:ci", MINUTE),)

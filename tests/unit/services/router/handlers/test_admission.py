@@ -94,6 +94,16 @@ async def test_the_limit_is_let_through_and_not_one_more(bench: Bench, in_pieces
     assert len(bench.providers.calls) == 2
 
 
+async def test_a_model_s_limit_is_not_got_round_by_naming_it_second(bench: Bench) -> None:
+    bench.deploy(fallback=Deployment("b", "m"), a=[answer()])
+    gate = Gate(bench, Limit("model:other", Rate(1, DAY)))
+    question = gate.whole()
+    question.preferences.models.append("other")
+    await gate.mediator.send(question)
+    with pytest.raises(TollwayError, match="model:other may make 1 requests"):
+        await gate.mediator.send(question)
+
+
 async def test_a_stream_says_what_is_left_in_its_first_message_and_its_last(bench: Bench) -> None:
     bench.deploy(a=[streamed()])
     gate = Gate(bench, Limit("key:*", Rate(2, DAY), TOKENS))
