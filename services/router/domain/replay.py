@@ -14,6 +14,7 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 from mesh.errors import FieldViolation, Reason, TollwayError
+from services.router.domain.failures import heard_upstream
 from tollway.router.v1.router_pb2 import (
     CreateChatCompletionResponse,
     CreateEmbeddingsResponse,
@@ -110,13 +111,13 @@ def repeated(response: R) -> R:
 
 
 def is_final(failure: TollwayError) -> bool:
-    """Whether a failure is the answer: a provider was asked, and would say the same again.
+    """Whether a failure is the answer: a provider gave it, and would say the same again.
 
-    What came before any call cost nothing, and depends on what may have changed by the next time: it is found out anew.
+    What came before any call, or in the place of one, cost nothing, and depends on what may have changed by the next
+    time: it is found out anew.
     """
     status = failure.row.http_status
-    asked = failure.metadata.get("attempts", "0") != "0"
-    return asked and 400 <= status < 500 and status not in (408, 429, 499)
+    return heard_upstream(failure) and 400 <= status < 500 and status not in (408, 429, 499)
 
 
 def kept(failure: TollwayError) -> Failure:

@@ -64,6 +64,7 @@ def test_an_error_of_a_later_version_is_an_error_all_the_same() -> None:
     assert (told.reason, told.message) == (Reason.INTERNAL, "no")
 
 
+ANSWERED = {"attempts": "1", "upstream_status": "400"}
 FINAL = (
     Reason.CONTEXT_LENGTH_EXCEEDED, Reason.CONTENT_FILTERED, Reason.UNSUPPORTED_FEATURE, Reason.INVALID_REQUEST,
     Reason.UPSTREAM_REJECTED, Reason.UPSTREAM_MODEL_NOT_FOUND, Reason.UPSTREAM_FORBIDDEN,
@@ -78,13 +79,13 @@ PASSING = (
 
 @pytest.mark.parametrize(("reason", "final"), [*((r, True) for r in FINAL), *((r, False) for r in PASSING)])
 def test_an_error_is_the_answer_where_a_provider_would_only_say_it_again(reason: Reason, final: bool) -> None:
-    assert replay.is_final(TollwayError(reason, "", {"attempts": "1"})) == final
+    assert replay.is_final(TollwayError(reason, "", ANSWERED)) == final
 
 
 @pytest.mark.parametrize("reason", TABLE)
 def test_an_error_that_a_client_may_repeat_or_that_came_before_any_call_is_no_answer(reason: Reason) -> None:
-    assert not (TABLE[reason].repeatable and replay.is_final(TollwayError(reason, "", {"attempts": "1"})))
-    assert not replay.is_final(TollwayError(reason, "", {"attempts": "0"}))
+    assert not (TABLE[reason].repeatable and replay.is_final(TollwayError(reason, "", ANSWERED)))
+    assert not replay.is_final(TollwayError(reason, "", {"attempts": "1"})), "the question could not be put"
     assert not replay.is_final(TollwayError(reason, ""))
 
 
