@@ -55,7 +55,15 @@ def mediator(desk: Desk, loaded: Timestamp, around: list[Behavior]) -> Mediator:
             (CreateEmbeddings, partial(create_embeddings, desk=desk)),
             (CountTokens, partial(count_tokens, desk=desk)),
             (Forward, partial(forward, desk=desk)),
-            (ExplainRoute, partial(explain_route, selection=desk.selection, clock=desk.clock)),
+            (
+                ExplainRoute,
+                partial(
+                    explain_route,
+                    selection=desk.selection,
+                    clock=desk.clock,
+                    longest_wait=desk.schedule.retry_after_wait,
+                ),
+            ),
             (ListDeployments, partial(list_deployments, routes=desk.routes, fleet=desk.fleet, clock=desk.clock)),
             (ListModels, partial(list_models, routes=desk.routes, providers=desk.providers, loaded=loaded)),
         ],

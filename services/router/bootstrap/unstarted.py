@@ -64,6 +64,6 @@ async def explained(
     )
     routes, rules = from_settings.routes(settings), from_settings.rules(settings)
     selection = Selection(routes, rules, Fleet(), random.Random(), find_price)
-    handler = partial(explain_route, selection=selection, clock=clock)
+    handler = partial(explain_route, selection=selection, clock=clock, longest_wait=settings.retry_after_wait)
     around = [when(has_question, Validation()), Permission()]
     return await Mediator([(ExplainRoute, handler)], behaviors=around).send(question)

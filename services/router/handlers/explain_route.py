@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 from mesh.clock import Clock
 from mesh.mediator import Query
+from services.router.domain.fleet import Shut
 from services.router.domain.kinds import EXPLAINED
 from services.router.domain.needs import Needs
+from services.router.domain.routes import Candidate
 from services.router.domain.selection import Selection
 from services.router.handlers.desk import select
 from services.router.handlers.question import Question
@@ -23,8 +25,13 @@ class ExplainRoute(Question, Query[ExplainRouteResponse]):
     streamed: bool = False
 
 
-async def explain_route(query: ExplainRoute, *, selection: Selection, clock: Clock) -> ExplainRouteResponse:
-    """Who would be asked in which order, and why nobody else. Raises TollwayError MODEL_NOT_FOUND."""
+async def explain_route(
+    query: ExplainRoute, *, selection: Selection, clock: Clock, longest_wait: float
+) -> ExplainRouteResponse:
+    """Who would be asked in which order, and why nobody else. Raises TollwayError MODEL_NOT_FOUND.
+
+    Where all are left alone, and one of them for no more than `longest_wait` seconds, a question would wait for that.
+    """
     selected = select(selection, clock, query, streamed=query.streamed)
     needs = Needs(selected.chat)
     response = ExplainRouteResponse(
@@ -34,14 +41,28 @@ async def explain_route(query: ExplainRoute, *, selection: Selection, clock: Clo
         needs=needs.features,
         input_tokens=needs.input_tokens,
     )
+    left_alone: list[tuple[Candidate, Shut]] = []
     for candidate in selected.plan.candidates:
         standing = selection.fleet.seen(candidate.name)
-        if standing is not None and (shut := standing.closed_to(clock.monotonic())) is not None:
-            response.skipped.add(deployment=candidate.name, stands_for=candidate.stands_for, reason=shut.reason)
+        shut = None if standing is None else standing.closed_to(clock.monotonic())
+        if shut is not None:
+            left_alone.append((candidate, shut))
             continue
         response.candidates.add(
             deployment=candidate.name, stands_for=candidate.stands_for, reason=selected.why(candidate)
         )
+    if left_alone and not response.candidates and not response.refusal:
+        first = min(left_alone, key=lambda each: each[1].wait)
+        candidate, shut = first
+        if shut.wait <= longest_wait:
+            left_alone.remove(first)
+            response.candidates.add(
+                deployment=candidate.name,
+                stands_for=candidate.stands_for,
+                reason=f"{selected.why(candidate)}; it would be waited for: it {shut.reason}",
+            )
+    for candidate, shut in left_alone:
+        response.skipped.add(deployment=candidate.name, stands_for=candidate.stands_for, reason=shut.reason)
     if not response.candidates and not response.refusal:
         response.refusal = "No deployment can be asked now."
     for skip in selected.skipped:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -34,6 +35,8 @@ from tollway.router.v1.router_pb2 import (
     SkippedCandidate,
 )
 
+explained = partial(explain_route, longest_wait=5.0)
+
 
 def question(asked: ChatRequest | None = None, models: tuple[str, ...] = (), session: str = "") -> ExplainRoute:
     preferences = Preferences(models=models, session=session)
@@ -48,8 +51,10 @@ async def test_it_tells_who_would_be_asked_in_which_order_and_why_nobody_else() 
         Rule("calm", Condition(), Action(exclude=("d",), parameters={"temperature": 0.0})),
         Rule("other", Condition(key=("ci",)), Action(deny="no")),
     ]
-    told = await explain_route(
-        question(with_picture()), selection=selection(route, rules=rules, fleet=fleet), clock=VirtualClock()
+    told = await explained(
+        question(with_picture()),
+        selection=selection(route, rules=rules, fleet=fleet),
+        clock=VirtualClock(),
     )
     assert told == ExplainRouteResponse(
         route="gpt",
@@ -80,13 +85,13 @@ async def test_it_tells_who_would_be_asked_in_which_order_and_why_nobody_else() 
 )  # fmt: skip
 async def test_what_is_refused_is_told_in_the_answer(rule: Action, refusal: str, reported: RuleReport) -> None:
     asking = selection(Route("gpt", deployments("a")), rules=[Rule("r", Condition(), rule)])
-    told = await explain_route(question(), selection=asking, clock=VirtualClock())
+    told = await explained(question(), selection=asking, clock=VirtualClock())
     assert (told.refusal, list(told.candidates), list(told.rules)) == (refusal, [], [reported])
 
 
 async def test_a_name_that_nobody_stands_for_is_an_error() -> None:
     with pytest.raises(TollwayError) as unknown:
-        await explain_route(question(models=("nope",)), selection=selection(Route("gpt", deployments("a"))),
+        await explained(question(models=("nope",)), selection=selection(Route("gpt", deployments("a"))),
                             clock=VirtualClock())  # fmt: skip
     assert (unknown.value.reason, unknown.value.metadata["trace_id"]) == (Reason.MODEL_NOT_FOUND, PARENT.trace_id)
 
@@ -121,7 +126,7 @@ def test_when_all_fail_they_were_tried_in_the_order_that_was_explained(
         names = {f"{provider}/{model}" for provider in "abcd" for model in "mn"}
         bench.providers.scripts = {name: [error(Reason.UPSTREAM_SILENT)] for name in names}
         bench.chance.seed(seed)
-        told = await explain_route(question(asked, models, session), selection=bench.selection, clock=bench.clock)
+        told = await explained(question(asked, models, session), selection=bench.selection, clock=bench.clock)
         assert bench.providers.calls == []
         bench.chance.seed(seed)
         reader = bench.stream(request=asked, preferences=Preferences(models=models, session=session))
@@ -137,16 +142,28 @@ async def test_one_whose_breaker_is_open_would_not_be_asked() -> None:
     fleet, clock = Fleet(), VirtualClock()
     fleet.standing("a/m").fail(UNHINDERED, clock.monotonic(), BreakerPolicy(failures=1), "UPSTREAM_FAILED")
     route = Route("gpt", deployments("a", "b"))
-    told = await explain_route(question(), selection=selection(route, fleet=fleet), clock=clock)
+    told = await explained(question(), selection=selection(route, fleet=fleet), clock=clock)
     assert [candidate.deployment for candidate in told.candidates] == ["b/m"]
     assert [skip.deployment for skip in told.skipped] == ["a/m"]
     assert "left alone" in told.skipped[0].reason
 
 
+async def test_where_all_are_left_alone_for_a_moment_the_first_that_comes_back_would_be_waited_for() -> None:
+    fleet, clock = Fleet(), VirtualClock()
+    for name, retry_after in (("a/m", 20.0), ("b/m", 3.0), ("c/m", 4.0)):
+        fleet.standing(name).fail(UNHINDERED, clock.monotonic(), BreakerPolicy(), "UPSTREAM_RATE_LIMITED", retry_after)
+    asking = selection(Route("gpt", deployments("a", "b", "c")), fleet=fleet)
+    told = await explain_route(question(), selection=asking, clock=clock, longest_wait=5.0)
+    assert [candidate.deployment for candidate in told.candidates] == ["b/m"]
+    assert "it would be waited for: it is left alone for 3s" in told.candidates[0].reason
+    assert [skip.deployment for skip in told.skipped] == ["a/m", "c/m"]
+    assert told.refusal == ""
+    told = await explain_route(question(), selection=asking, clock=clock, longest_wait=2.0)
+    assert (list(told.candidates), told.refusal) == ([], "No deployment can be asked now.")
+
+
 async def test_where_every_breaker_is_open_it_says_that_nobody_would_be_asked() -> None:
     fleet, clock = Fleet(), VirtualClock()
     fleet.standing("a/m").fail(UNHINDERED, clock.monotonic(), BreakerPolicy(failures=1), "UPSTREAM_FAILED")
-    told = await explain_route(
-        question(), selection=selection(Route("gpt", deployments("a")), fleet=fleet), clock=clock
-    )
+    told = await explained(question(), selection=selection(Route("gpt", deployments("a")), fleet=fleet), clock=clock)
     assert told.refusal == "No deployment can be asked now."
