@@ -33,7 +33,7 @@ from services.router.domain.selection import Selection
 from services.router.domain.settlement import set_time
 from services.router.handlers.admission import Admission
 from services.router.handlers.authentication import Authentication
-from services.router.handlers.caching import Caching, by_rules
+from services.router.handlers.caching import Caching, by_rules, let_through
 from services.router.handlers.desk import Desk
 from services.router.handlers.drains import Drains
 from services.router.handlers.idempotency import Idempotency
@@ -145,6 +145,7 @@ async def start(
         max_answer=keeping.max_answer,
         max_bytes=keeping.max_bytes,
     )
+    admission = Admission(from_settings.limits(settings), state.store, clock) if settings.limits else None
     caching = Caching(
         ExactCache(state.store, clock, settings.cache.max_bytes),
         from_settings.ttls(settings),
@@ -155,11 +156,10 @@ async def start(
         model_providers=from_settings.model_providers(settings),
         max_entry=settings.cache.max_entry,
         ruled=by_rules(rules, clock),
+        admit=let_through if admission is None else admission.draw_request,
     )
     closing: list[Callable[[], Awaitable[None]]] = [idempotency.close, caching.close, drains.close, books.drain]
-    admission = None
-    if settings.limits:
-        admission = Admission(from_settings.limits(settings), state.store, clock)
+    if admission is not None:
         holding = background.start("Holding places", admission.renew())
         closing += (partial(background.end, holding), admission.close)
     if shared.url != MEMORY:

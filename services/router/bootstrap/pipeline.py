@@ -41,8 +41,8 @@ def behaviors(
         when(has_question, Validation()),
         Permission(),
         when(has_key, idempotency),
-        *([] if admission is None else [when(is_admitted, admission)]),
         when(caching.concerns, caching),
+        *([] if admission is None else [when(is_admitted, admission)]),
     ]
 
 

@@ -23,6 +23,7 @@ from services.router.domain.expectation import Expectation
 from services.router.domain.limits import LEASE, Held, Limits, refusal, settlement, tell_what_is_left
 from services.router.handlers.question import Question
 from tollway.chat.v1.chat_pb2 import Usage
+from tollway.router.v1.router_pb2 import RateLimits
 
 _RENEW_EVERY = LEASE / 3
 
@@ -65,6 +66,18 @@ class Admission(Behavior):
                     yield response
         finally:
             await self._end(admitted)
+
+    async def draw_request(self, question: Question) -> RateLimits | None:
+        """Lets a question through whose answer is at hand: it takes no tokens, and no place. What is left, if anything
+        holds it. Raises TollwayError RATE_LIMITED."""
+        held = self._held(question)
+        if held is None or not held.requests:
+            return None
+        request = replace(held, tokens=(), slots=())
+        admitted = await self._admit(question, request)
+        limits = RateLimits()
+        tell_what_is_left(limits, request, admitted.left)
+        return limits
 
     async def renew(self) -> None:
         """Holds on to the places of questions under way, for as long as the router runs."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -28,7 +28,7 @@ from services.router.handlers.behaviors import is_question
 from services.router.handlers.question import Question
 from services.router.ports import AnswerCache, Journal
 from tollway.ledger.v1.ledger_pb2 import Attempt
-from tollway.router.v1.router_pb2 import CacheOutcome
+from tollway.router.v1.router_pb2 import CacheOutcome, RateLimits
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +39,10 @@ _MOST_WRITES = 64
 def as_asked(question: Question) -> Ruled | None:
     """A question that no rule has changed."""
     return Ruled(question.chat, question.preferences.models)
+
+
+async def let_through(question: Question) -> None:
+    """Refuses nothing."""
 
 
 def by_rules(rules: Sequence[Rule], clock: Clock) -> Callable[[Question], Ruled | None]:
@@ -60,7 +64,7 @@ class Caching(Behavior):
     """For questions. `model_providers` are whose models a provider's are, by its name; `max_entry` is in bytes.
 
     `ruled` tells what rules make of a question, since that is what is answered; None: they refuse it, and the cache is
-    passed by.
+    passed by. `admit` lets a question through whose answer is at hand, or raises what refuses it.
     """
 
     def __init__(
@@ -75,10 +79,12 @@ class Caching(Behavior):
         model_providers: Mapping[str, str],
         max_entry: int,
         ruled: Callable[[Question], Ruled | None] = as_asked,
+        admit: Callable[[Question], Awaitable[RateLimits | None]] = let_through,
     ) -> None:
         self._cache, self._ttls, self._journal = cache, ttls, journal
         self._clock, self._tracer, self._metrics = clock, tracer, metrics
         self._model_providers, self._max_entry, self._ruled = model_providers, max_entry, ruled
+        self._admit = admit
         self._writes: set[asyncio.Task[None]] = set()
         self._failing = False
 
@@ -148,13 +154,16 @@ class Caching(Behavior):
         return answer if answer is not None and ruled.may_answer(answer.deployment) else None
 
     async def _given(self, question: Question, asked: Asked, answer: KeptAnswer, began: float) -> list[Response]:
-        """The answer, booked. Raises TollwayError where that cannot be written down."""
+        """The answer, booked. Raises TollwayError where that cannot be written down, or limits refuse the question."""
+        limits = await self._admit(question)
         span = self._tracer.start(f"chat {question.chat.model}", Kind.CLIENT, question.parent)
         try:
             row = self._opened_row(question, asked, answer, span)
             entry = await self._journal.opened(row)
             now = self._clock.time()
             receipt = kept_answer.hit_receipt(answer, question.request_id, span.context.trace_id, now)
+            if limits is not None:
+                receipt.rate_limits.CopyFrom(limits)
             given = kept_answer.with_receipt(answer.responses, receipt)
             took = self._clock.monotonic() - began
             kept_answer.settle_hit(row, answer, now, took)

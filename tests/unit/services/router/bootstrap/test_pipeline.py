@@ -112,11 +112,12 @@ class Router:
         self.idempotency = Idempotency(
             self.store, clock, bench.tracer, bench.metrics, keep=3600.0, max_answer=100_000, max_bytes=1_000_000
         )
+        self.admission = Admission(limits, self.store, clock)
         self.caching = Caching(
             ExactCache(self.store, clock, 100_000), Ttls({"gpt": None}, 600.0), bench.journal, clock, bench.tracer,
             bench.metrics, model_providers={"a": "openai"}, max_entry=10_000, ruled=by_rules(bench.rules, clock),
+            admit=self.admission.draw_request,
         )  # fmt: skip
-        self.admission = Admission(limits, self.store, clock)
         around = behaviors(
             authentication=Authentication(Keyring(keys), clock),
             idempotency=self.idempotency,
@@ -251,6 +252,31 @@ async def test_an_answer_out_of_the_cache_draws_a_request_and_no_tokens(bench: B
     _, of_another = await router.answered(stream, key=OTHER, cache=USE)
     assert (of_another.cache, of_another.rate_limits.requests.scope) == (hit.cache, "key:other")
     assert [row.kind for row in bench.journal.rows] == [0, ATTEMPT_KIND_CACHE_HIT, ATTEMPT_KIND_CACHE_HIT]
+
+
+@EITHER
+async def test_an_answer_out_of_the_cache_is_given_to_who_has_no_tokens_and_no_place_left(
+    bench: Bench, stream: bool
+) -> None:
+    bench.deploy(a=[script(stream)])
+    router = Router(bench)
+    await router.answered(stream, cache=USE)
+    slot = Slot("limit:concurrency:key:ci", 1, 30.0)
+    _, left, _ = await router.left()
+    taken = await router.store.admit([Draw("limit:tokens:key:ci", TOKENS, left)], [slot], "another question")
+    assert taken.allowed
+    words, hit = await router.answered(stream, cache=USE)
+    assert (words, hit.cache) == ("Hello", CacheOutcome.CACHE_OUTCOME_HIT)
+
+
+@EITHER
+async def test_who_has_no_requests_left_is_given_nothing_out_of_the_cache_either(bench: Bench, stream: bool) -> None:
+    bench.deploy(a=[script(stream)])
+    router = Router(bench)
+    for _ in range(10):
+        await router.answered(stream, cache=USE)
+    assert (await router.refused(stream, cache=USE)).reason is Reason.RATE_LIMITED
+    assert len(bench.journal.rows) == 10
 
 
 @EITHER
