@@ -20,7 +20,7 @@ from mesh.clock import Clock
 from mesh.errors import Reason, TollwayError
 from mesh.metrics import Metrics
 from mesh.state.memory import MemoryStore
-from mesh.state.replicas import BEAT_EVERY, Replicas
+from mesh.state.replicas import BEAT_EVERY, SECOND_BEAT, Replicas
 from mesh.state.store import Decision, Draw, Rate, Slot, StateStore
 
 log = logging.getLogger(__name__)
@@ -184,14 +184,16 @@ class GuardedStore:
             self._lose(error)
 
     async def _watch(self) -> None:
+        pause = SECOND_BEAT
         while True:
             if self.lost:
                 await self._clock.sleep(ASK_AGAIN)
             else:
                 with suppress(TimeoutError):
-                    async with self._clock.timeout(BEAT_EVERY):
+                    async with self._clock.timeout(pause):
                         await self._noticed.wait()
                     continue
+            pause = BEAT_EVERY
             await self._look()
 
 

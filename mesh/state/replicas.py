@@ -9,6 +9,8 @@ from mesh.state.store import StateStore
 
 BEAT_EVERY = 10.0
 """Seconds."""
+SECOND_BEAT = 1.0
+"""Seconds after the first: replicas are often started together, and each should know of the others soon."""
 
 _FORGOTTEN_AFTER = 30.0
 """Seconds of silence, by clocks that agree to a few."""

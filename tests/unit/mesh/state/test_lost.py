@@ -11,7 +11,7 @@ from mesh.clock import VirtualClock
 from mesh.errors import Reason, TollwayError
 from mesh.metrics import Labels
 from mesh.state.lost import ASK_AGAIN, GuardedStore
-from mesh.state.replicas import BEAT_EVERY, Replicas
+from mesh.state.replicas import BEAT_EVERY, SECOND_BEAT, Replicas
 from mesh.state.store import Draw, Rate, Slot
 from tests.unit.mesh.state.scripted_store import ScriptedStore
 
@@ -90,6 +90,13 @@ async def test_when_it_is_lost_each_replica_has_its_share(town: Town) -> None:
     await town.clock.advance(BEAT_EVERY)
     await town.lose()
     assert [replica.lost for replica in replicas] == [True] * 4
+    assert [await let_through(replica, Draw("a", Rate(100, DAY))) for replica in replicas] == [25] * 4
+
+
+async def test_replicas_that_were_started_together_know_of_each_other_a_second_later(town: Town) -> None:
+    replicas = [await town.replica() for _ in range(4)]
+    await town.clock.advance(SECOND_BEAT)
+    await town.lose()
     assert [await let_through(replica, Draw("a", Rate(100, DAY))) for replica in replicas] == [25] * 4
 
 
