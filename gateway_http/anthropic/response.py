@@ -88,22 +88,26 @@ def usage_json(usage: pb.Usage | None, tier: str, dialect: str) -> dict[str, Any
     """
     if usage is None:
         return {"input_tokens": 0, "output_tokens": 0, "known": False}
+    result: dict[str, Any] = {}
+    put_extra(result, usage.extra_json, dialect, DIALECT)
     written, longer = usage.cache_write_tokens, usage.cache_write_1h_tokens
-    result: dict[str, Any] = {
+    counted: dict[str, Any] = {
         "input_tokens": max(usage.input_tokens - usage.cached_input_tokens - written, 0),
         "cache_creation_input_tokens": written,
         "cache_read_input_tokens": usage.cached_input_tokens,
+        "cache_creation": {
+            "ephemeral_5m_input_tokens": max(written - longer, 0),
+            "ephemeral_1h_input_tokens": longer,
+        },
         "output_tokens": usage.output_tokens,
     }
     if usage.reasoning_tokens:
-        result["output_tokens_details"] = {"thinking_tokens": usage.reasoning_tokens}
+        counted["output_tokens_details"] = {"thinking_tokens": usage.reasoning_tokens}
+    result = counted | result  # Anthropic's own counts, where it has others of that name
     if word := usage.service_tier or tier:
         result["service_tier"] = word if dialect == DIALECT else _TIERS.get(word)
         if result["service_tier"] is None:
             put_extra(result, encode_json({"service_tier": word}), dialect, DIALECT)
-    put_extra(result, usage.extra_json, dialect, DIALECT)
-    lifetimes = {"ephemeral_5m_input_tokens": max(written - longer, 0), "ephemeral_1h_input_tokens": longer}
-    result.setdefault("cache_creation", lifetimes)  # Anthropic itself may know of others
     return result
 
 

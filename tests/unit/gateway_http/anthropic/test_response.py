@@ -259,6 +259,14 @@ def test_lifetimes_of_the_cache_that_are_new_are_told_as_anthropic_told_them() -
     assert made["cache_creation"] == told
 
 
+def test_where_anthropic_counts_otherwise_its_own_counts_are_shown() -> None:
+    own = {"input_tokens": 7, "output_tokens": 2, "iterations": [{"type": "compaction", "input_tokens": 100}]}
+    made = usage(input_tokens=107, output_tokens=12, extra_json=json.dumps(own).encode(), dialect="anthropic")
+    assert made.items() >= own.items()
+    elsewhere = usage(input_tokens=107, output_tokens=12, extra_json=json.dumps(own).encode(), dialect="bedrock")
+    assert (elsewhere["input_tokens"], elsewhere["output_tokens"], elsewhere["bedrock"]) == (107, 12, own)
+
+
 def test_another_tier_than_anthropic_has_stands_under_the_dialects_name() -> None:
     assert usage(service_tier="default")["service_tier"] == "standard"
     told = usage(service_tier="flex", extra_json=b'{"total_tokens":5}')
