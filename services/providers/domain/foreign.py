@@ -12,8 +12,11 @@ from services.providers.domain.unsaid import Unsaid
 
 _NOTHING: tuple[Any, ...] = (None, "", [])
 """What fields hold that say nothing, as clients send an answer's fields back; an empty object may ask for something."""
-_DONE_ANYWAY: tuple[tuple[str, Any], ...] = (("store", False), ("background", False), ("truncation", "disabled"))
-"""Fields whose value says what is done anyway."""
+_DONE_ANYWAY: tuple[tuple[str, Any], ...] = (
+    *(("store", False), ("background", False), ("truncation", "disabled")),
+    *(("caller", {"type": "direct"}), ("citations", {"enabled": False})),
+)
+"""Fields whose value says what is done anyway: nothing is kept, a model calls tools itself, and cites nothing."""
 _ABOUT_THE_CALL = frozenset({"stream", "stream_options"})
 """Fields that say how a question is to be answered, which is seen to elsewhere."""
 _HINTS = frozenset(

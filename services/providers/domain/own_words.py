@@ -11,7 +11,7 @@ class OwnWords:
     """Of one question. `dialect` is whose names its extra fields use, `own` the dialect that the provider speaks."""
 
     def __init__(self, dialect: str, own: str, unsaid: Unsaid) -> None:
-        self.sayable = dialect == own
+        self.sayable, self.dialect = dialect == own, dialect
         self._unsaid, self._own = unsaid, own
         self._why = f"is a field of {dialect or 'openai'}'s API that {own}'s has no place for"
 

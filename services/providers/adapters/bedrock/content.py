@@ -9,6 +9,7 @@ from unicodedata import normalize
 
 from mesh.errors import invalid
 from services.providers.adapters.bedrock.citations import citation_json
+from services.providers.adapters.bedrock.claudes import ANTHROPIC, take_claudes
 from services.providers.adapters.bedrock.options import is_claude
 from services.providers.domain.json_objects import Json
 from services.providers.domain.own_words import OwnWords
@@ -86,7 +87,8 @@ def block(
         raise invalid(path, "is empty")
     if said is None:
         return None
-    return words.lay_over(said, part.extra_json, path) or None
+    extra = take_claudes(part.extra_json, said, path) if words.dialect == ANTHROPIC else part.extra_json
+    return words.lay_over(said, extra, path) or None
 
 
 def _text(part: chat_pb2.ContentPart, path: str, answered: bool, words: OwnWords, unsaid: Unsaid) -> Json | None:

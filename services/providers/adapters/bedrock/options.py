@@ -16,6 +16,7 @@ _CLAUDE = re.compile(r"anthropic\.|\bclaude")
 _CLAUDE_BY_BUDGET = re.compile(r"claude-(3|(opus|sonnet|haiku)-4(-[0-5])?-\d{8})")
 """Those that think when they are given a number of tokens; the later ones judge for themselves how much."""
 _NOVA = re.compile(r"amazon\.nova")
+_NOVA_THAT_THINKS = re.compile(r"amazon\.nova-[2-9]")
 _GPT = re.compile(r"openai\.gpt")
 _EFFORTS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
 _BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 16384, "xhigh": 32768, "max": 32768}
@@ -72,22 +73,27 @@ def effort(chat: chat_pb2.ChatRequest, model: str, unsaid: Unsaid) -> str:
 
 
 def _thinking(chat: chat_pb2.ChatRequest, model: str, unsaid: Unsaid) -> Json:
-    if chat.HasField("reasoning_budget_tokens") and not is_claude(model):
-        unsaid.refuse("chat.reasoning_budget_tokens", "is known to Claude alone on Bedrock")
     if is_claude(model):
         return _claude_thinking(chat, model, unsaid)
+    if chat.reasoning_budget_tokens:
+        unsaid.refuse("chat.reasoning_budget_tokens", "is known to Claude alone on Bedrock")
     wanted = chat.reasoning_effort
+    if wanted == "none" or (chat.HasField("reasoning_budget_tokens") and not chat.reasoning_budget_tokens):
+        return _not_thinking(model)
     if not wanted:
         return {}
     if _GPT.search(model):
         return {"reasoning_effort": wanted}
     if _NOVA.search(model):
-        if wanted == "none":
-            return {"reasoningConfig": {"type": "disabled"}}
         return {"reasoningConfig": {"type": "enabled", "maxReasoningEffort": _EFFORTS.get(wanted, wanted)}}
-    if wanted == "none":
-        unsaid.refuse("chat.reasoning_effort", "cannot be told to this model to be none")
     return {}
+
+
+def _not_thinking(model: str) -> Json:
+    """What keeps a model from thinking; nothing where it is not known to think, which others must not be told."""
+    if _GPT.search(model):
+        return {"reasoning_effort": "none"}
+    return {"reasoningConfig": {"type": "disabled"}} if _NOVA_THAT_THINKS.search(model) else {}
 
 
 def _claude_thinking(chat: chat_pb2.ChatRequest, model: str, unsaid: Unsaid) -> Json:

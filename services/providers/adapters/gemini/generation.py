@@ -21,6 +21,8 @@ _SAMPLING = {
     "logprobs": "responseLogprobs",
 }
 _BY_BUDGET = re.compile(r"gemini-2\.")
+_THINKS_NOT = re.compile(r"gemini-(1\.|2\.0)|gemma-[123]|learnlm")
+"""Models that have no word for thinking, not even that there is to be none."""
 """Models that are told how hard to think in tokens, and know no levels."""
 _BUDGETS = {"minimal": 1024, "low": 1024, "medium": 8192, "high": 24576}
 """What Google's own OpenAI-compatible endpoint makes of an effort for those models."""
@@ -85,6 +87,8 @@ def _schema(wanted: chat_pb2.ResponseFormat, path: str) -> Json:
 def _thinking(chat: chat_pb2.ChatRequest, model: str, telling: Telling) -> Json:
     """Gemini takes a level or a budget, never both: of the two, the budget says more."""
     config: Json = {}
+    if _wants_none(chat) and _THINKS_NOT.search(model):
+        return config
     if chat.HasField("reasoning_budget_tokens"):
         config["thinkingBudget"] = chat.reasoning_budget_tokens
         if chat.reasoning_effort:
@@ -105,3 +109,9 @@ def _thinking(chat: chat_pb2.ChatRequest, model: str, telling: Telling) -> Json:
         if chat.reasoning_summary not in ("auto", "none"):
             telling.unsaid.leave_out("chat.reasoning_summary")
     return config
+
+
+def _wants_none(chat: chat_pb2.ChatRequest) -> bool:
+    if chat.HasField("reasoning_budget_tokens"):
+        return not chat.reasoning_budget_tokens
+    return chat.reasoning_effort == "none"

@@ -48,14 +48,17 @@ def put_options(chat: chat_pb2.ChatRequest, body: Json, asked: Asked) -> None:
         body["user"] = chat.user
 
 
-def put_reasoning(chat: chat_pb2.ChatRequest, body: Json, asked: Asked) -> None:
-    """How hard to think, and how that is shown. No budget at all is the effort `none`; any other has no place."""
+def put_reasoning(chat: chat_pb2.ChatRequest, body: Json, asked: Asked, *, thinks: bool) -> None:
+    """How hard to think, and how that is shown. No budget at all is the effort `none`; any other has no place.
+
+    That it is not to think is not said to a model that does not (`thinks`), unless in OpenAI's own words.
+    """
     effort = chat.reasoning_effort
     if chat.HasField("reasoning_budget_tokens"):
         if chat.reasoning_budget_tokens:
             asked.unsaid.refuse("chat.reasoning_budget_tokens", _NO_PLACE)
         else:
-            effort = effort or "none"
+            effort = effort or ("none" if thinks else "")
     told = {"effort": effort} if effort else {}
     if chat.reasoning_summary not in ("", "none"):
         told["summary"] = chat.reasoning_summary

@@ -51,8 +51,9 @@ def encode_request(chat: chat_pb2.ChatRequest, model: str, stream: bool, unsaid:
     if chat.HasField("response_format") and (wanted := _format(chat.response_format, asked)):
         body["text"] = {**(body.get("text") or {}), "format": wanted}
     put_options(chat, body, asked)
-    put_reasoning(chat, body, asked)
-    _include(chat, model, body)
+    thinks = _REASONS.match(model) is not None
+    put_reasoning(chat, body, asked, thinks=thinks)
+    _include(chat, body, thinks=thinks)
     if stream:
         body["stream"] = True
     else:
@@ -78,10 +79,10 @@ def _own_fields(chat: chat_pb2.ChatRequest, asked: Asked) -> Json:
     return {name: value for name, value in known.items() if value not in (None, {})}
 
 
-def _include(chat: chat_pb2.ChatRequest, model: str, body: Json) -> None:
+def _include(chat: chat_pb2.ChatRequest, body: Json, *, thinks: bool) -> None:
     """What has to be asked for to be told: thinking in the form that can be sent back, and log probabilities."""
     include = list(body.pop("include", None) or ())
-    thinks = _REASONS.match(model) or any(
+    thinks = thinks or any(
         part.reasoning.redacted for message in chat.messages for part in message.content if part.HasField("reasoning")
     )
     if body["store"] is False and (thinks or body.get("reasoning")):

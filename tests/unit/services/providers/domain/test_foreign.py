@@ -20,7 +20,16 @@ def test_what_says_nothing_passes(value: Any) -> None:
     assert left_out(anything=value) == []
 
 
-@pytest.mark.parametrize(("name", "value"), [("store", False), ("stream", True), ("stream_options", {"x": 1})])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("store", False),
+        ("stream", True),
+        ("stream_options", {"x": 1}),
+        ("caller", {"type": "direct"}),
+        ("citations", {"enabled": False}),
+    ],
+)
 def test_what_is_done_anyway_or_seen_to_elsewhere_passes(name: str, value: Any) -> None:
     assert left_out(**{name: value}) == []
 
@@ -42,7 +51,15 @@ def test_hints_are_left_out_and_listed_though_nobody_allowed_it(name: str, value
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("web_search_options", {}), ("verbosity", "low"), ("x", 0), ("x", False), ("thinking", {"type": "other"})],
+    [
+        ("caller", {"type": "code_execution_20260120"}),
+        ("citations", {"enabled": True}),
+        ("web_search_options", {}),
+        ("verbosity", "low"),
+        ("x", 0),
+        ("x", False),
+        ("thinking", {"type": "other"}),
+    ],
 )
 def test_what_the_answer_may_depend_on_is_refused_by_name(name: str, value: Any) -> None:
     with pytest.raises(TollwayError, match=rf"chat\.{name} has no place here") as caught:

@@ -229,6 +229,8 @@ def test_a_call_s_id_of_another_shape_is_made_one_that_ties_it_to_its_answer(giv
         ("global.anthropic.claude-opus-4-6-v1", "max", {"thinking": {"type": "adaptive"}}),
         ("openai.gpt-oss-20b-1:0", "medium", {"reasoning_effort": "medium"}),
         ("us.amazon.nova-2-lite-v1:0", "none", {"reasoningConfig": {"type": "disabled"}}),
+        ("amazon.nova-pro-v1:0", "none", None),
+        ("meta.llama4-scout-17b-instruct-v1:0", "none", None),
         ("qwen.qwen3-32b-v1:0", "high", None),
     ],
 )
@@ -236,6 +238,14 @@ def test_how_hard_to_think_is_said_in_the_words_of_the_model_s_maker(
     model: str, effort: str, said: dict[str, Any] | None
 ) -> None:
     assert body_of(asking(reasoning_effort=effort), model).get("additionalModelRequestFields") == said
+
+
+@pytest.mark.parametrize("model", ["amazon.nova-pro-v1:0", "meta.llama4-scout-17b-instruct-v1:0"])
+def test_a_model_that_is_not_known_to_think_is_not_told_not_to(model: str) -> None:
+    unsaid = Unsaid()
+    encoded = encode_request(asking(dialect="anthropic", reasoning_budget_tokens=0), model, False, unsaid)
+    assert json.loads(encoded.body).keys() == {"messages"}
+    assert unsaid.dropped == []
 
 
 def test_encoding_leaves_the_question_as_it_was() -> None:

@@ -165,6 +165,11 @@ def test_how_hard_to_think_is_a_level_or_a_budget_as_the_model_knows_it(
     assert body_of(asking(reasoning_effort=effort), model)["generationConfig"] == {"thinkingConfig": thinking}
 
 
+@pytest.mark.parametrize("none", [{"reasoning_budget_tokens": 0}, {"reasoning_effort": "none"}])
+def test_a_model_that_cannot_think_is_not_told_not_to(none: dict[str, Any]) -> None:
+    assert "generationConfig" not in body_of(asking(**none), "gemini-2.0-flash")
+
+
 def test_a_budget_says_more_than_an_effort_beside_it() -> None:
     unsaid = Unsaid()
     chat = asking(reasoning_effort="high", reasoning_budget_tokens=0, reasoning_summary="none")

@@ -114,6 +114,11 @@ def test_thinking_that_can_be_sent_back_is_asked_of_models_that_think(
     assert ("reasoning.encrypted_content" in body_of(chat, model).get("include", [])) is asked
 
 
+@pytest.mark.parametrize(("model", "said"), [("gpt-4o", None), ("gpt-5.1", {"effort": "none"})])
+def test_a_model_that_is_not_known_to_think_is_not_told_not_to(model: str, said: dict[str, Any] | None) -> None:
+    assert body_of(asking(dialect="anthropic", reasoning_budget_tokens=0), model).get("reasoning") == said
+
+
 @pytest.mark.parametrize(("dialect", "strict"), [("", False), ("anthropic", False), ("openai_responses", None)])
 def test_a_tool_is_not_held_to_its_schema_unless_somebody_asked_for_that(dialect: str, strict: bool | None) -> None:
     chat = asking(dialect=dialect, tools=[chat_pb2.ToolDefinition(name="f")])
