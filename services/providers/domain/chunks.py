@@ -6,9 +6,7 @@ pieces were cut changes nothing but that: joined, the chunks are the same.
 
 from __future__ import annotations
 
-import orjson
-
-from services.providers.domain.json_objects import Json
+from services.providers.domain.json_objects import Json, encode_json
 from tollway.chat.v1 import chat_pb2
 
 
@@ -53,7 +51,7 @@ class Chunks:
         self._end_text()
         chunk, self.chunk = self.chunk, chat_pb2.ChatChunk()
         if self._extra:
-            chunk.extra_json, self._extra = orjson.dumps(self._extra), {}
+            chunk.extra_json, self._extra = encode_json(self._extra), {}
         if chunk.ByteSize():
             self._full.append(chunk)
 

@@ -6,12 +6,10 @@ and what came of it, is told whole, when it is.
 
 from __future__ import annotations
 
-import orjson
-
 from services.providers.adapters.anthropic.citations import read_citation
 from services.providers.adapters.anthropic.extra import NAME
 from services.providers.adapters.anthropic.response import kept, read_call, read_part
-from services.providers.domain.json_objects import Json
+from services.providers.domain.json_objects import Json, decode_json
 from tollway.chat.v1 import chat_pb2
 
 
@@ -134,7 +132,7 @@ class Opaque:
 
     def end(self, into: chat_pb2.Delta) -> bool:
         if written := "".join(self._input):
-            self._start["input"] = orjson.loads(written)
+            self._start["input"] = decode_json(written)
         into.part = self._place
         read_part(self._start, into.parts.add())
         return True

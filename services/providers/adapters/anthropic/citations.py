@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
 from services.providers.adapters.anthropic.extra import Telling, lay_over
-from services.providers.domain.json_objects import Json
+from services.providers.domain.json_objects import Json, encode_json
 from tollway.chat.v1 import chat_pb2
 
 _PLACES = {
@@ -40,7 +38,7 @@ def read_citation(citation: Json, into: chat_pb2.Citation) -> None:
         into.source_end = citation.pop(end)
     left = {name: value for name, value in citation.items() if value is not None}
     if left:
-        into.extra_json = orjson.dumps(left)
+        into.extra_json = encode_json(left)
 
 
 def citations_told(citations: Any, path: str, telling: Telling) -> list[Json]:

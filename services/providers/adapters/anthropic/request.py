@@ -12,15 +12,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
 from mesh.errors import invalid
 from services.providers.adapters.anthropic.content import blocks_of, plain_if_can_be
 from services.providers.adapters.anthropic.extra import Telling, lay_over
 from services.providers.adapters.anthropic.options import limit, say_options
 from services.providers.adapters.anthropic.thinking import say_thinking
 from services.providers.adapters.anthropic.tools import calls_told, choice_told, result_told, tools_told
-from services.providers.domain.json_objects import Json, json_object
+from services.providers.domain.json_objects import Json, json_object, written
 from services.providers.domain.unsaid import Unsaid
 from services.providers.domain.wire import Encoded
 from tollway.chat.v1 import chat_pb2
@@ -61,10 +59,7 @@ def _encoded(path: str, body: Json) -> Encoded:
     betas = body.pop("anthropic_beta", None)  # what is a header here is a field where Claude is had elsewhere
     if betas:
         headers["anthropic-beta"] = betas if isinstance(betas, str) else ",".join(map(str, betas))
-    try:
-        return Encoded(path, orjson.dumps(body), headers)
-    except orjson.JSONEncodeError as error:  # nested more deeply than what can be written, though it could be read
-        raise invalid("chat", f"cannot be written as JSON: {error}") from None
+    return Encoded(path, written(body), headers)
 
 
 def _body(chat: chat_pb2.ChatRequest, model: str, telling: Telling) -> Json:

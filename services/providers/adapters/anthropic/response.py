@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import orjson
-
 from services.providers.adapters.anthropic.citations import read_citation
 from services.providers.adapters.anthropic.errors import named_error
 from services.providers.adapters.anthropic.extra import NAME
 from services.providers.adapters.anthropic.usage import read_usage
 from services.providers.domain.failures import malformed
-from services.providers.domain.json_objects import Json
+from services.providers.domain.json_objects import Json, encode_json, sent_object
 from tollway.chat.v1 import chat_pb2
 
 FINISH_REASONS = {
@@ -32,7 +30,7 @@ NOT_UNDERSTOOD = (TypeError, ValueError, AttributeError, KeyError)
 def decode_response(body: bytes) -> chat_pb2.ChatResponse:
     """The answer in a body. Raises UPSTREAM_MALFORMED, or the error that a 200 carried."""
     try:
-        answer = parse(body)
+        answer = sent_object(body)
         if answer.get("type") == "error":
             raise named_error(answer)
         return _response(answer)
@@ -43,23 +41,12 @@ def decode_response(body: bytes) -> chat_pb2.ChatResponse:
 def decode_count(body: bytes) -> int:
     """The tokens that were counted. Raises UPSTREAM_MALFORMED, or the error that a 200 carried."""
     try:
-        answer = parse(body)
+        answer = sent_object(body)
         if answer.get("type") == "error":
             raise named_error(answer)
         return int(answer["input_tokens"])
     except NOT_UNDERSTOOD as error:
         raise malformed(f"the provider's answer is not a count of tokens ({type(error).__name__})") from None
-
-
-def parse(data: bytes) -> Json:
-    """A JSON object. Bytes that are not UTF-8 become U+FFFD. Raises ValueError for anything else."""
-    try:
-        value = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        value = orjson.loads(data.decode("utf-8", "replace"))
-    if type(value) is not dict:
-        raise ValueError("not an object")
-    return value
 
 
 def _response(answer: Json) -> chat_pb2.ChatResponse:
@@ -73,7 +60,7 @@ def _response(answer: Json) -> chat_pb2.ChatResponse:
         read_usage(usage, response.usage)
     read_finish(answer, choice)
     if details := answer.pop("stop_details", None):
-        choice.extra_json = orjson.dumps({"stop_details": details})
+        choice.extra_json = encode_json({"stop_details": details})
     if left := identify(answer, response):
         response.extra_json = left
     return response
@@ -91,7 +78,7 @@ def identify(answer: Json, into: chat_pb2.ChatResponse | chat_pb2.ChatChunk) -> 
 def kept(left: Json) -> bytes:
     """What has no place of its own, as JSON. A field that is null says nothing."""
     said = {name: value for name, value in left.items() if value is not None}
-    return orjson.dumps(said) if said else b""
+    return encode_json(said) if said else b""
 
 
 def read_finish(ending: Json, into: chat_pb2.Choice | chat_pb2.Delta) -> None:
@@ -115,7 +102,7 @@ def read_call(block: Json, into: chat_pb2.ToolCall | chat_pb2.ToolCallDelta) -> 
     block.pop("type")
     into.type = "function"
     into.id, into.name = block.pop("id"), block.pop("name")
-    into.arguments = orjson.dumps(block.pop("input", None) or {}).decode()
+    into.arguments = encode_json(block.pop("input", None) or {}).decode()
     into.extra_json = kept(block)
 
 
@@ -123,7 +110,7 @@ def read_part(block: Json, into: chat_pb2.ContentPart) -> None:
     """Takes a block apart. A kind that has no place of its own is kept whole."""
     read = _KINDS.get(block.get("type", ""))
     if read is None:
-        into.extra_json = orjson.dumps(block)
+        into.extra_json = encode_json(block)
         return
     block.pop("type")
     read(block, into)

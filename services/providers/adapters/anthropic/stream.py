@@ -9,16 +9,14 @@ would stand for the whole if the stream broke off.
 
 from __future__ import annotations
 
-import orjson
-
 from mesh.errors import TollwayError
 from services.providers.adapters.anthropic.blocks import Block, Opaque, Plain, ToolUse, opened
 from services.providers.adapters.anthropic.errors import named_error
 from services.providers.adapters.anthropic.extra import NAME
-from services.providers.adapters.anthropic.response import NOT_UNDERSTOOD, identify, kept, parse, read_finish
+from services.providers.adapters.anthropic.response import NOT_UNDERSTOOD, identify, kept, read_finish
 from services.providers.adapters.anthropic.usage import read_usage
 from services.providers.domain.failures import cut, malformed
-from services.providers.domain.json_objects import Json
+from services.providers.domain.json_objects import Json, decode_json, encode_json, sent_object
 from services.providers.domain.sse import EventDecoder
 from tollway.chat.v1 import chat_pb2
 
@@ -56,7 +54,7 @@ class StreamDecoder:
         try:
             for kind, text in self._sse.feed(data):
                 if not self.done:
-                    self._read(kind, parse(text))
+                    self._read(kind, sent_object(text))
         except NOT_UNDERSTOOD as error:
             self._end(malformed(f"the provider sent an event that is not one of a message ({type(error).__name__})"))
         if self._sse.overflown and not self.done:
@@ -161,5 +159,5 @@ class StreamDecoder:
             read_usage(self._usage, self._chunk.usage)
         event.pop("type", None)
         if left := kept(event):
-            before = orjson.loads(self._chunk.extra_json or b"{}")
-            self._chunk.extra_json = orjson.dumps({**before, **orjson.loads(left)})
+            before = decode_json(self._chunk.extra_json or b"{}")
+            self._chunk.extra_json = encode_json({**before, **decode_json(left)})

@@ -5,12 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import orjson
-
 from mesh.errors import invalid
 from services.providers.adapters.anthropic.content import blocks_of, cache_mark, plain_if_can_be
 from services.providers.adapters.anthropic.extra import Telling, lay_over, own_names
-from services.providers.domain.json_objects import Json, json_object
+from services.providers.domain.json_objects import Json, as_it_stands, json_object
 from tollway.chat.v1 import chat_pb2
 
 _FUNCTION = ("", "function")
@@ -98,7 +96,7 @@ def _call(call: chat_pb2.ToolCall, path: str, telling: Telling) -> Json | None:
 def _input(arguments: str, path: str) -> Any:
     """The arguments as they were written, digit by digit, once it is sure that they are an object."""
     json_object(arguments.encode(), f"{path}.arguments")
-    return orjson.Fragment(arguments or "{}")
+    return as_it_stands(arguments or "{}")
 
 
 def result_told(message: chat_pb2.Message, path: str, telling: Telling) -> Json:

@@ -10,9 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import orjson
-
-from services.providers.domain.json_objects import Json
+from services.providers.domain.json_objects import Json, encode_json
 from tollway.chat.v1 import chat_pb2
 
 _LIFETIMES = frozenset({"ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens"})
@@ -40,7 +38,7 @@ def read_usage(usage: Json, into: chat_pb2.Usage) -> None:
         into.reasoning_tokens = left.pop("output_tokens_details")["thinking_tokens"]
     said = {name: value for name, value in left.items() if value is not None}
     if said:
-        into.extra_json = orjson.dumps(said)
+        into.extra_json = encode_json(said)
 
 
 def _compactions(usage: Json) -> Iterator[Json]:

@@ -6,9 +6,7 @@ here, and whoever asked in its dialect understands them.
 
 from __future__ import annotations
 
-import orjson
-
-from services.providers.domain.json_objects import Json
+from services.providers.domain.json_objects import Json, encode_json
 from services.providers.domain.own_words import OwnWords
 from tollway.chat.v1 import chat_pb2
 
@@ -31,7 +29,7 @@ def keep_citation(said: Json, into: chat_pb2.Citation) -> None:
     if rest := _keep_location(said.pop("location", None) or {}, into):
         said["location"] = rest
     if said:
-        into.extra_json = orjson.dumps(said)
+        into.extra_json = encode_json(said)
 
 
 def _keep_location(location: Json, into: chat_pb2.Citation) -> Json:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 
-import orjson
-
 from services.providers.adapters.bedrock.response import DIALECT, keep_image
-from services.providers.domain.json_objects import Json
+from services.providers.domain.json_objects import Json, decode_json, encode_json
 from tollway.chat.v1 import chat_pb2
 
 
@@ -22,7 +20,7 @@ class HeldBlock:
 
     def add(self, delta: Json) -> None:
         """The next piece."""
-        self.size += len(orjson.dumps(delta))
+        self.size += len(encode_json(delta))
         self._deltas.append(delta)
 
     def put(self, into: chat_pb2.Delta) -> None:
@@ -35,7 +33,7 @@ class HeldBlock:
             data = b"".join(b64decode(_source(delta)["bytes"]) for delta in self._deltas)
             keep_image(self._start["image"]["format"], data, into.parts.add())
         else:
-            into.parts.add().extra_json = orjson.dumps(self._whole())
+            into.parts.add().extra_json = encode_json(self._whole())
 
     def _whole(self) -> Json:
         """The block as it would stand in an answer that is not streamed."""
@@ -50,7 +48,7 @@ class HeldBlock:
                 else:
                     said[name] = piece
         if kind == "toolUse":
-            said["input"] = orjson.loads(said.get("input") or "{}")
+            said["input"] = decode_json(said.get("input") or "{}")
         return {kind: said} if kind else said
 
 

@@ -9,14 +9,12 @@ from __future__ import annotations
 import re
 from urllib.parse import quote
 
-import orjson
-
 from mesh.errors import invalid
 from services.providers.adapters.bedrock.messages import conversation
 from services.providers.adapters.bedrock.options import additional_fields, effort, inference
 from services.providers.adapters.bedrock.tools import tool_config
 from services.providers.domain.failures import malformed
-from services.providers.domain.json_objects import Json, json_object, written
+from services.providers.domain.json_objects import Json, json_object, sent_object, written
 from services.providers.domain.own_words import OwnWords
 from services.providers.domain.unsaid import Unsaid
 from services.providers.domain.wire import Encoded
@@ -49,7 +47,7 @@ def encode_count(chat: chat_pb2.ChatRequest, model: str, unsaid: Unsaid) -> Enco
 def decode_count(body: bytes) -> int:
     """Raises UPSTREAM_MALFORMED."""
     try:
-        return int(orjson.loads(body)["inputTokens"])
+        return int(sent_object(body)["inputTokens"])
     except (ValueError, TypeError, KeyError) as error:
         raise malformed(f"the provider's count is none ({type(error).__name__})") from None
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from base64 import b64decode
 
-import orjson
-
 from services.providers.adapters.bedrock.citations import keep_citation
 from services.providers.domain.failures import malformed
-from services.providers.domain.json_objects import Json, sent_object
+from services.providers.domain.json_objects import Json, encode_json, sent_object
 from tollway.chat.v1 import chat_pb2
 
 DIALECT = "bedrock"
@@ -52,12 +50,12 @@ def _response(answer: Json) -> chat_pb2.ChatResponse:
     for block in message.pop("content", None) or ():
         _block(block, choice.message)
     if message:
-        choice.message.extra_json = orjson.dumps(message)
+        choice.message.extra_json = encode_json(message)
     finish(answer.pop("stopReason"), choice)
     keep_stop_sequence(answer, choice)
     keep_around(answer, response)
     if answer:
-        response.extra_json = orjson.dumps(answer)
+        response.extra_json = encode_json(answer)
     return response
 
 
@@ -79,17 +77,17 @@ def _block(block: Json, into: chat_pb2.Message) -> None:
         if image:
             block["image"] = image
     if block:
-        part.extra_json = orjson.dumps(block)
+        part.extra_json = encode_json(block)
 
 
 def _tool_use(block: Json, into: chat_pb2.ToolCall) -> None:
     use = block.pop("toolUse")
     into.id, into.type, into.name = use.pop("toolUseId"), "function", use.pop("name")
-    into.arguments = orjson.dumps(use.pop("input", {})).decode()
+    into.arguments = encode_json(use.pop("input", {})).decode()
     if use:
         block["toolUse"] = use
     if block:
-        into.extra_json = orjson.dumps(block)
+        into.extra_json = encode_json(block)
 
 
 def _reasoning(block: Json, part: chat_pb2.ContentPart) -> None:
@@ -169,4 +167,4 @@ def keep_usage(usage: Json, counts: chat_pb2.Usage) -> None:
     if total not in (None, counts.input_tokens + counts.output_tokens):
         usage["totalTokens"] = total
     if usage:
-        counts.extra_json = orjson.dumps(usage)
+        counts.extra_json = encode_json(usage)

@@ -6,8 +6,6 @@ Where the pieces were cut changes nothing but that. What has no place in a delta
 
 from __future__ import annotations
 
-import orjson
-
 from mesh.errors import TollwayError
 from services.providers.adapters.bedrock.citations import keep_citation
 from services.providers.adapters.bedrock.errors import event_error
@@ -22,7 +20,7 @@ from services.providers.adapters.bedrock.response import (
 from services.providers.domain.chunks import Chunks
 from services.providers.domain.event_stream import Message, MessageDecoder
 from services.providers.domain.failures import malformed
-from services.providers.domain.json_objects import Json, sent_object
+from services.providers.domain.json_objects import Json, encode_json, sent_object
 from tollway.chat.v1 import chat_pb2
 
 
@@ -136,7 +134,7 @@ class StreamDecoder:
         into.id, into.name = use.pop("toolUseId"), use.pop("name")
         self._wordless.add(block)
         if use:
-            into.extra_json = orjson.dumps({"toolUse": use})
+            into.extra_json = encode_json({"toolUse": use})
         self.content_seen = True
 
     def _delta(self, delta: Json, block: int, beside: Json) -> None:
@@ -152,7 +150,7 @@ class StreamDecoder:
             self._hold(delta, block)
             return
         if delta or beside:
-            self._chunks.add(block).extra_json = orjson.dumps({**beside, **delta})
+            self._chunks.add(block).extra_json = encode_json({**beside, **delta})
 
     def _say(self, text: str, block: int) -> None:
         self._chunks.say(text, block)
@@ -175,7 +173,7 @@ class StreamDecoder:
             if signature:
                 into.reasoning.signature, into.reasoning.issuer = signature, DIALECT
             if thought:
-                into.extra_json = orjson.dumps({"reasoningContent": thought})
+                into.extra_json = encode_json({"reasoningContent": thought})
 
     def _hold(self, delta: Json, block: int) -> None:
         self.content_seen = True

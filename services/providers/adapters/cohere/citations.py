@@ -9,9 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import orjson
-
-from services.providers.domain.json_objects import Json, json_object
+from services.providers.domain.json_objects import Json, encode_json, json_object
 from tollway.chat.v1 import chat_pb2
 
 _NUMBERED = re.compile(r"doc:(\d{1,6})")
@@ -27,7 +25,7 @@ def keep_citation(said: Json, into: chat_pb2.Citation) -> None:
     if sources:
         _describe(sources[0], into)
     if said:
-        into.extra_json = orjson.dumps(said)
+        into.extra_json = encode_json(said)
 
 
 def _describe(source: Json, into: chat_pb2.Citation) -> None:

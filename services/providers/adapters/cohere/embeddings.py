@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
 from mesh.errors import FieldViolation, Reason, TollwayError, invalid
 from services.providers.adapters.cohere.response import DIALECT, NOT_UNDERSTOOD, keep_usage
 from services.providers.domain.failures import malformed
-from services.providers.domain.json_objects import Json, sent_object, written
+from services.providers.domain.json_objects import Json, encode_json, sent_object, written
 from services.providers.domain.own_words import OwnWords
 from services.providers.domain.unsaid import Unsaid
 from services.providers.domain.wire import Encoded
@@ -69,5 +67,5 @@ def _embeddings(answer: Json) -> embedding_pb2.EmbeddingResponse:
         counted = {name: meta.pop(name) for name in ("billed_units", "tokens", "cached_tokens") if name in meta}
         keep_usage(counted, response.usage)
     if answer:
-        response.extra_json = orjson.dumps(answer)
+        response.extra_json = encode_json(answer)
     return response

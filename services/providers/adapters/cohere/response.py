@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import orjson
-
 from services.providers.adapters.cohere.citations import keep_citation
 from services.providers.adapters.cohere.errors import finish_error
 from services.providers.domain.failures import malformed
-from services.providers.domain.json_objects import Json, sent_object
+from services.providers.domain.json_objects import Json, encode_json, sent_object
 from tollway.chat.v1 import chat_pb2
 
 DIALECT = "cohere"
@@ -43,13 +41,13 @@ def _response(answer: Json) -> chat_pb2.ChatResponse:
     finish(reason, choice)
     _message(answer.pop("message"), choice.message)
     if logprobs := answer.pop("logprobs", None):
-        choice.extra_json = orjson.dumps({"logprobs": logprobs})
+        choice.extra_json = encode_json({"logprobs": logprobs})
         for item in logprobs:
             keep_logprobs(item, choice.logprobs)
     if usage := answer.pop("usage", None):
         keep_usage(usage, response.usage)
     if answer:
-        response.extra_json = orjson.dumps(answer)
+        response.extra_json = encode_json(answer)
     return response
 
 
@@ -67,7 +65,7 @@ def _message(message: Json, into: chat_pb2.Message) -> None:
     for citation in message.pop("citations", None) or ():
         _citation(citation, before, into)
     if message:
-        into.extra_json = orjson.dumps(message)
+        into.extra_json = encode_json(message)
 
 
 def _part(part: Json, into: chat_pb2.ContentPart) -> None:
@@ -79,7 +77,7 @@ def _part(part: Json, into: chat_pb2.ContentPart) -> None:
     if kind in ("text", "thinking"):
         del part["type"]
     if part:
-        into.extra_json = orjson.dumps(part)
+        into.extra_json = encode_json(part)
 
 
 def _tool_call(call: Json, into: chat_pb2.ToolCall) -> None:
@@ -90,7 +88,7 @@ def _tool_call(call: Json, into: chat_pb2.ToolCall) -> None:
     if function:
         call["function"] = function
     if call:
-        into.extra_json = orjson.dumps(call)
+        into.extra_json = encode_json(call)
 
 
 def _citation(citation: Json, before: int, into: chat_pb2.Message) -> None:
@@ -129,4 +127,4 @@ def keep_usage(usage: Json, counts: chat_pb2.Usage) -> None:
     counts.output_tokens = int(by.get("output_tokens") or 0)
     counts.cached_input_tokens = min(int(usage.get("cached_tokens") or 0), counts.input_tokens)
     if usage:
-        counts.extra_json = orjson.dumps(usage)
+        counts.extra_json = encode_json(usage)

@@ -6,8 +6,6 @@ Where the pieces were cut changes nothing but that: joined, the chunks are the s
 
 from __future__ import annotations
 
-import orjson
-
 from mesh.errors import TollwayError
 from services.providers.adapters.cohere.citations import keep_citation
 from services.providers.adapters.cohere.errors import event_error, finish_error
@@ -21,7 +19,7 @@ from services.providers.adapters.cohere.response import (
 )
 from services.providers.domain.chunks import Chunks
 from services.providers.domain.failures import cut, malformed
-from services.providers.domain.json_objects import Json, sent_object
+from services.providers.domain.json_objects import Json, encode_json, sent_object
 from services.providers.domain.sse import EventDecoder
 from tollway.chat.v1 import chat_pb2
 
@@ -137,9 +135,9 @@ class StreamDecoder:
         if item := event.pop("logprobs", None):
             into = self._chunks.add(part)
             keep_logprobs(item, into.logprobs)
-            into.choice_extra_json = orjson.dumps({"logprobs": item})
+            into.choice_extra_json = encode_json({"logprobs": item})
         if content or event:
-            self._chunks.add(part).extra_json = orjson.dumps({**event, **content})
+            self._chunks.add(part).extra_json = encode_json({**event, **content})
 
     def _say(self, text: str, part: int) -> None:
         if not text:
@@ -170,7 +168,7 @@ class StreamDecoder:
         if function:
             call["function"] = function
         if call:
-            into.extra_json = orjson.dumps(call)
+            into.extra_json = encode_json(call)
 
     def _cite(self, event: Json) -> None:
         cited = event.pop("delta")["message"]["citations"]

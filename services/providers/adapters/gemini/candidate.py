@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
-from services.providers.domain.json_objects import Json
+from services.providers.domain.json_objects import Json, encode_json
 from tollway.chat.v1 import chat_pb2
 
 _REASONS = {
@@ -74,4 +72,4 @@ def _without_empty(value: Any) -> Any:
 
 def rest(left: Json) -> bytes:
     """What has no place of its own, as JSON; empty where nothing does."""
-    return orjson.dumps(left) if left else b""
+    return encode_json(left) if left else b""

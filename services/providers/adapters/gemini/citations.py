@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import orjson
-
-from services.providers.domain.json_objects import Json
+from services.providers.domain.json_objects import Json, encode_json
 from tollway.chat.v1 import chat_pb2
 
 
@@ -88,5 +86,5 @@ def recited(candidate: Json, said: Said) -> Iterator[chat_pb2.Citation]:
             each.pop("startIndex", None)
             each.pop("endIndex", None)
         if each:
-            cited.extra_json = orjson.dumps(each)
+            cited.extra_json = encode_json(each)
         yield cited

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import orjson
-
 from mesh.errors import invalid
 from services.providers.adapters.gemini import media
 from services.providers.adapters.gemini.telling import DIALECT, Telling
-from services.providers.domain.json_objects import Json, json_object
+from services.providers.domain.json_objects import Json, as_it_stands, json_object
 from tollway.chat.v1 import chat_pb2
 
 
@@ -117,7 +115,7 @@ def _call(call: chat_pb2.ToolCall, path: str, telling: Telling) -> Json:
     if call.type in ("", "function"):
         json_object(call.arguments, f"{path}.arguments")
         # As the model wrote them: read only to know that they are an object.
-        function: Json = {"name": call.name, "args": orjson.Fragment(call.arguments or "{}")}
+        function: Json = {"name": call.name, "args": as_it_stands(call.arguments or "{}")}
         said["functionCall"] = {"id": call.id, **function} if call.id else function
     elif not telling.own:
         telling.unsaid.refuse(f"{path}.type", "names a kind of call that has no place in Gemini's API")

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import orjson
+from msgspec import Raw
 
 from mesh.errors import invalid
 from services.providers.adapters.gemini.content import parts_of, texts_of
 from services.providers.adapters.gemini.telling import Telling
-from services.providers.domain.json_objects import Json, merge
+from services.providers.domain.json_objects import Json, as_it_stands, decode_json, merge
 from tollway.chat.v1 import chat_pb2
 
 _KINDS = {
@@ -104,10 +104,10 @@ def _answer(message: chat_pb2.Message, names: dict[str, str], path: str, telling
     return telling.lay_over(said, message, path)
 
 
-def _output(text: str) -> str | orjson.Fragment:
+def _output(text: str) -> str | Raw:
     """What a tool says, as it said it: an object where it is one."""
     try:
-        is_object = isinstance(orjson.loads(text), dict)
-    except orjson.JSONDecodeError:
+        is_object = isinstance(decode_json(text), dict)
+    except ValueError:
         is_object = False
-    return orjson.Fragment(text) if is_object else text
+    return as_it_stands(text) if is_object else text

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import orjson
-
 from mesh.errors import Reason, TollwayError, invalid
 from services.providers.adapters.gemini.reading import reading
 from services.providers.adapters.gemini.request import resource
 from services.providers.adapters.gemini.telling import DIALECT, Telling
 from services.providers.adapters.gemini.usage import take_usage
-from services.providers.domain.json_objects import Json, merge, written
+from services.providers.domain.json_objects import Json, encode_json, merge, written
 from services.providers.domain.unsaid import Unsaid
 from services.providers.domain.wire import Encoded
 from tollway.chat.v1 import embedding_pb2
@@ -43,7 +41,7 @@ def decode_embeddings(body: bytes) -> embedding_pb2.EmbeddingResponse:
         if (usage := take_usage(answer)) is not None:
             response.usage.CopyFrom(usage)
         if answer:
-            response.extra_json = orjson.dumps(answer)
+            response.extra_json = encode_json(answer)
         return response
 
 

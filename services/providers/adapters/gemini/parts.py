@@ -5,10 +5,8 @@ from __future__ import annotations
 from base64 import b64decode
 from hashlib import sha256
 
-import orjson
-
 from services.providers.adapters.gemini.telling import DIALECT
-from services.providers.domain.json_objects import Json
+from services.providers.domain.json_objects import Json, encode_json
 from tollway.chat.v1 import chat_pb2
 
 
@@ -39,7 +37,7 @@ def content_part(part: Json) -> chat_pb2.ContentPart:
             _located(part["fileData"], said)
             _drop_if_empty(part, "fileData")
     if part:
-        said.extra_json = orjson.dumps(part)
+        said.extra_json = encode_json(part)
     return said
 
 
@@ -84,13 +82,13 @@ def tool_call(part: Json, answer: str, choice: int, place: int) -> chat_pb2.Tool
     if function.get("willContinue"):
         raise ValueError("a piece of a call")
     args = function.pop("args", None)
-    call.arguments = orjson.dumps({} if args is None else args).decode()
+    call.arguments = encode_json({} if args is None else args).decode()
     call.id = function.pop("id", None) or _made_up_id(answer, choice, place, call)
     call.signature = part.pop("thoughtSignature", None) or ""
     if function:
         part["functionCall"] = function
     if part:
-        call.extra_json = orjson.dumps(part)
+        call.extra_json = encode_json(part)
     return call
 
 

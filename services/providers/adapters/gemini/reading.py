@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import orjson
-
 from services.providers.adapters.gemini.errors import named_error
 from services.providers.domain.failures import malformed
-from services.providers.domain.json_objects import Json
+from services.providers.domain.json_objects import Json, sent_json
 
 NOT_UNDERSTOOD = (TypeError, ValueError, AttributeError, KeyError, IndexError)
 """What reading an answer of another shape than Gemini's raises, from here or from protobuf's own type checks."""
@@ -29,10 +27,7 @@ def reading(what: str, body: bytes) -> Iterator[Json]:
 
 def parse(data: bytes) -> Json:
     """A JSON object, alone or in a list of one. Bytes that are not UTF-8 become U+FFFD. Raises ValueError."""
-    try:
-        value = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        value = orjson.loads(data.decode("utf-8", "replace"))
+    value = sent_json(data)
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     if not isinstance(value, dict):

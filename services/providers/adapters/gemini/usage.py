@@ -6,9 +6,7 @@ does not include thinking: all of them together are `totalTokenCount`.
 
 from __future__ import annotations
 
-import orjson
-
-from services.providers.domain.json_objects import Json
+from services.providers.domain.json_objects import Json, encode_json
 from tollway.chat.v1 import chat_pb2
 
 _INPUT = {"AUDIO": "input_audio_tokens", "IMAGE": "input_image_tokens", "TEXT": ""}
@@ -50,7 +48,7 @@ def _usage(counted: Json) -> chat_pb2.Usage:
         usage.service_tier = "" if tier.lower() in ("standard", "unspecified") else tier.lower()
         del left["serviceTier"]
     if left:
-        usage.extra_json = orjson.dumps(left)
+        usage.extra_json = encode_json(left)
     return usage
 
 

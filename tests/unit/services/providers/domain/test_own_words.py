@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mesh.errors import Reason, TollwayError
-from services.providers.domain.json_objects import json_object, written
+from mesh.errors import TollwayError
 from services.providers.domain.own_words import OwnWords
 from services.providers.domain.unsaid import Unsaid
 
@@ -36,22 +35,3 @@ def test_words_for_the_provider_may_stand_in_another_dialect_under_its_name() ->
 def test_zero_and_false_are_values_like_any_other(value: str) -> None:
     with pytest.raises(TollwayError, match=r"chat\.x"):
         OwnWords("", "cohere", Unsaid()).lay_over({}, f'{{"x": {value}}}'.encode(), "chat")
-
-
-@pytest.mark.parametrize("text", ["{", "[1]", "1", "null", '"x"'])
-def test_what_is_no_object_is_named_by_its_path(text: str) -> None:
-    with pytest.raises(TollwayError, match=r"chat\.x") as caught:
-        json_object(text, "chat.x")
-    assert caught.value.reason is Reason.INVALID_REQUEST
-
-
-def test_nothing_is_an_empty_object() -> None:
-    assert json_object("", "chat.x") == {}
-    assert json_object(b"", "chat.x") == {}
-
-
-def test_what_is_nested_too_deeply_to_be_written_is_invalid() -> None:
-    deep = json_object(b'{"a":' * 500 + b"1" + b"}" * 500, "chat.x")
-    with pytest.raises(TollwayError) as caught:
-        written(deep)
-    assert caught.value.reason is Reason.INVALID_REQUEST

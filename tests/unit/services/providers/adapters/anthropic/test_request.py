@@ -42,7 +42,7 @@ def body_of(chat: pb.ChatRequest, model: str = NEW, stream: bool = False) -> dic
     return body
 
 
-DEEP = b'{"a":' * 500 + b"1" + b"}" * 500
+DEEP = b'{"a":' * 5000 + b"1" + b"}" * 5000
 CALL = pb.ToolCall(id="call_1", name="f", arguments="[1]")
 
 
@@ -67,7 +67,7 @@ CALL = pb.ToolCall(id="call_1", name="f", arguments="[1]")
         (asking(extra_json=b"{"), "chat.extra_json"),
         (asking(extra_json=b"[1]"), "chat.extra_json"),
         (asking(extra_json=b'{"anthropic": 1}'), "chat.anthropic"),
-        (asking(dialect="anthropic", extra_json=DEEP), "chat"),
+        (asking(dialect="anthropic", extra_json=DEEP), "chat.extra_json"),
         (shaped(), "chat.response_format.kind"),
         (
             shaped(kind=pb.RESPONSE_FORMAT_KIND_JSON_SCHEMA, schema_json=b"3"),

@@ -39,7 +39,7 @@ def body_of(chat: chat_pb2.ChatRequest, model: str = "gemini-3-pro") -> dict[str
 
 
 CALL = chat_pb2.ToolCall(id="c", name="look", arguments="{}")
-DEEP = b'{"a":' * 500 + b"1" + b"}" * 500
+DEEP = b'{"a":' * 5000 + b"1" + b"}" * 5000
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_the_model_is_asked_by_its_path_and_can_name_no_other_place(model: str, 
         (asking(chat_pb2.Message()), "chat.messages[0].role"),
         (asking(extra_json=b"{"), "chat.extra_json"),
         (asking(extra_json=b"[1]"), "chat.extra_json"),
-        (asking(extra_json=DEEP, dialect="gemini"), "chat"),
+        (asking(extra_json=DEEP, dialect="gemini"), "chat.extra_json"),
         (asking(tools=[chat_pb2.ToolDefinition(name="f", parameters_json=b"x")]), "chat.tools[0].parameters_json"),
         (asking(tool_choice=chat_pb2.ToolChoice()), "chat.tool_choice.mode"),
         (asking(response_format=chat_pb2.ResponseFormat()), "chat.response_format.kind"),
