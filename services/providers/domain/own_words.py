@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from mesh.errors import invalid
 from services.providers.domain.foreign import turn_away
 from services.providers.domain.json_objects import Json, json_object, merge
 from services.providers.domain.unsaid import Unsaid
+
+
+def is_told_in(dialect: str, extra: bytes, path: str, *, own: bool) -> bool:
+    """Whether a part that only its extra fields describe is one of that dialect's.
+
+    It is where the question came in the dialect (`own`), and where the fields hold an object that is called as the
+    dialect is: so an answer's parts come back from clients of others.
+    Raises INVALID_REQUEST for a part that is empty, and for what is no JSON object.
+    """
+    if not extra:
+        raise invalid(path, "is empty")
+    fields = json_object(extra, f"{path}.extra_json")
+    return own or isinstance(fields.get(dialect), dict)
 
 
 class OwnWords:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable
 from mesh.errors import invalid
 from services.providers.adapters.anthropic.citations import citations_told
 from services.providers.adapters.anthropic.extra import NAME, Telling, lay_over
-from services.providers.domain.json_objects import Json, json_object
+from services.providers.domain.json_objects import Json
+from services.providers.domain.own_words import is_told_in
 from tollway.chat.v1 import chat_pb2
 
 _DATA_URL = re.compile(r"data:(?P<type>[^;,]*)(?:;[^;,]+)*;base64,(?P<data>.*)", re.DOTALL)
@@ -53,10 +54,7 @@ def _block(part: chat_pb2.ContentPart, path: str, telling: Telling) -> Json | No
 
 def _unknown(part: chat_pb2.ContentPart, path: str, telling: Telling) -> Json | None:
     """A kind of block that only its extra fields describe; another dialect's is nothing that could be told."""
-    extras = json_object(part.extra_json, f"{path}.extra_json")
-    if not extras:
-        raise invalid(path, "is empty")
-    if telling.own or NAME in extras:
+    if is_told_in(NAME, part.extra_json, path, own=telling.own):
         return {}
     telling.unsaid.refuse(path, "is of a kind that has no place in Anthropic's API")
     return None

@@ -79,8 +79,10 @@ class Conversation:
                 self._cite(part, len(parts), role, said, place)
             if part.WhichOneof("part") == "reasoning" and message.tool_calls:
                 self._plan(part.reasoning, said, place)
-            elif (piece := self._part(part, role, place)) is not None:
-                parts.append(self._words.lay_over(piece, part.extra_json, place))
+            elif (piece := self._part(part, role, place)) is not None and (
+                said_of_it := self._words.lay_over(piece, part.extra_json, place)
+            ):
+                parts.append(said_of_it)
         return parts
 
     def _part(self, part: chat_pb2.ContentPart, role: str, path: str) -> Json | None:
@@ -99,10 +101,7 @@ class Conversation:
             return None
         if not part.extra_json:
             raise invalid(path, "is empty")
-        if self._words.sayable:
-            return {}
-        self._words.lay_over({}, part.extra_json, path)
-        return None
+        return {}  # only its extra fields describe it
 
     def _ours(self, thought: chat_pb2.ReasoningPart, path: str) -> bool:
         """Whether it is thinking that Cohere can have had: it signs none, and encrypts none."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mesh.errors import invalid
 from services.providers.adapters.gemini import media
 from services.providers.adapters.gemini.telling import DIALECT, Telling
 from services.providers.domain.json_objects import Json, as_it_stands, json_object
+from services.providers.domain.own_words import is_told_in
 from tollway.chat.v1 import chat_pb2
 
 
@@ -101,10 +101,8 @@ def _thought(thinking: chat_pb2.ReasoningPart) -> Json | None:
 
 
 def _unknown(part: chat_pb2.ContentPart, path: str, telling: Telling) -> Json | None:
-    if not part.extra_json:
-        raise invalid(path, "is empty")
-    if telling.own:
-        return json_object(part.extra_json, f"{path}.extra_json")
+    if is_told_in(DIALECT, part.extra_json, path, own=telling.own):
+        return telling.lay_over({}, part, path)
     telling.unsaid.refuse(path, "is of a kind that has no place in Gemini's API")
     return None
 

@@ -8,6 +8,7 @@ from mesh.errors import invalid
 from services.providers.adapters.openai.content import data_url, image_url, place_of
 from services.providers.adapters.openai.extra import Asked
 from services.providers.domain.json_objects import Json
+from services.providers.domain.own_words import is_told_in
 from tollway.chat.v1 import chat_pb2
 
 URL_CITATION = "url_citation"
@@ -56,12 +57,10 @@ def output_part(part: chat_pb2.ContentPart, asked: Asked, path: str) -> Json | N
 
 
 def _unknown(part: chat_pb2.ContentPart, asked: Asked, path: str) -> Json | None:
-    if not part.extra_json:
-        raise invalid(path, "is empty")
-    if not asked.own:
-        asked.refuse_foreign(path)
-        return None
-    return asked.lay_over({}, part, path)
+    if is_told_in(asked.dialect, part.extra_json, path, own=asked.own):
+        return asked.lay_over({}, part, path)
+    asked.refuse_foreign(path)
+    return None
 
 
 def _finished(said: Json, part: chat_pb2.ContentPart, asked: Asked, path: str) -> Json:

@@ -14,6 +14,7 @@ from services.providers.adapters.openai.extra import Asked, json_object
 from services.providers.adapters.openai_responses.content import input_part, output_part
 from services.providers.adapters.openai_responses.proof import proven
 from services.providers.domain.json_objects import Json
+from services.providers.domain.own_words import is_told_in
 from tollway.chat.v1 import chat_pb2
 
 DIALECT = "openai_responses"
@@ -120,9 +121,11 @@ class _Conversation:
         kind = part.WhichOneof("part")
         if kind == "reasoning":
             return self._thinking(part, path)
-        if kind not in (None, "image") or not part.extra_json or not self._asked.own:
+        if kind not in (None, "image") or not part.extra_json:
             return None
-        extra = json_object(part.extra_json, f"{path}.extra_json")
+        if not is_told_in(DIALECT, part.extra_json, path, own=self._asked.own):
+            return None
+        extra = self._asked.lay_over({}, part, path)
         if kind is None:
             return [extra] if "type" in extra and extra["type"] not in _CONTENT else None
         if extra.get("type") == "image_generation_call":
