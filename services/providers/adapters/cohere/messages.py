@@ -9,6 +9,7 @@ from services.providers.adapters.cohere.citations import citation_json
 from services.providers.adapters.cohere.tools import tool_call
 from services.providers.domain.json_objects import Json
 from services.providers.domain.own_words import OwnWords
+from services.providers.domain.tool_failures import failed
 from services.providers.domain.unsaid import Unsaid
 from tollway.chat.v1 import chat_pb2
 
@@ -41,6 +42,8 @@ class Conversation:
             return
         said: Json = {"role": role}
         parts = self._parts(message, role, said, path)
+        if message.tool_failed:
+            parts = failed(parts, "text")
         if len(parts) == 1 and parts[0].keys() == {"type", "text"}:
             said["content"] = parts[0]["text"]
         elif parts:
@@ -50,8 +53,6 @@ class Conversation:
             said["tool_calls"] = calls
         if role == "tool":
             said = {"role": role, "tool_call_id": message.tool_call_id, "content": said.get("content", "")}
-            if message.tool_failed:
-                self._unsaid.leave_out(f"{path}.tool_failed")
         self._words.lay_over(said, message.extra_json, path)
         if said.keys() > {"role"}:
             self.said.append(said)

@@ -8,10 +8,9 @@ from mesh.errors import invalid
 from services.providers.adapters.openai.extra import Asked
 from services.providers.adapters.openai.thinking import put_thinking
 from services.providers.domain.json_objects import Json
+from services.providers.domain.tool_failures import failed
 from tollway.chat.v1 import chat_pb2
 
-TOOL_FAILED = "The tool failed: "
-"""What a tool's answer begins with that is none: OpenAI has no place for it but the text, which the model reads."""
 _URL = "url_citation"
 _TEXT_ALONE = "can be given to this provider as text alone, in a tool's answer"
 
@@ -53,13 +52,6 @@ def put_content(message: chat_pb2.Message, said: Json, asked: Asked, path: str) 
 def _is_plain(part: chat_pb2.ContentPart) -> bool:
     """Whether there is text, and nothing to it, as in nearly all messages."""
     return part.HasField("text") and len(part.ListFields()) == 1
-
-
-def failed(parts: list[Json], kind: str) -> list[Json]:
-    """The parts of a tool's answer that say how it failed, said so. `kind` is what a part of text is called."""
-    if parts and parts[0].get("type") == kind:
-        return [{**parts[0], "text": TOOL_FAILED + parts[0]["text"]}, *parts[1:]]
-    return [{"type": kind, "text": TOOL_FAILED.rstrip(": ") + "."}, *parts]
 
 
 def _part(part: chat_pb2.ContentPart, kind: str | None, asked: Asked, path: str) -> Json | None:
