@@ -51,7 +51,7 @@ def _limits(serialized: bytes) -> Limits:
 
 MAX_ANSWER = 64 * 2**20
 """The most bytes a whole answer may have. Pictures and sound travel in base64."""
-MAX_EVENT = 16 * 2**20
-"""The most bytes one event of a stream may have."""
+MAX_EVENT = MAX_ANSWER
+"""The most bytes one event of a stream may have: a picture comes in one."""
 MAX_ERROR = 64 * 2**10
 """As much of an error's body is read."""

@@ -7,6 +7,7 @@ import pytest
 
 from mesh.errors import Reason
 from services.providers.adapters.gemini import stream_decoder
+from services.providers.domain.wire import MAX_ANSWER, MAX_EVENT
 from tollway.chat.v1 import chat_pb2
 
 Json = dict[str, Any]
@@ -164,3 +165,11 @@ def test_places_are_not_looked_for_in_more_text_than_is_kept() -> None:
         decoder.feed(event(A) * events)
         ((cited,),) = (delta.citations for chunk in decoder.feed(closing) for delta in chunk.deltas)
         assert cited.HasField("answer_end") is found
+
+
+def test_a_picture_may_be_as_large_in_a_stream_as_in_a_whole_answer() -> None:
+    data = "A" * (MAX_ANSWER - 1000)
+    decoder = stream_decoder(1, MAX_EVENT)
+    (chunk,) = decoder.feed(event({"inlineData": {"mimeType": "image/png", "data": data}}, finish="STOP"))
+    assert len(chunk.deltas[0].parts[0].image.data) == len(data) * 3 // 4
+    assert decoder.complete
