@@ -59,3 +59,13 @@ def test_a_part_of_a_kind_that_nobody_knows_is_refused(name: str) -> None:
     with pytest.raises(TollwayError) as caught:
         dialect_of(name).encode_request(asking(part), "m", False, Unsaid())
     assert caught.value.reason is Reason.UNSUPPORTED_FEATURE
+
+
+@pytest.mark.parametrize("name", ["anthropic", "gemini", "cohere", "bedrock"])
+def test_what_openai_remarked_on_a_text_is_left_out_elsewhere(name: str) -> None:
+    text = chat_pb2.ContentPart(text="Yes.", extra_json=b'{"openai_responses": {"item": {"phase": "final_answer"}}}')
+    unsaid = Unsaid()
+    body = dialect_of(name).encode_request(asking(text), "m", False, unsaid).body
+    assert b"Yes." in body
+    assert b"phase" not in body
+    assert unsaid.dropped == ["chat.messages[1].content[0].openai_responses.item"]
