@@ -6,6 +6,7 @@ from typing import Any
 
 from services.providers.adapters.openai.extra import Asked
 from services.providers.domain.json_objects import Json
+from services.providers.domain.thinking import may_be_told_not_to_think
 from tollway.chat.v1 import chat_pb2
 
 _SAMPLING = {
@@ -70,11 +71,14 @@ def put_options(chat: chat_pb2.ChatRequest, body: Json, asked: Asked) -> None:
 
 
 def _put_reasoning(chat: chat_pb2.ChatRequest, body: Json, asked: Asked) -> None:
-    """How hard to think. No budget at all is the effort `none`; any other has no place but in OpenRouter's object."""
+    """How hard to think. No budget at all is the effort `none`, to a model that knows it.
+
+    Any other has no place but in OpenRouter's object.
+    """
     effort, budget = chat.reasoning_effort, None
     if chat.HasField("reasoning_budget_tokens"):
         if not chat.reasoning_budget_tokens:
-            effort = effort or "none"
+            effort = effort or _none(body["model"], asked)
         elif asked.quirks.reasoning_object:
             budget = chat.reasoning_budget_tokens
         else:
@@ -92,6 +96,10 @@ def _put_reasoning(chat: chat_pb2.ChatRequest, body: Json, asked: Asked) -> None
             **told,
             **({"max_tokens": budget} if budget else {}),
         }
+
+
+def _none(model: str, asked: Asked) -> str:
+    return "none" if asked.quirks.reasoning_object or may_be_told_not_to_think(model) else ""
 
 
 def take_neighbours(dialect: str, fields: Json) -> Json:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from mesh.errors import invalid
 from services.providers.adapters.openai.extra import Asked, body_json, json_object
 from services.providers.adapters.openai_responses.items import DIALECT, custom_of_chat, input_items
@@ -15,6 +13,7 @@ from services.providers.adapters.openai_responses.options import (
 )
 from services.providers.domain.json_objects import Json
 from services.providers.domain.quirks import NO_QUIRKS
+from services.providers.domain.thinking import thinks
 from services.providers.domain.unsaid import Unsaid
 from services.providers.domain.wire import Encoded
 from tollway.chat.v1 import chat_pb2
@@ -26,8 +25,6 @@ _TOOL_CHOICES = {
 }
 _ENCRYPTED = "reasoning.encrypted_content"
 _LOGPROBS = "message.output_text.logprobs"
-_REASONS = re.compile(r"o\d|gpt-([5-9]|\d\d)(?!.*chat)|.*codex|.*deep-research")
-"""Models that think: to others thinking must not be mentioned."""
 
 
 def encode_request(chat: chat_pb2.ChatRequest, model: str, stream: bool, unsaid: Unsaid) -> Encoded:
@@ -51,9 +48,8 @@ def encode_request(chat: chat_pb2.ChatRequest, model: str, stream: bool, unsaid:
     if chat.HasField("response_format") and (wanted := _format(chat.response_format, asked)):
         body["text"] = {**(body.get("text") or {}), "format": wanted}
     put_options(chat, body, asked)
-    thinks = _REASONS.match(model) is not None
-    put_reasoning(chat, body, asked, thinks=thinks)
-    _include(chat, body, thinks=thinks)
+    put_reasoning(chat, body, asked, thinks=thinks(model))
+    _include(chat, body, thinking=thinks(model))
     if stream:
         body["stream"] = True
     else:
@@ -79,13 +75,13 @@ def _own_fields(chat: chat_pb2.ChatRequest, asked: Asked) -> Json:
     return {name: value for name, value in known.items() if value not in (None, {})}
 
 
-def _include(chat: chat_pb2.ChatRequest, body: Json, *, thinks: bool) -> None:
+def _include(chat: chat_pb2.ChatRequest, body: Json, *, thinking: bool) -> None:
     """What has to be asked for to be told: thinking in the form that can be sent back, and log probabilities."""
     include = list(body.pop("include", None) or ())
-    thinks = thinks or any(
+    thinking = thinking or any(
         part.reasoning.redacted for message in chat.messages for part in message.content if part.HasField("reasoning")
     )
-    if body["store"] is False and (thinks or body.get("reasoning")):
+    if body["store"] is False and (thinking or body.get("reasoning")):
         include.append(_ENCRYPTED)
     if chat.sampling.logprobs or chat.sampling.top_logprobs:
         include.append(_LOGPROBS)

@@ -107,3 +107,9 @@ def test_thinking_that_another_provider_signed_travels_as_text_alone() -> None:
 def test_an_unknown_role_travels_as_it_was_given() -> None:
     chat = asking(messages=[chat_pb2.Message(content=[part(text="Hi")], extra_json=b'{"role": "critic"}')])
     assert body_of(chat)["messages"] == [{"role": "critic", "content": "Hi"}]
+
+
+@pytest.mark.parametrize(("model", "effort"), [("gpt-4o", None), ("gpt-5.1", "none"), ("qwen/qwen3-32b", "none")])
+def test_a_model_that_is_not_known_to_think_is_not_told_not_to(model: str, effort: str | None) -> None:
+    encoded = encode_request(asking(dialect="anthropic", reasoning_budget_tokens=0), model, False, Unsaid())
+    assert json.loads(encoded.body).get("reasoning_effort") == effort
