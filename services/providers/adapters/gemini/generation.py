@@ -21,9 +21,9 @@ _SAMPLING = {
     "logprobs": "responseLogprobs",
 }
 _BY_BUDGET = re.compile(r"gemini-2\.")
+"""Models that are told how hard to think in tokens, and know no levels."""
 _THINKS_NOT = re.compile(r"gemini-(1\.|2\.0)|gemma-[123]|learnlm")
 """Models that have no word for thinking, not even that there is to be none."""
-"""Models that are told how hard to think in tokens, and know no levels."""
 _BUDGETS = {"minimal": 1024, "low": 1024, "medium": 8192, "high": 24576}
 """What Google's own OpenAI-compatible endpoint makes of an effort for those models."""
 
