@@ -185,6 +185,7 @@ _MESSAGE: Readers = {
     "annotations": keep,
     "citations": keep,
     "content_parts": keep,
+    "parsed": skip,  # OpenAI's SDKs say beside a text what JSON it holds, and send that back with it
 }
 
 _IMAGE: Readers = {"url": into("url", str), "detail": into("detail", str)}
@@ -210,6 +211,7 @@ _GOOGLES: Readers = {"google": here({"thought_signature": into("signature", str)
 _TOOL_CALL: Readers = {
     "id": into("id", str),
     "type": into("type", str),
-    "function": here({"name": into("name", str), "arguments": into("arguments", str)}),
+    "function": here({"name": into("name", str), "arguments": into("arguments", str), "parsed_arguments": skip}),
     "extra_content": _thought,
+    "index": skip,  # a place in the stream that the call came in
 }

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import ChatCompletionChunk
 
+from gateway_http import openai_chat
 from gateway_http.dialect import Identity
 from gateway_http.openai_chat.stream import ChunkEncoder
 from tests.unit.gateway_http.edge import events
@@ -57,3 +58,21 @@ def check(choice: Any, spoken: Spoken) -> None:
     assert choice.finish_reason == ("tool_calls" if spoken.calls else "stop")
     proofs = [detail.get("signature") for detail in message.to_dict().get("reasoning_details", [])]
     assert [proof for proof in proofs if proof] == [f"tollway:anthropic:{proof}" for proof in spoken.proofs]
+
+
+def test_an_answer_that_was_accumulated_can_be_sent_back_to_anyone() -> None:
+    call = pb.ToolCallDelta(index=0, id="c_1", type="function", name="f", arguments='{"a":1}')
+    deltas = [pb.Delta(role=pb.ROLE_ASSISTANT, text="{}"), pb.Delta(tool_calls=[call])]
+    deltas.append(pb.Delta(finish_reason=pb.FINISH_REASON_TOOL_CALLS))
+
+    message = accumulate([pb.ChatChunk(deltas=[delta]) for delta in deltas]).choices[0].message
+    message.tool_calls[0].function.parsed_arguments = {"a": 1}
+    sent = {**message.model_dump(mode="json"), "parsed": {}}
+    read = openai_chat.decode({"model": "m", "messages": [sent]}, max_messages=1).request.chat.messages[0]
+
+    assert sent["tool_calls"][0]["index"] == 0
+    assert read == pb.Message(
+        role=pb.ROLE_ASSISTANT,
+        content=[pb.ContentPart(text="{}")],
+        tool_calls=[pb.ToolCall(id="c_1", type="function", name="f", arguments='{"a":1}')],
+    )
