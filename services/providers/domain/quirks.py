@@ -31,6 +31,8 @@ class Quirks:
     """Whether effort and budget are said as `reasoning: {effort, max_tokens}` rather than as `reasoning_effort`."""
     cache_control: bool = False
     """Whether parts of a message, and tools, may be marked as the end of what is to be cached."""
+    tool_id_length: int = 0
+    """Of how many letters and digits the id of a tool's call must be. 0: of any, and whatever else."""
     api_version: str = ""
     """The dated version of its API that is asked for, where a dialect has such. Empty: the one without a date."""
 

@@ -13,6 +13,7 @@ from services.providers.adapters.openai.extra import Asked, body_json, json_obje
 from services.providers.adapters.openai.options import put_options, put_sampling, take_neighbours
 from services.providers.adapters.openai.peculiar import adapt
 from services.providers.adapters.openai.thinking import DIALECT
+from services.providers.adapters.openai.tool_calls import call_id
 from services.providers.domain.json_objects import Json
 from services.providers.domain.quirks import NO_QUIRKS, Quirks
 from services.providers.domain.unsaid import Unsaid
@@ -93,7 +94,7 @@ def _message(message: chat_pb2.Message, asked: Asked, path: str) -> Json:
             _tool_call(call, asked, f"{path}.tool_calls[{i}]") for i, call in enumerate(message.tool_calls)
         ]
     if message.tool_call_id:
-        said["tool_call_id"] = message.tool_call_id
+        said["tool_call_id"] = call_id(message.tool_call_id, asked.quirks.tool_id_length)
     asked.lay_over(said, message, path)
     if "role" not in said:
         raise invalid(f"{path}.role", "is missing")
@@ -101,7 +102,7 @@ def _message(message: chat_pb2.Message, asked: Asked, path: str) -> Json:
 
 
 def _tool_call(call: chat_pb2.ToolCall, asked: Asked, path: str) -> Json:
-    said: Json = {"id": call.id, "type": call.type or "function"}
+    said: Json = {"id": call_id(call.id, asked.quirks.tool_id_length), "type": call.type or "function"}
     if said["type"] == "function":
         said["function"] = {"name": call.name, "arguments": call.arguments}
     if call.signature:

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Any
 
 from services.providers.adapters.openai.extra import encode_json
 from services.providers.domain.json_objects import Json
 from tollway.chat.v1 import chat_pb2
+
+
+def call_id(given: str, length: int) -> str:
+    """The id of a call for a server that wants it of so many letters and digits, which others do not; 0: of any.
+
+    It depends on nothing but what is given, so a call and its answer stay tied together.
+    """
+    if not length or not given or (len(given) == length and given.isascii() and given.isalnum()):
+        return given
+    return sha256(given.encode()).hexdigest()[:length]
 
 
 def keep_tool_call(call: Json, into: chat_pb2.ToolCall) -> None:

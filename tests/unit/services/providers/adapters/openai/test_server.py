@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -116,6 +117,23 @@ def test_a_proof_that_somebody_else_issued_is_left_out_with_what_it_proves(quirk
     body, dropped = told(quirks, asking(thinking(text="Hm.", signature="s", issuer="anthropic")))
     assert body["messages"][0].keys() == {"role", "content", "tool_calls"}
     assert dropped == ["chat.messages[0].content[0]"]
+
+
+def test_calls_and_their_answers_have_ids_of_the_length_that_the_server_wants() -> None:
+    ids = ("call_abcdefghijkl", "call_abcdefghijkm", "D681PevKs", "äöüßäöüßä")
+    calls = [chat_pb2.ToolCall(id=each, name="f", arguments="{}") for each in ids]
+    chat = asking(chat_pb2.Message(role=chat_pb2.ROLE_ASSISTANT, tool_calls=calls))
+    for each in ids:
+        chat.messages.add(role=chat_pb2.ROLE_TOOL, tool_call_id=each).content.add(text="42")
+
+    first, *answers = told(Quirks(tool_id_length=9), chat)[0]["messages"]
+
+    told_ids = [call["id"] for call in first["tool_calls"]]
+    assert told_ids == [answer["tool_call_id"] for answer in answers]
+    assert len(set(told_ids)) == len(ids)
+    assert all(re.fullmatch("[a-zA-Z0-9]{9}", each) for each in told_ids)
+    assert told_ids[2] == "D681PevKs"
+    assert told(Quirks(), chat)[0]["messages"][1]["tool_call_id"] == ids[0]
 
 
 def test_how_much_is_thought_stands_in_one_object_where_the_server_has_one() -> None:
