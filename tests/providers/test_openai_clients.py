@@ -31,7 +31,6 @@ IDENTITY = Identity("req_1", "the-model", 1_700_000_000.5)
 EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 DEPARTURES = {
     "openai/usage_without_counts": "usage is an object of its server's own, and stays it",
-    "openai/content_in_parts_stream": "content comes in parts, as its server streams them",
     "openai_responses/unknown_fields": "an item is of a kind that OpenAI does not have",
     "openai_responses/custom_tool_call_stream": "the types of a chat's chunks know functions alone",
 }

@@ -25,6 +25,8 @@ class Quirks:
     """Whether a stream may be asked for its usage. Where it may not, it says so unasked."""
     reasoning_field: str = "reasoning_content"
     """Where earlier thinking stands in an assistant's message. Empty: nowhere, and it is left out."""
+    reasoning_parts: bool = False
+    """Whether it stands among the message's parts instead: `{"type": "thinking", "thinking": [a text's part]}`."""
     reasoning_details: bool = False
     """Whether an assistant's message may hold `reasoning_details`, the thinking with its proofs."""
     reasoning_object: bool = False

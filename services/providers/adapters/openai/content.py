@@ -6,7 +6,7 @@ from base64 import b64encode
 
 from mesh.errors import invalid
 from services.providers.adapters.openai.extra import Asked
-from services.providers.adapters.openai.thinking import put_thinking
+from services.providers.adapters.openai.thinking import put_thinking, thinking_part
 from services.providers.domain.json_objects import Json
 from services.providers.domain.tool_failures import failed
 from tollway.chat.v1 import chat_pb2
@@ -18,7 +18,8 @@ _TEXT_ALONE = "can be given to this provider as text alone, in a tool's answer"
 def put_content(message: chat_pb2.Message, said: Json, asked: Asked, path: str) -> None:
     """What is said: text alone as a string, nothing as null, everything else part by part.
 
-    Thinking, refusals, citations and earlier sound have no place among the parts; they are fields of the message.
+    Refusals, citations, earlier sound and, but for Mistral, thinking have no place among the parts; they are fields of
+    the message.
     """
     given = message.content
     if len(given) == 1 and _is_plain(given[0]) and not message.tool_failed:
@@ -28,7 +29,9 @@ def put_content(message: chat_pb2.Message, said: Json, asked: Asked, path: str) 
     said["content"] = None  # it comes before a refusal
     for i, part in enumerate(given):
         place, kind = f"{path}.content[{i}]", part.WhichOneof("part")
-        if kind == "reasoning":
+        if kind == "reasoning" and asked.quirks.reasoning_parts:
+            parts += thinking_part(part, asked, place)
+        elif kind == "reasoning":
             put_thinking(part, said, asked, place)
         elif kind == "refusal":
             said["refusal"] = said.get("refusal", "") + part.refusal

@@ -9,7 +9,7 @@ from services.providers.adapters.openai.errors import choice_error, named_error
 from services.providers.adapters.openai.extra import encode_json
 from services.providers.adapters.openai.logprobs import keep_logprobs
 from services.providers.adapters.openai.media import take_audio, take_images
-from services.providers.adapters.openai.thinking import take_thinking
+from services.providers.adapters.openai.thinking import take_thinking, words_of
 from services.providers.adapters.openai.tool_calls import keep_tool_call
 from services.providers.adapters.openai.usage import keep_usage
 from services.providers.domain.failures import malformed
@@ -119,7 +119,7 @@ def _message(message: Json, into: chat_pb2.Message) -> None:
     content = message.pop("content", None)
     if isinstance(content, list):
         for part in content:
-            _part(part, into.content.add())
+            read_part(part, into.content.add())
     elif content is not None:
         text = into.content.add()
         text.text = content
@@ -134,7 +134,11 @@ def _message(message: Json, into: chat_pb2.Message) -> None:
         into.extra_json = encode_json(message)
 
 
-def _part(part: Json, into: chat_pb2.ContentPart) -> None:
+def read_part(part: Json, into: chat_pb2.ContentPart) -> None:
+    """A part of what is said, for servers that say it in parts."""
+    if (thought := words_of(part)) is not None:
+        into.reasoning.text = thought
+        return
     if part.get("type") == "text":
         part.pop("type")
         into.text = part.pop("text")

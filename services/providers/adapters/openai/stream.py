@@ -21,6 +21,7 @@ from services.providers.adapters.openai.response import (
     ROLES,
     finish,
     parse,
+    read_part,
 )
 from services.providers.adapters.openai.thinking import take_pieces, take_text
 from services.providers.adapters.openai.tool_calls import ToolCalls
@@ -205,6 +206,8 @@ class StreamDecoder:
         delta = choice.get("delta")
         if delta and "reasoning_details" in delta:
             self._thinking(delta, index)
+        if delta and isinstance(delta.get("content"), list):
+            self._parts(delta, index)
         into = self._add(index)
         if delta:
             self._delta(delta, index, into)
@@ -233,6 +236,21 @@ class StreamDecoder:
             self._role(delta, choice, into)
             into.reasoning.CopyFrom(piece)
             self.content_seen = True
+
+    def _parts(self, delta: Json, choice: int) -> None:
+        """What comes in parts, as Mistral's text and thinking do: each of them in a delta of its own."""
+        for given in delta.pop("content"):
+            part = chat_pb2.ContentPart()
+            read_part(given, part)
+            into = self._add(choice)
+            self._role(delta, choice, into)
+            if part.HasField("reasoning"):
+                into.reasoning.CopyFrom(part.reasoning)
+            elif part.HasField("text"):
+                into.text, into.extra_json = part.text, part.extra_json
+            else:
+                into.parts.append(part)
+            self.content_seen = self.content_seen or bool(part.extra_json or part.text or part.reasoning.text)
 
     def _role(self, delta: Json, choice: int, into: chat_pb2.Delta) -> None:
         role = delta.pop("role", None)

@@ -1,7 +1,8 @@
 """Thinking, and what proves it: fields of a message, which compatible servers have and OpenAI's own does not.
 
 The text stands in `reasoning_content` (or `reasoning`); proofs stand in `reasoning_details`, as OpenRouter documents
-it: `{"type": "reasoning.text", "text", "signature"}` and `{"type": "reasoning.encrypted", "data"}`.
+it: `{"type": "reasoning.text", "text", "signature"}` and `{"type": "reasoning.encrypted", "data"}`. Mistral has
+thinking among a message's parts: `{"type": "thinking", "thinking": [{"type": "text", "text"}], "closed"}`.
 """
 
 from __future__ import annotations
@@ -31,6 +32,35 @@ def put_thinking(part: chat_pb2.ContentPart, said: Json, asked: Asked, path: str
         said.setdefault("reasoning_details", []).extend(_details(part, asked, path))
     elif proven:
         asked.unsaid.leave_out(path if not thinking.text else f"{path}.reasoning.signature")
+
+
+def thinking_part(part: chat_pb2.ContentPart, asked: Asked, path: str) -> list[Json]:
+    """Earlier thinking as a part of its message, which holds its text alone; none where that is not to be told."""
+    thinking = part.reasoning
+    if not thinking.text or thinking.issuer not in ("", DIALECT):
+        asked.unsaid.leave_out(path)
+        return []
+    if thinking.signature or thinking.redacted:
+        asked.unsaid.leave_out(f"{path}.reasoning.signature")
+    if part.extra_json:
+        asked.unsaid.leave_out(f"{path}.extra_json")
+    return [{"type": "thinking", "thinking": [{"type": "text", "text": thinking.text}]}]
+
+
+def words_of(part: Any) -> str | None:
+    """What is thought in a part of an answer; None in a part that is of another kind, or says more."""
+    match part:
+        case {"type": "thinking", "thinking": list() as thoughts, **rest} if rest in ({}, {"closed": True}):
+            if all(map(_is_thought, thoughts)):
+                return "".join(thought["text"] for thought in thoughts)
+    return None
+
+
+def _is_thought(thought: Any) -> bool:
+    match thought:
+        case {"type": "text", "text": str(), **rest}:
+            return not rest
+    return False
 
 
 def _details(part: chat_pb2.ContentPart, asked: Asked, path: str) -> list[Json]:

@@ -163,3 +163,15 @@ def test_quirks_hold_for_embeddings_too() -> None:
     server: Any = dialect(Quirks(refuses=frozenset({"dimensions"})))
     with pytest.raises(TollwayError, match=r"embedding\.dimensions"):
         server.encode_embeddings(request, "m", Unsaid())
+
+
+def test_earlier_thinking_is_a_part_of_its_message_where_the_server_has_it_so() -> None:
+    quirks = Quirks(reasoning_field="", reasoning_parts=True)
+    chat = asking(thinking(text="Hm.", signature="s", issuer="openai"), thinking(text="Ah.", signature="s", issuer="a"))
+    body, dropped = told(quirks, chat)
+    assert body["messages"][0]["content"] == [{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}]
+    assert body["messages"][1]["content"] is None
+    assert [path for path in dropped if "tool_calls" not in path] == [
+        "chat.messages[0].content[0].reasoning.signature",
+        "chat.messages[1].content[0]",
+    ]
