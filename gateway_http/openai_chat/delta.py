@@ -11,7 +11,7 @@ from gateway_http.foreign import put_extra
 from gateway_http.json_output import decode_json, encode_json, put_back
 from gateway_http.openai_chat.annotations import citations_json
 from gateway_http.openai_chat.foreign_parts import foreign_part
-from gateway_http.openai_chat.reasoning import OWN, Details
+from gateway_http.openai_chat.reasoning import OWN, Details, told_in_details
 from gateway_http.openai_chat.response import audio_json, file_json, image_json, thought_json
 from tollway.chat.v1 import chat_pb2 as pb
 
@@ -33,10 +33,11 @@ class Shown:
             result["content"] = delta.text
         if "refusal" in fields:
             result["refusal"] = delta.refusal
-        if "reasoning" in fields:
+        if "reasoning" in fields and told_in_details(delta.extra_json, dialect):
+            if delta.reasoning.text:
+                result["reasoning_content"] = delta.reasoning.text
+        elif "reasoning" in fields:
             self._think(result, delta.part, delta.reasoning)
-            if dialect in ("", OWN) and b'"reasoning_details"' in delta.extra_json:
-                result.pop("reasoning_details", None)  # they say more than there were places for
         for part in delta.parts:
             self._add_part(result, part, delta.part, dialect)
         if "citations" in fields:

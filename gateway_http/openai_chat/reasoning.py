@@ -49,19 +49,22 @@ def _take_text(fields: dict[str, Any]) -> str:
 def _take_details(fields: dict[str, Any]) -> list[pb.ContentPart]:
     parts: list[pb.ContentPart] = []
     details = fields.get("reasoning_details") or []
-    at("reasoning_details", partial(read_each, lambda detail: parts.append(_detail(detail))), details)
+    at("reasoning_details", partial(read_each, lambda detail: parts.append(_detail(detail, len(parts)))), details)
     if not all(detail.get("type") in _KNOWN for detail in details):
         return []
     fields.pop("reasoning_details", None)
     return parts
 
 
-def _detail(value: Any) -> pb.ContentPart:
+def _detail(value: Any, place: int) -> pb.ContentPart:
+    """Its number is kept with what else its provider said of it, where it says more than its place."""
     part = pb.ContentPart()
     part.reasoning.SetInParent()
     left = read_fields(_DETAIL, part.reasoning, a(dict, value)) or {}
     if value.get("type") == _SUMMARY:
         left["type"] = _SUMMARY
+    if left and value.get("index", place) != place:
+        left["index"] = value["index"]
     part.extra_json = json_of(left)
     return part
 
@@ -101,6 +104,11 @@ def add_reasoning(message: dict[str, Any], parts: Iterable[pb.ContentPart], dial
                 detail = {"type": _SUMMARY, "index": index, "summary": part.reasoning.text}
             put_extra(detail, part.extra_json, dialect, OWN)
             details.append(detail)
+
+
+def told_in_details(extra_json: bytes, dialect: str) -> bool:
+    """Whether a provider of this dialect told the thinking in details of its own, which are not to be made again."""
+    return dialect in ("", OWN) and b'"reasoning_details"' in extra_json
 
 
 def proven(reasoning: pb.ReasoningPart) -> bool:

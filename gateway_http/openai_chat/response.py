@@ -11,7 +11,7 @@ from gateway_http.foreign import put_extra
 from gateway_http.json_output import decode_json, encode_json, put_back
 from gateway_http.openai_chat.annotations import citations_json
 from gateway_http.openai_chat.foreign_parts import foreign_part
-from gateway_http.openai_chat.reasoning import OWN, add_reasoning
+from gateway_http.openai_chat.reasoning import OWN, add_reasoning, told_in_details
 from tollway.chat.v1 import chat_pb2 as pb
 
 ROLES = {
@@ -85,6 +85,8 @@ def message_json(message: pb.Message, dialect: str) -> dict[str, Any]:
         result["content"] = parts[0].text
     else:
         add_reasoning(result, parts, dialect)
+        if told_in_details(message.extra_json, dialect):
+            result.pop("reasoning_details", None)
         for place, part in enumerate(parts):
             _add_part(result, place, part, dialect)
     if message.tool_calls:

@@ -230,12 +230,15 @@ class StreamDecoder:
                 into.choice_extra_json = encode_json(extra)
 
     def _thinking(self, delta: Json, choice: int) -> None:
-        """Thinking with its proofs, each in a delta of its own."""
-        for piece in take_pieces(delta):
+        """Thinking with its proofs, each in a delta of its own, with the detail that it was read from."""
+        for thought, detail in take_pieces(delta):
             into = self._add(choice)
             self._role(delta, choice, into)
-            into.reasoning.CopyFrom(piece)
-            self.content_seen = True
+            if thought.ByteSize():
+                into.reasoning.CopyFrom(thought)
+                self.content_seen = True
+            if detail:
+                into.extra_json = encode_json({"reasoning_details": [detail]})
 
     def _parts(self, delta: Json, choice: int) -> None:
         """What comes in parts, as Mistral's text and thinking do: each of them in a delta of its own."""

@@ -7,7 +7,7 @@ thinking among a message's parts: `{"type": "thinking", "thinking": [{"type": "t
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from services.providers.adapters.openai.extra import Asked, encode_json
 from services.providers.domain.json_objects import Json
@@ -29,7 +29,8 @@ def put_thinking(part: chat_pb2.ContentPart, said: Json, asked: Asked, path: str
     if quirks.reasoning_field and thinking.text:
         said[quirks.reasoning_field] = said.get(quirks.reasoning_field, "") + thinking.text
     if quirks.reasoning_details or (proven and thinking.issuer == DIALECT):
-        said.setdefault("reasoning_details", []).extend(_details(part, asked, path))
+        details = said.setdefault("reasoning_details", [])
+        details.append(_detail(part, asked, path, len(details)))
     elif proven:
         asked.unsaid.leave_out(path if not thinking.text else f"{path}.reasoning.signature")
 
@@ -63,21 +64,23 @@ def _is_thought(thought: Any) -> bool:
     return False
 
 
-def _details(part: chat_pb2.ContentPart, asked: Asked, path: str) -> list[Json]:
+def _detail(part: chat_pb2.ContentPart, asked: Asked, path: str, place: int) -> Json:
+    """The part's thinking with its proof, at that place among the message's details."""
     thinking = part.reasoning
-    details: list[Json] = []
+    detail: Json = {"type": _ENCRYPTED if thinking.redacted else _TEXT}
     if thinking.text or thinking.signature:
-        detail: Json = {"type": _TEXT, "text": thinking.text}
-        if thinking.signature:
-            detail["signature"] = thinking.signature
-        details.append(detail)
+        detail["text"] = thinking.text
+    if thinking.signature:
+        detail["signature"] = thinking.signature
     if thinking.redacted:
-        details.append({"type": _ENCRYPTED, "data": thinking.redacted.decode()})
-    for detail in details:
-        asked.lay_over(detail, part, path)
-        if detail["type"] == _SUMMARY:
-            detail["summary"] = detail.pop("text", "")
-    return details
+        detail["data"] = thinking.redacted.decode()
+    bare = len(detail)
+    asked.lay_over(detail, part, path)
+    if detail["type"] == _SUMMARY:
+        detail["summary"] = detail.pop("text", "")
+    if len(detail) > bare:  # whoever says more of a detail numbers it, too
+        detail.setdefault("index", place)
+    return detail
 
 
 def take_text(said: Json) -> str:
@@ -114,24 +117,31 @@ def _rest(detail: Json, place: int) -> Json:
     return {name: value for name, value in detail.items() if name not in known and (name, value) != ("index", place)}
 
 
-def take_pieces(delta: Json) -> list[chat_pb2.ReasoningPart]:
-    """Takes the thinking that has details out of a piece of an answer: each proof with its text, if that is here, too.
+class Piece(NamedTuple):
+    """Of thinking: what is read of it, and the detail that it is read from, if it is."""
 
-    Details that say more than there are places for stay where they are.
+    thought: chat_pb2.ReasoningPart
+    detail: Json | None
+
+
+def take_pieces(delta: Json) -> list[Piece]:
+    """Takes the thinking out of a piece of an answer that has details: each proof with its text, if that is here, too.
+
+    Their pieces are joined by their numbers, so each of them is needed as it came. Where a kind is not known, they stay
+    where they are.
     """
     text, details = take_text(delta), _details_in(delta)
-    first = [chat_pb2.ReasoningPart(text=text)] if text else []
+    first = [Piece(chat_pb2.ReasoningPart(text=text), None)] if text else []
     if details is None:
         return first
-    if all(detail.keys() <= {"type", "index", *_KNOWN[detail["type"]]} for detail in details):
-        del delta["reasoning_details"]
+    del delta["reasoning_details"]
     pieces = []
     for detail in details:
-        pieces.append(piece := chat_pb2.ReasoningPart())
-        _read(detail, piece)
-    if text and text != "".join(piece.text for piece in pieces):  # they say something else, or nothing
+        pieces.append(piece := Piece(chat_pb2.ReasoningPart(), detail))
+        _read(detail, piece.thought)
+    if text and text != "".join(piece.thought.text for piece in pieces):  # they say something else, or nothing
         pieces = first + pieces
-    return [piece for piece in pieces if piece.ByteSize()]
+    return pieces
 
 
 def _read(detail: Json, into: chat_pb2.ReasoningPart) -> None:

@@ -347,3 +347,13 @@ def test_what_is_put_back_never_displaces_what_is_known() -> None:
     put_back(target, b'{"a":9,"b":{"c":9,"x":3},"d":4,"e":[5]}')
 
     assert target == {"a": 1, "b": {"c": 2, "x": 3}, "d": 4, "e": [5]}
+
+
+def test_details_that_a_provider_told_itself_stand_in_place_of_others() -> None:
+    details = [{"type": "reasoning.text", "index": 0, "text": "Hm.", "signature": "s", "format": "f"}]
+    thought = pb.ContentPart(reasoning=pb.ReasoningPart(text="Hm.", signature="s", issuer="openai"))
+    extra = json.dumps({"reasoning_details": details}).encode()
+
+    said = encode_message(content=[thought], extra_json=extra)
+
+    assert said["reasoning_details"] == details
