@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from mesh.errors import invalid
 from services.providers.adapters.openai.content import put_cache_control, put_content
+from services.providers.adapters.openai.custom_tools import CUSTOM, chosen, custom_call, custom_tool
 from services.providers.adapters.openai.extra import Asked, body_json, json_object
 from services.providers.adapters.openai.options import put_options, put_sampling, take_neighbours
 from services.providers.adapters.openai.peculiar import adapt
@@ -89,10 +90,9 @@ def _message(message: chat_pb2.Message, asked: Asked, path: str) -> Json:
     put_content(message, said, asked, path)
     if message.name:
         said["name"] = message.name
-    if message.tool_calls:
-        said["tool_calls"] = [
-            _tool_call(call, asked, f"{path}.tool_calls[{i}]") for i, call in enumerate(message.tool_calls)
-        ]
+    calls = [_tool_call(call, asked, f"{path}.tool_calls[{i}]") for i, call in enumerate(message.tool_calls)]
+    if told := [call for call in calls if call]:
+        said["tool_calls"] = told
     if message.tool_call_id:
         said["tool_call_id"] = call_id(message.tool_call_id, asked.quirks.tool_id_length)
     asked.lay_over(said, message, path)
@@ -101,10 +101,15 @@ def _message(message: chat_pb2.Message, asked: Asked, path: str) -> Json:
     return said
 
 
-def _tool_call(call: chat_pb2.ToolCall, asked: Asked, path: str) -> Json:
+def _tool_call(call: chat_pb2.ToolCall, asked: Asked, path: str) -> Json | None:
     said: Json = {"id": call_id(call.id, asked.quirks.tool_id_length), "type": call.type or "function"}
     if said["type"] == "function":
         said["function"] = {"name": call.name, "arguments": call.arguments}
+    elif call.type == CUSTOM and call.name:
+        said[CUSTOM] = custom_call(call)
+    elif not asked.own:
+        asked.refuse_foreign(path)
+        return None
     if call.signature:
         if asked.quirks.reasoning_field:
             said["extra_content"] = {"google": {"thought_signature": call.signature}}
@@ -124,6 +129,10 @@ def _tool(tool: chat_pb2.ToolDefinition, asked: Asked, path: str) -> Json | None
         if tool.HasField("strict"):
             function["strict"] = tool.strict
         said["function"] = function
+    elif tool.type == CUSTOM and tool.name:
+        said = custom_tool(tool, asked, path)
+        put_cache_control(tool, said, asked, path)
+        return said
     elif not asked.own:
         asked.refuse_foreign(path)
         return None
@@ -136,6 +145,8 @@ def _tool_choice(choice: chat_pb2.ToolChoice, asked: Asked) -> str | Json | None
         extra = json_object(choice.extra_json, "chat.tool_choice.extra_json")
         if asked.own:
             return extra
+        if known := chosen(extra):
+            return known
         asked.refuse_foreign("chat.tool_choice")
     if choice.mode == chat_pb2.TOOL_CHOICE_MODE_NAMED:
         return {"type": "function", "function": {"name": choice.name}}
