@@ -13,6 +13,8 @@ from services.providers.domain.json_objects import Json, merge
 from services.providers.domain.quirks import Quirks
 from services.providers.domain.unsaid import Unsaid
 
+_DIALECTS = frozenset({"anthropic", "bedrock", "cohere", "gemini", "openai", "openai_responses"})
+"""Under these names clients are shown what an answer says that their dialect has no place for, and send it back."""
 _FOREIGN = "is another dialect's and has no meaning to this provider"
 
 encode_json = msgspec.json.Encoder().encode
@@ -34,7 +36,7 @@ class Asked(NamedTuple):
     def lay_over(self, said: Json, message: Any, path: str) -> Json:
         """Lays a message's extra fields over what was built from its known ones. Foreign ones are turned away."""
         if message.extra_json:
-            extra = json_object(message.extra_json, f"{path}.extra_json")
+            extra = self.without_remarks(json_object(message.extra_json, f"{path}.extra_json"), path)
             if self.own:
                 merge(said, extra)
             else:
@@ -45,11 +47,25 @@ class Asked(NamedTuple):
                 self.refuse_fields(extra, path)
         return said
 
+    def without_remarks(self, fields: Json, path: str) -> Json:
+        """The fields without what other dialects said of an earlier answer, which means nothing to anyone else."""
+        for name in [name for name in fields if name in _DIALECTS and name != self.dialect]:
+            if isinstance(fields[name], dict):
+                del fields[name]
+                self.unsaid.leave_out(f"{path}.{name}")
+        return fields
+
     def refuse_fields(self, extra: Mapping[str, Any], path: str) -> None:
         turn_away(extra, path, _FOREIGN, self.unsaid)
 
     def refuse_foreign(self, path: str) -> None:
         self.unsaid.refuse(path, _FOREIGN)
+
+
+def only_remarks(text: bytes, path: str) -> bool:
+    """Whether there is nothing in extra fields but what dialects said, each under its name."""
+    fields = json_object(text, f"{path}.extra_json")
+    return all(name in _DIALECTS and isinstance(value, dict) for name, value in fields.items())
 
 
 def json_object(text: bytes, path: str) -> Json:

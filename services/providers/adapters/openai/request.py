@@ -67,7 +67,10 @@ def encode_request(
 def _own_fields(chat: chat_pb2.ChatRequest, asked: Asked) -> Json:
     """What the question says under OpenAI's own names."""
     fields = json_object(chat.extra_json, "chat.extra_json")
-    if asked.own or not fields:
+    if not fields:
+        return fields
+    asked.without_remarks(fields, "chat")
+    if asked.own:
         return fields
     known = take_neighbours(chat.dialect, fields)
     asked.refuse_fields(fields, "chat")

@@ -113,3 +113,50 @@ def test_an_unknown_role_travels_as_it_was_given() -> None:
 def test_a_model_that_is_not_known_to_think_is_not_told_not_to(model: str, effort: str | None) -> None:
     encoded = encode_request(asking(dialect="anthropic", reasoning_budget_tokens=0), model, False, Unsaid())
     assert json.loads(encoded.body).get("reasoning_effort") == effort
+
+
+@pytest.mark.parametrize("dialect", ["", "openai_responses"])
+def test_what_another_dialect_said_of_an_earlier_answer_is_left_out_and_listed(dialect: str) -> None:
+    remark = b'{"anthropic":{"x":1}}'
+    call = chat_pb2.ToolCall(id="c", name="f", arguments="{}", extra_json=remark)
+    parts = [part(extra_json=remark), part(text="Hi", extra_json=b'{"gemini":{"x":1}}'), part(extra_json=remark)]
+    answer = chat_pb2.Message(role=chat_pb2.ROLE_ASSISTANT, content=parts, tool_calls=[call], extra_json=remark)
+    unsaid = Unsaid()
+
+    body = json.loads(
+        encode_request(asking(messages=[answer], extra_json=remark, dialect=dialect), "m", False, unsaid).body
+    )
+
+    function = {"name": "f", "arguments": "{}"}
+    assert body == {
+        "model": "m",
+        "messages": [
+            {
+                "role": "assistant",
+                "content": "Hi",
+                "tool_calls": [{"id": "c", "type": "function", "function": function}],
+            }
+        ],
+    }
+    assert unsaid.dropped == [
+        "chat.anthropic",
+        "chat.messages[0].content[0].anthropic",
+        "chat.messages[0].content[1].gemini",
+        "chat.messages[0].content[2].anthropic",
+        "chat.messages[0].tool_calls[0].anthropic",
+        "chat.messages[0].anthropic",
+    ]
+
+
+def test_what_this_dialect_said_goes_back_to_it_whoever_the_client_is() -> None:
+    video = part(extra_json=b'{"openai":{"type":"video_url","video_url":{"url":"u"}}}')
+    chat = saying(video, part(text="Hi", extra_json=b'{"openai":{"new":1}}'))
+    chat.dialect = "anthropic"
+    assert body_of(chat)["messages"][0]["content"] == [
+        {"type": "video_url", "video_url": {"url": "u"}},
+        {"type": "text", "text": "Hi", "new": 1},
+    ]
+
+
+def test_a_field_that_is_called_as_a_dialect_is_and_is_no_remark_is_the_client_s_own() -> None:
+    assert body_of(asking(extra_json=b'{"gemini":true}'))["gemini"] is True
