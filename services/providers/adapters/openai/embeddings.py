@@ -14,8 +14,9 @@ from typing import Any
 from mesh.errors import invalid
 from services.providers.adapters.openai.errors import named_error
 from services.providers.adapters.openai.extra import Asked, body_json, encode_json
+from services.providers.adapters.openai.halves import parse
 from services.providers.adapters.openai.peculiar import adapt
-from services.providers.adapters.openai.response import NOT_UNDERSTOOD, parse
+from services.providers.adapters.openai.response import NOT_UNDERSTOOD
 from services.providers.adapters.openai.thinking import DIALECT
 from services.providers.adapters.openai.usage import keep_usage
 from services.providers.domain.failures import malformed

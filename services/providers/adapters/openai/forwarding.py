@@ -7,7 +7,7 @@ from typing import Any
 
 from mesh.errors import invalid
 from services.providers.adapters.openai.extra import body_json, encode_json, json_object
-from services.providers.adapters.openai.response import parse
+from services.providers.adapters.openai.halves import parse
 from services.providers.domain.sse import EventDecoder
 from services.providers.domain.wire import MAX_ANSWER, Encoded
 from tollway.chat.v1 import chat_pb2, forwarding_pb2

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from services.providers.adapters.openai.citations import take_citations
 from services.providers.adapters.openai.errors import choice_error, named_error
 from services.providers.adapters.openai.extra import encode_json
+from services.providers.adapters.openai.halves import parse as parse
 from services.providers.adapters.openai.logprobs import keep_logprobs
 from services.providers.adapters.openai.media import take_audio, take_images
 from services.providers.adapters.openai.thinking import take_thinking, words_of
@@ -37,7 +36,6 @@ NOT_UNDERSTOOD = (TypeError, ValueError, AttributeError, KeyError)
 """What reading an answer of another shape than OpenAI's raises, from here or from protobuf's own type checks."""
 _TEXT_ALONE = frozenset({"content"})
 """What is left of nearly all messages once their role is taken out."""
-_decode = msgspec.json.Decoder().decode
 
 
 def decode_response(body: bytes) -> chat_pb2.ChatResponse:
@@ -49,19 +47,6 @@ def decode_response(body: bytes) -> chat_pb2.ChatResponse:
         return _response(answer)
     except NOT_UNDERSTOOD as error:
         raise malformed(f"the provider's answer is not a chat completion ({type(error).__name__})") from None
-
-
-def parse(data: bytes) -> Json:
-    """A JSON object. Bytes that are not UTF-8 become U+FFFD. Raises ValueError for anything else."""
-    try:
-        value = _decode(data)
-    except ValueError:
-        value = _decode(data.decode("utf-8", "replace"))
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-    if type(value) is not dict:
-        raise ValueError("not an object")
-    return value
 
 
 def _response(answer: Json) -> chat_pb2.ChatResponse:

@@ -12,6 +12,7 @@ from mesh.errors import TollwayError
 from services.providers.adapters.openai.citations import take_citations
 from services.providers.adapters.openai.errors import choice_error, event_error, named_error
 from services.providers.adapters.openai.extra import encode_json
+from services.providers.adapters.openai.halves import Halves
 from services.providers.adapters.openai.logprobs import keep_logprobs
 from services.providers.adapters.openai.media import take_images
 from services.providers.adapters.openai.repetition import Repetition, plain_text
@@ -20,7 +21,6 @@ from services.providers.adapters.openai.response import (
     NOT_UNDERSTOOD,
     ROLES,
     finish,
-    parse,
     read_part,
 )
 from services.providers.adapters.openai.thinking import take_pieces, take_text
@@ -54,6 +54,7 @@ class StreamDecoder:
         self._choices = choices
         self._sse = EventDecoder(max_event)
         self._repetition = Repetition()
+        self._halves = Halves()
         self._begun: set[int] = set()
         self._open: set[int] = set()
         self._finished: set[int] = set()
@@ -79,7 +80,7 @@ class StreamDecoder:
         try:
             place = 0
             while place < len(events) and not self.done:
-                if texts := self._repetition.find(events, place):
+                if not self._halves.held and (texts := self._repetition.find(events, place)):
                     self._say("".join(texts), self._repetition.choice)
                     place += len(texts)
                 else:
@@ -99,7 +100,7 @@ class StreamDecoder:
         elif len(text) < 10 and text.strip() in (b"", b"[DONE]"):
             self._mark(text)
         else:
-            event = parse(text)
+            event = self._halves.parse(text)
             self._event(event)
             self._repetition.learn(text, event)
 
