@@ -11,6 +11,7 @@ import grpc
 from aiohttp import web
 
 from gateway_http.exchange import ErrorShape
+from gateway_http.header_text import header_text
 from gateway_http.json_output import encode_json
 from gateway_http.rate_limits import refusal_headers
 from mesh.errors import Reason, TollwayError
@@ -75,7 +76,7 @@ def error_headers(error: TollwayError) -> dict[str, str]:
         headers["www-authenticate"] = "Bearer"
     for key, name in _SHOWN_METADATA.items():
         if key in error.metadata:
-            headers[name] = error.metadata[key]
+            headers[name] = header_text(error.metadata[key])
     if error.reason is Reason.RATE_LIMITED:
         headers.update(refusal_headers(error.metadata))
     return headers

@@ -10,6 +10,7 @@ from aiohttp import web
 from gateway_http.asking import Call, note_headers
 from gateway_http.body import BodyReader, check_form
 from gateway_http.exchange import Exchange, PassedOn
+from gateway_http.header_text import header_type
 from gateway_http.json_input import name_of, read_object
 from gateway_http.receipt import receipt_headers
 from mesh.errors import Reason, TollwayError, invalid
@@ -99,7 +100,9 @@ class Forwarding:
                     head = message.head
                     if not _is_json(head):
                         length = head.content_length if head.HasField("content_length") else None
-                        stream = await exchange.pass_on(head.content_type, length, receipt_headers(receipt))
+                        stream = await exchange.pass_on(
+                            header_type(head.content_type), length, receipt_headers(receipt)
+                        )
                 if stream is None:
                     whole += message.data
                 elif message.data:
@@ -111,7 +114,9 @@ class Forwarding:
             return stream
         if not head.content_type:
             raise TollwayError(Reason.INTERNAL, "the router ended an answer that had not begun")
-        return web.Response(body=bytes(whole), headers={"content-type": head.content_type, **receipt_headers(receipt)})
+        return web.Response(
+            body=bytes(whole), headers={"content-type": header_type(head.content_type), **receipt_headers(receipt)}
+        )
 
 
 def _is_json(head: ForwardedHead) -> bool:

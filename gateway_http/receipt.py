@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from gateway_http.header_text import header_list, header_text
 from gateway_http.json_output import encode_json
 from gateway_http.rate_limits import limit_headers
 from mesh.money import format_usd
@@ -20,7 +21,7 @@ _CACHE = {
 
 def receipt_headers(receipt: Receipt) -> dict[str, str]:
     """What is known: a stream's cost is not, when its headers are sent."""
-    headers = {"x-tollway-deployment": receipt.deployment, "x-tollway-attempts": str(receipt.attempts)}
+    headers = {"x-tollway-deployment": header_text(receipt.deployment), "x-tollway-attempts": str(receipt.attempts)}
     if receipt.HasField("cost_nanos"):
         headers["x-tollway-cost-usd"] = format_usd(receipt.cost_nanos)
     if receipt.hedged:
@@ -32,7 +33,7 @@ def receipt_headers(receipt: Receipt) -> dict[str, str]:
     if receipt.replayed:
         headers["x-tollway-replayed"] = "1"
     if receipt.dropped:
-        headers["x-tollway-dropped"] = ", ".join(receipt.dropped)
+        headers["x-tollway-dropped"] = header_list(receipt.dropped)
     if receipt.HasField("rate_limits"):
         headers.update(limit_headers(receipt.rate_limits))
     return headers

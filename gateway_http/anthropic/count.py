@@ -10,6 +10,7 @@ from gateway_http.anthropic.headers import read_headers
 from gateway_http.anthropic.request import decode_count
 from gateway_http.body import BodyReader
 from gateway_http.exchange import Exchange
+from gateway_http.header_text import header_text
 from gateway_http.json_input import read_object
 from gateway_http.json_output import encode_json
 from gateway_http.request_headers import call_metadata, drops_unsupported, session, tags, timeout
@@ -42,5 +43,5 @@ class CountTokens:
         if counted.estimated:
             told["estimated"] = True
         body = encode_json({"input_tokens": counted.input_tokens, "tollway": told})
-        answer = {"content-type": "application/json", "x-tollway-deployment": counted.deployment}
+        answer = {"content-type": "application/json", "x-tollway-deployment": header_text(counted.deployment)}
         return web.Response(body=body, headers=answer)

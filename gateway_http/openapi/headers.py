@@ -73,14 +73,15 @@ _OF_EVERY_ANSWER: Json = {
     "x-tollway-trace-id": _header("Its trace.", {"type": "string", "pattern": "^[0-9a-f]{32}$"}),
 }
 _OF_AN_ANSWER: Json = {
-    "x-tollway-deployment": _header("Who answered, as `provider/model`."),
+    "x-tollway-deployment": _header("Who answered, as `provider/model`, percent-encoded where no header can hold it."),
     "x-tollway-attempts": _header("Calls that left for a provider.", {"type": "string", "pattern": "^[0-9]+$"}),
     "x-tollway-cost-usd": _header("What that cost, where it is known when headers are sent.",
                                   {"type": "string", "pattern": r"^[0-9]+\.[0-9]{2,9}$"}),
     "x-tollway-cache": _header("What the response cache had to do with it.", one_of("hit", "miss", "refreshed")),
     "x-tollway-replayed": _header("`1`: it was given before, under the same idempotency key."),
     "x-tollway-estimated": _header("`1`: the provider does not count, so tokens are told by size."),
-    "x-tollway-dropped": _header("What of the question was left out."),
+    "x-tollway-dropped": _header("What of the question was left out: paths, percent-encoded, with commas between; "
+                                 "`and 7 more` at the end where not all fit."),
     "age": _header("Seconds since it was given for the first time, where it comes out of the cache."),
 }  # fmt: skip
 _OF_AN_ERROR: Json = {

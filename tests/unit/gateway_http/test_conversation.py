@@ -42,6 +42,25 @@ async def test_the_headers_of_an_answer_say_how_it_came_about(edge: Edge) -> Non
     assert reply.headers["x-tollway-cost-usd"] == "0.00072"
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_answer_comes_whatever_was_left_out_of_the_question(edge: Edge, *, stream: bool) -> None:
+    dropped = ["chat.metadata.foo\nbar", *(f"chat.messages[{place}].content[0]" for place in range(400))]
+    edge.router.completion.receipt.dropped.extend(dropped)  # type: ignore[union-attr]
+    first, *others = pieces("Hel", "lo!")
+    for message in (first, others[-1]):
+        message.receipt.dropped.extend(dropped)
+    edge.router.messages = [first, *others]
+
+    reply = await edge.post({**QUESTION, "stream": stream})
+
+    assert reply.status == 200
+    listed = reply.headers["x-tollway-dropped"].split(", ")
+    assert listed[:2] == ["chat.metadata.foo%0Abar", "chat.messages[0].content[0]"]
+    assert listed[-1] == f"and {len(dropped) - len(listed) + 1} more"
+    if stream:
+        assert events(reply.body)[-2]["tollway"]["dropped"] == dropped
+
+
 async def test_an_unknown_cost_is_left_out_rather_than_zero(edge: Edge) -> None:
     edge.router.completion = rpc.CreateChatCompletionResponse(receipt=receipt())
 

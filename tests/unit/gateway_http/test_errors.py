@@ -54,6 +54,14 @@ def test_when_to_try_again_is_said_in_seconds_and_milliseconds() -> None:
     assert (headers["retry-after"], headers["retry-after-ms"]) == ("2", "1235")
 
 
+def test_names_that_no_header_can_hold_are_written_so_that_one_can() -> None:
+    error = TollwayError(Reason.UPSTREAM_FAILED, "no", {"deployment": "local/a\nb", "budget": "project:é"})
+
+    headers = error_headers(error)
+
+    assert (headers["x-tollway-deployment"], headers["x-tollway-budget"]) == ("local/a%0Ab", "project:%C3%A9")
+
+
 def test_without_a_time_none_is_made_up() -> None:
     assert "retry-after" not in error_headers(TollwayError(Reason.RATE_LIMITED, "slow down"))
 

@@ -73,6 +73,17 @@ async def test_sound_is_passed_back_to_the_byte(edge: Edge) -> None:
     assert reply.headers["transfer-encoding"] == "chunked"
 
 
+async def test_names_that_no_header_can_hold_lose_no_answer(edge: Edge) -> None:
+    edge.router.passed = answer = passed(b"RIFF", kind="audio/\x01wav")
+    for message in answer:
+        message.receipt.deployment = "local/a\nb"
+    reply = await post(edge)
+    assert (reply.status, reply.body) == (200, b"RIFF")
+    assert (reply.headers["content-type"], reply.headers["x-tollway-deployment"]) == (
+        "application/octet-stream", "local/a%0Ab",
+    )  # fmt: skip
+
+
 async def test_a_length_that_is_known_is_told(edge: Edge) -> None:
     edge.router.passed = passed(b"RIFF", b"tone", length=8)
     reply = await post(edge)
