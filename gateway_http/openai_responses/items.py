@@ -72,11 +72,23 @@ def _message(chat: pb.ChatRequest, item: dict[str, Any]) -> None:
     if not message.role:
         raise Wrong("must be given", "role")
     last = chat.messages[-1] if chat.messages else None
-    both = last is not None and last.role == message.role == pb.ROLE_ASSISTANT
-    if last is not None and both and not (message.extra_json or last.extra_json):
+    if last is not None and last.role == message.role == pb.ROLE_ASSISTANT and _is_one(last, message):
         last.content.extend(message.content)
+        last.extra_json = message.extra_json
     else:
         chat.messages.append(message)
+
+
+def _is_one(turn: pb.Message, message: pb.Message) -> bool:
+    """Whether a message of the model's goes on with its turn: what one has beside its words is not said of others'."""
+    if turn.extra_json:
+        return False
+    return not message.extra_json or not (turn.tool_calls or any(map(_is_said, turn.content)))
+
+
+def _is_said(part: pb.ContentPart) -> bool:
+    """Whether it is anything but thinking, or an item of a kind that has no place."""
+    return part.WhichOneof("part") not in ("reasoning", None)
 
 
 def _role(message: pb.Message, value: Any) -> None:

@@ -232,6 +232,25 @@ def test_a_message_with_a_field_of_its_own_is_not_joined_to_another() -> None:
     assert [message.extra_json for message in said] == [b'{"phase":"commentary"}', b""]
 
 
+def test_what_was_thought_before_a_message_with_a_field_of_its_own_is_no_message_by_itself() -> None:
+    searched = {"type": "web_search_call", "id": "ws_1"}
+    thought = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm."}]}
+    call = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
+
+    (said,) = messages(thought, searched, {"role": "assistant", "content": "Hi", "phase": "commentary"}, call)
+
+    assert [part.WhichOneof("part") for part in said.content] == ["reasoning", None, "text"]
+    assert (said.extra_json, len(said.tool_calls)) == (b'{"phase":"commentary"}', 1)
+
+
+def test_a_message_with_a_field_of_its_own_is_not_joined_to_a_call() -> None:
+    call = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
+
+    said = messages(call, {"role": "assistant", "content": "Hi", "phase": "commentary"})
+
+    assert [message.extra_json for message in said] == [b"", b'{"phase":"commentary"}']
+
+
 @pytest.mark.parametrize(
     ("encrypted", "expected"),
     [
