@@ -15,6 +15,7 @@ from gateway_http.field_reading import (
     Wrong,
     a,
     at,
+    base64,
     encode_json,
     here,
     into,
@@ -32,6 +33,8 @@ OWN = "openai_responses"
 """The dialect, as issuers and extra fields name it."""
 OF_TEXT = "signature:"
 """What a proof begins with that proves a text which is shown, and is not the thinking itself, encrypted."""
+MADE_ELSEWHERE = "ig_tollway"
+"""How the id of a picture begins that a provider of another dialect made."""
 
 _ROLES = {
     "system": pb.ROLE_SYSTEM,
@@ -122,6 +125,37 @@ def _encrypted(part: pb.ContentPart, value: Any) -> None:
         part.reasoning.redacted = proof.encode()
 
 
+def _picture(chat: pb.ChatRequest, item: dict[str, Any]) -> None:
+    """A picture that the model made. One that was made elsewhere has nothing that its provider would have to be told.
+
+    Where there is none (it is still being made, or could not be) the item is carried whole.
+    """
+    picture = pb.ContentPart()
+    left = read_fields(_PICTURE, picture, item) or {}
+    if picture.image.WhichOneof("source") is None:
+        _turn(chat).content.add().extra_json = encode_json(item)
+        return
+    label = item.get("id")
+    if isinstance(label, str) and not label.startswith(MADE_ELSEWHERE):
+        left = {name: value for name, value in item.items() if name != "result" and value is not None}
+    picture.extra_json = json_of(left)
+    _turn(chat).content.append(picture)
+
+
+def _drawn(part: pb.ContentPart, value: Any) -> None:
+    part.image.data = base64(value)
+    part.image.media_type = part.image.media_type or "image/png"
+
+
+def _format(part: pb.ContentPart, value: Any) -> None:
+    part.image.media_type = f"image/{a(str, value)}"
+
+
+def _address(part: pb.ContentPart, value: Any) -> None:
+    name = "url" if a(str, value).startswith(("http://", "https://", "data:")) else "file_id"
+    setattr(part.image, name, value)
+
+
 def _call(kind: str, readers: Readers) -> Callable[[pb.ChatRequest, dict[str, Any]], None]:
     def read(chat: pb.ChatRequest, item: dict[str, Any]) -> None:
         call = pb.ToolCall(type=kind)
@@ -150,6 +184,7 @@ def _reference(chat: pb.ChatRequest, item: dict[str, Any]) -> None:
 
 _LABELS: Readers = {"type": skip, "id": skip, "status": skip}
 _MESSAGE: Readers = {**_LABELS, "role": _role, "content": read_content, "phase": keep, "content_parts": keep}
+_PICTURE: Readers = {**_LABELS, "result": _drawn, "output_format": _format, "url": _address}
 _REASONING: Readers = {**_LABELS, "summary": _words, "content": _words, "encrypted_content": _encrypted}
 _ANY_CALL: Readers = {
     **_LABELS,
@@ -166,6 +201,7 @@ _ANSWER: Readers = {**_LABELS, "call_id": into("tool_call_id", str), "output": r
 _ITEMS: dict[str, Callable[[pb.ChatRequest, dict[str, Any]], None]] = {
     "message": _message,
     "reasoning": _reasoning,
+    "image_generation_call": _picture,
     "function_call": _call("function", _CALL),
     "custom_tool_call": _call("custom", _CUSTOM_CALL),
     "function_call_output": _answer,

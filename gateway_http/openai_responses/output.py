@@ -14,7 +14,7 @@ from gateway_http.json_output import decode_json, encode_json, put_back
 from gateway_http.openai_chat.foreign_parts import foreign_part
 from gateway_http.openai_chat.response import audio_json, file_json, thought_json
 from gateway_http.openai_responses.events import Events
-from gateway_http.openai_responses.items import OWN
+from gateway_http.openai_responses.items import MADE_ELSEWHERE, OWN
 from gateway_http.openai_responses.parts import image_fields
 from gateway_http.openai_responses.spoken import Call, Growing, Speech, Thought
 from tollway.chat.v1 import chat_pb2 as pb
@@ -141,7 +141,7 @@ class Choice:
             item = {**decode_json(part.extra_json), **item}
         else:
             put_extra(item, part.extra_json, dialect, OWN)
-        self._whole("ig", item)
+        self._whole("ig" if dialect == OWN else MADE_ELSEWHERE, item)
 
     def finish(self, reason: pb.FinishReason.ValueType) -> None:
         """Ends what is open; of an answer that was cut short, the last item is incomplete."""

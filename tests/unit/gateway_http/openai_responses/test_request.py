@@ -8,6 +8,8 @@ import pytest
 
 from gateway_http import openai_responses
 from gateway_http.dialect import Decoded
+from gateway_http.openai_responses.events import Events
+from gateway_http.openai_responses.output import Output
 from gateway_http.openai_responses.request import Answering
 from mesh.errors import Reason, TollwayError
 from tollway.chat.v1 import chat_pb2 as pb
@@ -263,6 +265,44 @@ def test_thinking_comes_back_with_its_proof_and_issuer(encrypted: str, expected:
     (said,) = messages({"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": encrypted})
 
     assert said.content[0].reasoning == expected
+
+
+def test_a_picture_of_a_provider_of_this_dialect_comes_back_as_it_was() -> None:
+    labels = {"type": "image_generation_call", "id": "ig_1", "status": "completed", "output_format": "webp"}
+
+    (said,) = messages({**labels, "result": "AA==", "revised_prompt": None})
+
+    assert said.content[0].image == pb.ImagePart(data=b"\0", media_type="image/webp")
+    assert json.loads(said.content[0].extra_json) == labels
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        pb.ImagePart(data=b"\0", media_type="image/png"),
+        pb.ImagePart(data=b"\0", media_type="image/jpeg"),
+        pb.ImagePart(url="https://a.example/b"),
+        pb.ImagePart(file_id="file-1"),
+    ],
+)
+def test_a_picture_of_another_dialect_comes_back_as_nothing_but_a_picture(image: pb.ImagePart) -> None:
+    output = Output("req_1", Events())
+    remark = b'{"proof":"c2ln"}'
+    output.choice(0).add(pb.ContentPart(image=image, extra_json=remark), 0, "gemini")
+
+    (said,) = messages(*output.items)
+
+    assert said == pb.Message(
+        role=pb.ROLE_ASSISTANT, content=[pb.ContentPart(image=image, extra_json=b'{"gemini":' + remark + b"}")]
+    )
+
+
+def test_a_picture_that_is_not_there_is_an_item_like_any_other() -> None:
+    item = {"type": "image_generation_call", "id": "ig_1", "status": "failed", "result": None}
+
+    (said,) = messages(item)
+
+    assert (said.content[0].WhichOneof("part"), json.loads(said.content[0].extra_json)) == (None, item)
 
 
 def test_a_call_brings_back_the_proof_of_its_thinking() -> None:
