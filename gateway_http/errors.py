@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from typing import Any
 
 import grpc
@@ -18,6 +19,7 @@ from mesh.errors import Reason, TollwayError
 from mesh.status import from_rpc_error
 
 _log = logging.getLogger(__name__)
+_WORD = re.compile(r"[A-Za-z][\w.-]{0,63}", re.ASCII)
 
 
 def explain(raised: Exception, trace_id: str) -> TollwayError:
@@ -31,7 +33,7 @@ def explain(raised: Exception, trace_id: str) -> TollwayError:
 
 
 def error_body(error: TollwayError, trace_id: str) -> bytes:
-    """`{"error": {message, type, param, code, trace_id}}`; `param` is the path of the first field at fault.
+    """`{"error": {message, type, param, code, trace_id}}`.
 
     Where nobody could be asked, `candidates` says of each why not. Where a budget is used up, `budget` says which, how
     much it is, what was spent of it and when it begins anew.
@@ -39,12 +41,28 @@ def error_body(error: TollwayError, trace_id: str) -> bytes:
     fields: dict[str, Any] = {
         "message": error.message,
         "type": error.row.openai_type,
-        "param": error.violations[0].field if error.violations else None,
-        "code": error.row.openai_code,
+        "param": param_of(error) or None,
+        "code": code_of(error),
         "trace_id": trace_id,
     }
     fields.update(details(error))
     return encode_json({"error": fields})
+
+
+def param_of(error: TollwayError) -> str:
+    """The path of the first field at fault, or what the provider calls it. Empty: none was named."""
+    return error.violations[0].field if error.violations else error.metadata.get("upstream_param", "")
+
+
+def code_of(error: TollwayError) -> str | None:
+    """What programs know the error by: the table's word, or the provider's where the table's is that it said no.
+
+    Some providers put a number there, or a sentence: neither is a word.
+    """
+    theirs = error.metadata.get("upstream_code", "")
+    if error.reason is Reason.UPSTREAM_REJECTED and _WORD.fullmatch(theirs):
+        return theirs
+    return error.row.openai_code
 
 
 def details(error: TollwayError) -> dict[str, Any]:
@@ -95,6 +113,9 @@ _SHOWN_METADATA = {
 class OpenAiErrors:
     """OpenAI's shape, which is everybody's whose own is not known. Implements `exchange.ErrorShape`."""
 
+    def status(self, error: TollwayError) -> int:
+        return error.row.http_status
+
     def body(self, error: TollwayError, trace_id: str) -> bytes:
         return error_body(error, trace_id)
 
@@ -107,7 +128,7 @@ OPENAI = OpenAiErrors()
 
 def error_response(error: TollwayError, trace_id: str, errors: ErrorShape = OPENAI) -> web.Response:
     response = web.Response(
-        status=error.row.http_status, body=errors.body(error, trace_id), headers=error_headers(error)
+        status=errors.status(error), body=errors.body(error, trace_id), headers=error_headers(error)
     )
     if error.reason in _LEAVES_BODY_UNREAD:
         response.force_close()

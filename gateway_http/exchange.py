@@ -100,6 +100,9 @@ class PassedOn(web.StreamResponse):
 class ErrorShape(Protocol):
     """How a dialect tells an error."""
 
+    def status(self, error: TollwayError) -> int:
+        """HTTP's, where it is the answer."""
+
     def body(self, error: TollwayError, trace_id: str) -> bytes:
         """In JSON, where it is the answer."""
 

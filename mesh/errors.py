@@ -129,6 +129,22 @@ TABLE: Mapping[Reason, Row] = {
 
 
 @dataclass(frozen=True, slots=True)
+class AnthropicName:
+    """What Anthropic's clients are told: the status, and the type."""
+
+    http_status: int
+    type: str
+
+
+BY_PROVIDERS_STATUS: Mapping[tuple[Reason, str], AnthropicName] = {
+    (Reason.UPSTREAM_FAILED, "529"): AnthropicName(529, "overloaded_error"),
+    (Reason.UPSTREAM_REJECTED, "404"): AnthropicName(404, "not_found_error"),
+    (Reason.UPSTREAM_REJECTED, "413"): AnthropicName(413, "request_too_large"),
+}
+"""Where the provider's own status (`upstream_status`) says more than the row, and Anthropic has a name for it."""
+
+
+@dataclass(frozen=True, slots=True)
 class FieldViolation:
     """One thing wrong with a request: `field` is its path (`messages[2].content`), `description` what to do."""
 
@@ -155,6 +171,11 @@ class TollwayError(Exception):
     @property
     def row(self) -> Row:
         return TABLE[self.reason]
+
+    @property
+    def anthropic(self) -> AnthropicName:
+        named = BY_PROVIDERS_STATUS.get((self.reason, self.metadata.get("upstream_status", "")))
+        return named or AnthropicName(self.row.http_status, self.row.anthropic_type)
 
 
 def invalid(field: str, description: str) -> TollwayError:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway_http.errors import details
+from gateway_http.errors import code_of, details, param_of
 from gateway_http.json_output import encode_json
 from mesh.errors import TollwayError
 
@@ -18,17 +18,21 @@ class AnthropicErrors:
     def __init__(self, request_id: str) -> None:
         self._request_id = request_id
 
+    def status(self, error: TollwayError) -> int:
+        return error.anthropic.http_status
+
     def body(self, error: TollwayError, trace_id: str) -> bytes:
         """`{"type": "error", "error": {type, message, details}, "request_id", "trace_id"}`.
 
-        In `details`: `error_code`, which is what other dialects call the code; `param`, the path of the first field at
-        fault; and what there is to say of candidates and budgets.
+        In `details`: `error_code`, which is what other dialects call the code; `param`, the first field at fault;
+        and what there is to say of candidates and budgets.
         """
-        told: dict[str, Any] = {"error_code": error.row.openai_code or error.row.anthropic_type}
-        if error.violations:
-            told["param"] = error.violations[0].field
+        kind = error.anthropic.type
+        told: dict[str, Any] = {"error_code": code_of(error) or kind}
+        if param := param_of(error):
+            told["param"] = param
         told.update(details(error))
-        fields = {"type": error.row.anthropic_type, "message": error.message, "details": told}
+        fields = {"type": kind, "message": error.message, "details": told}
         return encode_json({"type": "error", "error": fields, "request_id": self._request_id, "trace_id": trace_id})
 
     def event(self, error: TollwayError, trace_id: str) -> bytes:

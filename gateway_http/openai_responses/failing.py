@@ -22,6 +22,9 @@ class InBand:
     def __init__(self, errors: ErrorShape, fail: Callable[[TollwayError, str], bytes]) -> None:
         self._errors, self._fail = errors, fail
 
+    def status(self, error: TollwayError) -> int:
+        return self._errors.status(error)
+
     def body(self, error: TollwayError, trace_id: str) -> bytes:
         return self._errors.body(error, trace_id)
 

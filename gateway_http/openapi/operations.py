@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from gateway_http.openapi.headers import OF_ALL, OF_QUESTIONS, answer_headers, error_headers, parameters
 from gateway_http.openapi.schema import Json, ref
-from mesh.errors import TABLE
+from mesh.errors import BY_PROVIDERS_STATUS, TABLE
 
 JSON = "application/json"
 EVENTS = "text/event-stream"
@@ -16,6 +16,7 @@ _OF_ALL = (400, 401, 403, 429, 500, 502, 503, 504)
 """What can befall anything that asks the router."""
 _OF_BODIES = (408, 413, 415)
 _OF_QUESTIONS = (404, 409)
+_OF_A_SHAPE = {"anthropic": (529,)}
 _SHAPES = {"openai": "Error", "anthropic": "AnthropicError"}
 
 
@@ -37,7 +38,7 @@ def question(
         "requestBody": {"required": True, "content": {content_type: {"schema": body}}},
         "responses": {
             "200": _answer("The answer.", answers, asked=True),
-            **_failures((*_OF_ALL, *_OF_BODIES, *_OF_QUESTIONS), errors),
+            **_failures((*_OF_ALL, *_OF_BODIES, *_OF_QUESTIONS, *_OF_A_SHAPE.get(errors, ())), errors),
         },
     }
 
@@ -79,5 +80,8 @@ def _failures(statuses: tuple[int, ...], shape: str) -> Json:
 
 def _failure(status: int, shape: str) -> Json:
     reasons = sorted({row.openai_code or row.openai_type for row in TABLE.values() if row.http_status == status})
+    if shape == "anthropic":
+        named = (reason for (reason, _), name in BY_PROVIDERS_STATUS.items() if name.http_status == status)
+        reasons += [code for reason in named if (code := TABLE[reason].openai_code)]
     content = {JSON: {"schema": ref(_SHAPES[shape])}}
     return {"description": f"One of {', '.join(reasons)}.", "headers": error_headers(), "content": content}

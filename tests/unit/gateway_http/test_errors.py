@@ -33,6 +33,30 @@ def test_of_several_fields_at_fault_the_first_is_the_param() -> None:
     assert json.loads(error_body(error, TRACE))["error"]["param"] == "n"
 
 
+def rejected(**metadata: str) -> tuple[object, object]:
+    """The code and the param of a question that a provider rejected."""
+    told = json.loads(error_body(TollwayError(Reason.UPSTREAM_REJECTED, "no", metadata), TRACE))["error"]
+    return told["code"], told["param"]
+
+
+def test_why_a_provider_rejected_a_question_is_told_in_its_own_words() -> None:
+    assert rejected(upstream_code="unsupported_parameter", upstream_param="temperature") == (
+        "unsupported_parameter", "temperature",
+    )  # fmt: skip
+    assert rejected() == ("upstream_rejected", None)
+
+
+@pytest.mark.parametrize("code", ["400", "Client specified an invalid argument", "x" * 65])
+def test_a_providers_code_that_is_no_word_is_none(code: str) -> None:
+    assert rejected(upstream_code=code) == ("upstream_rejected", None)
+
+
+def test_what_the_table_has_a_word_for_keeps_it() -> None:
+    error = TollwayError(Reason.UPSTREAM_RATE_LIMITED, "no", {"upstream_code": "rate_limit_exceeded"})
+
+    assert json.loads(error_body(error, TRACE))["error"]["code"] == "upstream_rate_limited"
+
+
 def test_an_error_event_is_one_line_of_data() -> None:
     event = error_event(TollwayError(Reason.UPSTREAM_CUT, "cut\n\nshort"), TRACE)
 

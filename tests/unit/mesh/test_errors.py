@@ -3,7 +3,7 @@ from __future__ import annotations
 import grpc
 import pytest
 
-from mesh.errors import TABLE, FieldViolation, Reason, TollwayError, invalid
+from mesh.errors import TABLE, AnthropicName, FieldViolation, Reason, TollwayError, invalid
 
 _HTTP_OF_GRPC = {
     "INVALID_ARGUMENT": {400, 415},
@@ -49,6 +49,15 @@ def test_a_row_has_the_error_types_the_dialects_know(reason: Reason) -> None:
         "invalid_request_error", "authentication_error", "permission_error", "not_found_error", "request_too_large",
         "rate_limit_error", "api_error",
     }  # fmt: skip
+
+
+def test_a_providers_status_is_told_to_anthropics_clients_where_they_know_it() -> None:
+    overloaded = TollwayError(Reason.UPSTREAM_FAILED, "busy", {"upstream_status": "529"})
+    failed = TollwayError(Reason.UPSTREAM_FAILED, "no", {"upstream_status": "500"})
+
+    assert overloaded.anthropic == AnthropicName(529, "overloaded_error")
+    assert failed.anthropic == AnthropicName(503, "api_error")
+    assert overloaded.row is failed.row
 
 
 @pytest.mark.parametrize("reason", Reason)

@@ -30,6 +30,17 @@ def test_the_field_at_fault_is_named_by_its_path() -> None:
     assert told["details"] == {"error_code": "invalid_request_error", "param": "messages[0].content"}
 
 
+def test_what_the_provider_calls_it_is_told() -> None:
+    metadata = {"upstream_status": "400", "upstream_code": "image_too_large", "upstream_param": "messages[0]"}
+
+    told = body(TollwayError(Reason.UPSTREAM_REJECTED, "no", metadata))["error"]
+
+    assert (told["type"], told["details"]) == (
+        "invalid_request_error",
+        {"error_code": "image_too_large", "param": "messages[0]"},
+    )
+
+
 def test_a_budget_and_candidates_are_told() -> None:
     metadata = {"budget": "ci", "limit_usd": "5", "candidate_1": "a: open", "candidate_2": "b: gone"}
 

@@ -151,6 +151,35 @@ async def test_errors_are_of_the_class_the_sdk_has_for_them(
     assert body["trace_id"] == raised.value.response.headers["x-tollway-trace-id"]
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("reason", "upstream", "kind", "named"),
+    [
+        (Reason.UPSTREAM_FAILED, "529", anthropic.OverloadedError, "overloaded_error"),
+        (Reason.UPSTREAM_REJECTED, "413", anthropic.ContentTooLargeError, "request_too_large"),
+        (Reason.UPSTREAM_REJECTED, "404", anthropic.NotFoundError, "not_found_error"),
+        (Reason.UPSTREAM_REJECTED, "422", anthropic.BadRequestError, "invalid_request_error"),
+    ],
+)
+async def test_what_a_provider_answers_with_anthropics_statuses_is_called_as_there(
+    edge: Edge,
+    client: AsyncAnthropic,
+    reason: Reason,
+    upstream: str,
+    kind: type[anthropic.APIStatusError],
+    named: str,
+    stream: bool,
+) -> None:
+    error = TollwayError(reason, "it went wrong", {"upstream_status": upstream})
+    edge.router.completion, edge.router.messages = error, [error]
+
+    with pytest.raises(kind) as raised:
+        await client.messages.create(**QUESTION, stream=stream)
+
+    assert raised.value.type == named
+    assert raised.value.response.headers.get("x-should-retry") == (None if error.row.repeatable else "false")
+
+
 async def test_a_stream_that_breaks_off_ends_with_one_error_and_no_stop(edge: Edge, client: AsyncAnthropic) -> None:
     *begun, _ = pieces("Hel", "lo")
     edge.router.messages = [*begun, TollwayError(Reason.UPSTREAM_CUT, "it broke off")]
