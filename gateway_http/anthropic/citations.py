@@ -45,11 +45,15 @@ def _readers(names: dict[str, str]) -> Readers:
 
 _READERS = {kind: _readers(names) for kind, names in _KINDS.items()}
 _OTHER: Readers = {"type": into("type", str), "cited_text": into("cited_text", str)}
+PLACES: dict[str, Literal["answer_start", "answer_end"]] = {
+    "answer_start_index": "answer_start",
+    "answer_end_index": "answer_end",
+}
+"""What says which characters of a block a citation of another provider's is about."""
 _ECHOED: Readers = {
     **_READERS[_WEB],
     "encrypted_index": skip,
-    "answer_start_index": whole_number_into("answer_start", 64),
-    "answer_end_index": whole_number_into("answer_end", 64),
+    **{name: whole_number_into(place, 64) for name, place in PLACES.items()},
 }
 
 
@@ -86,9 +90,8 @@ def _foreign(citation: pb.Citation, dialect: str) -> dict[str, Any]:
         "url": citation.url,
         "encrypted_index": "",
     }
-    if citation.HasField("answer_start"):
-        result["answer_start_index"] = citation.answer_start
-    if citation.HasField("answer_end"):
-        result["answer_end_index"] = citation.answer_end
+    for name, place in PLACES.items():
+        if citation.HasField(place):
+            result[name] = getattr(citation, place)
     put_extra(result, citation.extra_json, dialect, "anthropic")
     return result

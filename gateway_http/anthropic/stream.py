@@ -9,10 +9,11 @@ made once per block and such an event is three byte strings. Everything else tak
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from gateway_http.anthropic.blocks import Blocks, CallBlock, event
-from gateway_http.anthropic.citations import citation_json
+from gateway_http.anthropic.citations import PLACES, citation_json
 from gateway_http.anthropic.response import (
     DIALECT,
     envelope,
@@ -131,9 +132,10 @@ class EventEncoder:
             self._keep_extra(delta, events)
         if delta.reasoning.ByteSize():
             self._think(delta.reasoning, delta.part, events)
-        if delta.text or delta.citations:
-            citations = [citation_json(citation, self._dialect) for citation in delta.citations]
-            self._say("text", delta.part, delta.text, events, citations)
+        if delta.text:
+            self._say("text", delta.part, delta.text, events, self._citations(delta.citations))
+        elif delta.citations:
+            self._cite(delta, events)
         if delta.refusal:
             self._refused = True
             self._say("refusal", delta.part, delta.refusal, events)
@@ -155,6 +157,20 @@ class EventEncoder:
         if citations:
             begin["citations"] = []
         self._begin_or_go_on((kind, part), begin, pieces, events)
+
+    def _cite(self, delta: pb.Delta, events: list[bytes]) -> None:
+        """What is told of a text that others have followed is told of the last: a block that has ended stays so.
+
+        Which characters it was about means nothing there.
+        """
+        speaking, part, citations = self._blocks.speaking, delta.part, self._citations(delta.citations)
+        if isinstance(speaking, tuple) and speaking[0] == "text" and speaking[1] > part:
+            part = speaking[1]
+            citations = [{name: value for name, value in each.items() if name not in PLACES} for each in citations]
+        self._say("text", part, "", events, citations)
+
+    def _citations(self, citations: Iterable[pb.Citation]) -> list[dict[str, Any]]:
+        return [citation_json(citation, self._dialect) for citation in citations]
 
     def _begin_or_go_on(
         self, key: tuple[str, int], begin: dict[str, Any], pieces: list[dict[str, Any]], events: list[bytes]

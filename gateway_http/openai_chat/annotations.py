@@ -77,6 +77,7 @@ _ANNOTATION: Readers = {
 
 _TEXTS = ("type", "url", "title", "cited_text")
 _PLACES = ("source_start", "source_end", "answer_start", "answer_end")
+_ANSWERS = {"answer_start", "answer_end"}
 _CITATION: Readers = {
     **{name: into(name, str) for name in _TEXTS},
     "document_index": whole_number_into("document_index", 32),
@@ -85,10 +86,50 @@ _CITATION: Readers = {
 }
 
 
+class Sources:
+    """What the text of one choice is taken from, as a stream tells it: the places in a part become places in all of it.
+
+    A citation that does not say which characters it is about waits for the end, since some come before their text.
+    """
+
+    def __init__(self) -> None:
+        self.said = 0
+        """Characters of the choice's text so far."""
+        self._begins = {0: 0}
+        """Before how many of them the text of each part begins."""
+        self._waiting: list[tuple[int, pb.Citation]] = []
+
+    def hear(self, part: int, text: str) -> None:
+        self._begins.setdefault(part, self.said)
+        self.said += len(text)
+
+    def told(self, citations: Iterable[pb.Citation], part: int, dialect: str) -> dict[str, list[Any]]:
+        """As `citations_json`, of those that can be told now."""
+        placed: list[pb.Citation] = []
+        for citation in citations:
+            if citation.url and not (citation.HasField("answer_start") and citation.HasField("answer_end")):
+                self._waiting.append((part, citation))
+            else:
+                placed.append(citation)
+        return citations_json(placed, self._begins.get(part, self.said), self.said, dialect)
+
+    def rest(self, dialect: str) -> dict[str, list[Any]]:
+        """As `citations_json`, of those that waited."""
+        said: dict[str, list[Any]] = {}
+        for part, citation in self._waiting:
+            begin = self._begins.get(part, self.said)
+            end = min((begins for later, begins in self._begins.items() if later > part), default=self.said)
+            for name, entries in citations_json([citation], begin, end, dialect).items():
+                said.setdefault(name, []).extend(entries)
+        self._waiting.clear()
+        return said
+
+
 def citations_json(citations: Iterable[pb.Citation], start: int, end: int, dialect: str) -> dict[str, list[Any]]:
     """The fields of a message that say what its text is taken from; none where nothing is.
 
-    `start` and `end` are the characters of the message's text that a citation is about which does not say.
+    `start` and `end` are the characters of the message's text that the part is which they belong to: a citation that
+    does not say which it is about is about all of them.
     """
     said: dict[str, list[Any]] = {}
     for citation in citations:
@@ -97,6 +138,8 @@ def citations_json(citations: Iterable[pb.Citation], start: int, end: int, diale
             said.setdefault("annotations", []).append(entry)
         else:
             entry = citation_json(citation)
+            for name in entry.keys() & _ANSWERS:
+                entry[name] += start
             said.setdefault("citations", []).append(entry)
         put_extra(entry, citation.extra_json, dialect, OWN)
     return said
@@ -106,8 +149,8 @@ def _annotation(citation: pb.Citation, start: int, end: int) -> dict[str, Any]:
     of: dict[str, Any] = {
         "url": citation.url,
         "title": citation.title,
-        "start_index": citation.answer_start if citation.HasField("answer_start") else start,
-        "end_index": citation.answer_end if citation.HasField("answer_end") else end,
+        "start_index": start + citation.answer_start,
+        "end_index": start + citation.answer_end if citation.HasField("answer_end") else end,
     }
     if citation.cited_text:
         of["content"] = citation.cited_text

@@ -9,7 +9,7 @@ from typing import Any
 
 from gateway_http.foreign import put_extra
 from gateway_http.json_output import decode_json, encode_json, put_back
-from gateway_http.openai_chat.annotations import citations_json
+from gateway_http.openai_chat.annotations import Sources
 from gateway_http.openai_chat.foreign_parts import foreign_part
 from gateway_http.openai_chat.reasoning import OWN, Details, told_in_details
 from gateway_http.openai_chat.response import audio_json, file_json, image_json, thought_json
@@ -17,9 +17,11 @@ from tollway.chat.v1 import chat_pb2 as pb
 
 
 class Shown:
-    """What a choice has shown so far."""
+    """What a choice has shown so far, and what its text is taken from."""
 
-    def __init__(self) -> None:
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+        self._ended = False
         self._details = Details()
         self._counts: dict[str, int] = {}
         """How many entries of each list there have been."""
@@ -31,6 +33,7 @@ class Shown:
         result: dict[str, Any] = {}
         if "text" in fields:
             result["content"] = delta.text
+            self._sources.hear(delta.part, delta.text)
         if "refusal" in fields:
             result["refusal"] = delta.refusal
         if "reasoning" in fields and told_in_details(delta.extra_json, dialect):
@@ -41,9 +44,10 @@ class Shown:
         for part in delta.parts:
             self._add_part(result, part, delta.part, dialect)
         if "citations" in fields:
-            # Those that do not say which characters they are about come before, with or after these.
-            for name, said in citations_json(delta.citations, 0, 0, dialect).items():
-                self._add(result, name, said)
+            self._add_each(result, self._sources.told(delta.citations, delta.part, dialect))
+        self._ended = self._ended or bool(delta.finish_reason)
+        if self._ended:
+            self._add_each(result, self._sources.rest(dialect))
         if delta.finish_reason:
             self._add(result, "reasoning_details", self._details.rest(), numbered=True)
         if "tool_calls" in fields:
@@ -73,8 +77,8 @@ class Shown:
         kind = part.WhichOneof("part")
         if kind == "text":
             result["content"] = result.get("content", "") + part.text
-            for name, said in citations_json(part.citations, 0, 0, dialect).items():
-                self._add(result, name, said)
+            self._sources.hear(place, part.text)
+            self._add_each(result, self._sources.told(part.citations, place, dialect))
         elif kind == "refusal":
             result["refusal"] = result.get("refusal", "") + part.refusal
         elif kind == "reasoning":
@@ -89,6 +93,10 @@ class Shown:
             own = dialect in ("", OWN)
             entry = decode_json(part.extra_json) if own else foreign_part(place, part, dialect)
             self._add(result, "content_parts", [entry])
+
+    def _add_each(self, result: dict[str, Any], lists: dict[str, list[Any]]) -> None:
+        for name, entries in lists.items():
+            self._add(result, name, entries)
 
     def _add(self, result: dict[str, Any], name: str, entries: list[dict[str, Any]], *, numbered: bool = False) -> None:
         if not entries:

@@ -17,6 +17,7 @@ from gateway_http.event_lines import on_one_line_each
 from gateway_http.exchange import ErrorShape
 from gateway_http.foreign import put_extra
 from gateway_http.json_output import encode_json
+from gateway_http.openai_chat.annotations import Sources
 from gateway_http.openai_chat.delta import Shown
 from gateway_http.openai_chat.reasoning import OWN
 from gateway_http.openai_chat.response import ROLES, finish_json, logprobs_json, usage_json
@@ -55,6 +56,8 @@ class ChunkEncoder:
         self._usage_null = b',"usage":null' if include_usage else b""
         self._text_suffix = b'},"logprobs":null,"finish_reason":null}]' + self._usage_null + _END
         self._roles: dict[int, str] = {}
+        self._sources = Sources()
+        """What the text of choice 0 is taken from."""
         self._shown: dict[int, Shown] = {}
         """What each choice that has begun has shown beside its text."""
         self._running: set[int] = set()
@@ -76,7 +79,9 @@ class ChunkEncoder:
         for delta in chunk.deltas:
             fields = delta.ListFields()
             if self._plain and len(fields) == 1 and fields[0][0] is _TEXT:
-                events += (before, encode_json(fields[0][1]), behind)
+                text = fields[0][1]
+                self._sources.said += len(text)
+                events += (before, encode_json(text), behind)
             elif fields:
                 self._encode_delta(delta, {field.name for field, _ in fields}, events)
         return on_one_line_each(b"".join(events))
@@ -138,7 +143,7 @@ class ChunkEncoder:
             return  # it is said with what comes first
         begins = index not in self._shown
         if begins:
-            self._shown[index] = Shown()
+            self._shown[index] = Shown(Sources() if index else self._sources)
         content = self._shown[index].delta_json(delta, fields, self._dialect)
         if begins:
             content = self._begin(index, content, events)

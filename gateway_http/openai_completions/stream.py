@@ -13,6 +13,7 @@ from gateway_http.event_lines import on_one_line_each
 from gateway_http.exchange import ErrorShape
 from gateway_http.foreign import put_extra
 from gateway_http.json_output import encode_json
+from gateway_http.openai_chat.annotations import Sources
 from gateway_http.openai_chat.delta import Shown
 from gateway_http.openai_chat.reasoning import OWN
 from gateway_http.openai_chat.response import finish_json, usage_json
@@ -101,7 +102,9 @@ class TextEncoder:
     def _choice(self, delta: pb.Delta, fields: set[str]) -> dict[str, Any]:
         index = delta.index
         before = "" if index in self._shown else self._echo
-        said = self._shown.setdefault(index, Shown()).delta_json(delta, fields, self._dialect)
+        if index not in self._shown:
+            self._shown[index] = Shown(Sources())
+        said = self._shown[index].delta_json(delta, fields, self._dialect)
         text = before + said.pop("content", "")
         offset = self._written.get(index, 0)
         self._written[index] = offset + len(text)

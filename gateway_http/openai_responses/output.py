@@ -60,6 +60,8 @@ class Choice:
     def __init__(self, output: Output, events: Events) -> None:
         self._output, self._events = output, events
         self._speaking: Speech | Thought | None = None
+        self._spoken: list[Speech] = []
+        """Every message, also those that have been ended."""
         self._calls: dict[int, Call] = {}
 
     def say(self, text: str, part: int, logprobs: pb.Logprobs | None = None) -> None:
@@ -74,7 +76,8 @@ class Choice:
         self._speech().refuse(text, part, logprobs)
 
     def cite(self, citations: list[pb.Citation], part: int, dialect: str) -> None:
-        self._speech().cite(citations, part, dialect)
+        said = next((speech for speech in reversed(self._spoken) if speech.has_said(part)), None)
+        (said or self._speech()).cite(citations, part, dialect)
 
     def think(self, reasoning: pb.ReasoningPart, part: int, extra_json: bytes = b"", dialect: str = "") -> None:
         thought = self._speaking
@@ -162,6 +165,7 @@ class Choice:
         if not isinstance(self._speaking, Speech):
             self._end_speaking()
             self._speaking = Speech(self._output, self._events)
+            self._spoken.append(self._speaking)
         return self._speaking
 
     def _end_speaking(self) -> None:

@@ -53,6 +53,10 @@ class Speech(Growing):
         """What the open part holds: its field's name. Empty: none is open."""
         self._pieces: list[str] = []
         self._logprobs: list[Json] = []
+        self._waiting: list[tuple[pb.Citation, str]] = []
+        """Citations, and their dialect, that are about all of the open part, which has not come to its end."""
+        self._texts: dict[int, int] = {}
+        """Which part of the item holds the text of which part of the answer."""
         self._frame = (b"", b"")
 
     def says(self, part: int) -> bool:
@@ -61,6 +65,7 @@ class Speech(Growing):
     def say(self, text: str, part: int, logprobs: pb.Logprobs | None = None) -> None:
         if not self.says(part):
             self._begin(part, "text", {"type": "output_text", "text": "", "annotations": [], "logprobs": []})
+            self._texts[part] = len(self.item["content"]) - 1
         self._pieces.append(text)
         if logprobs is None or not logprobs.content:
             if text:
@@ -80,14 +85,21 @@ class Speech(Growing):
             self._events.add("response.refusal.delta", {**self._here(), "delta": text})
 
     def cite(self, citations: list[pb.Citation], part: int, dialect: str) -> None:
-        if not self.says(part):
+        """Of a text of the item's, be it open, new, or one that others have followed."""
+        if part not in self._texts:
             self.say("", part)
+        place = self._texts[part]
+        said = self.item["content"][place]
         for citation in citations:
-            if citation.url:
-                end = sum(map(len, self._pieces))
-                self._annotate(annotation_json(citation, end, dialect))
+            if not citation.url:
+                said.setdefault("citations", []).append(source_json(citation, dialect))
+            elif self.says(part) and not citation.HasField("answer_end"):
+                self._waiting.append((citation, dialect))
             else:
-                self._part().setdefault("citations", []).append(source_json(citation, dialect))
+                self._annotate(place, annotation_json(citation, len(said["text"]), dialect))
+
+    def has_said(self, part: int) -> bool:
+        return part in self._texts
 
     def beside(self, name: str, value: Json) -> None:
         """What stands beside the words of the open part."""
@@ -101,6 +113,8 @@ class Speech(Growing):
             self._part()[self._kind] = "".join(self._pieces)
             if self._logprobs:
                 self._part()["logprobs"] = self._logprobs
+            if self._waiting:
+                self._part()["annotations"] += self._about_all()
         super().keep(status)
 
     def close(self, status: str) -> None:
@@ -122,16 +136,25 @@ class Speech(Growing):
         self._events.add("response.content_part.added", {**here, "part": part})
         self._frame = piece_frame("response.output_text.delta", here, {"logprobs": []})
 
-    def _annotate(self, annotation: Json) -> None:
-        annotations = self._part()["annotations"]
+    def _annotate(self, place: int, annotation: Json) -> None:
+        annotations = self.item["content"][place]["annotations"]
         annotations.append(annotation)
-        told = {"annotation_index": len(annotations) - 1, "annotation": annotation}
-        self._events.add("response.output_text.annotation.added", {**self._here(), **told})
+        told = {"content_index": place, "annotation_index": len(annotations) - 1, "annotation": annotation}
+        self._events.add("response.output_text.annotation.added", {**self.at, **told})
+
+    def _about_all(self) -> list[Json]:
+        """The annotations that waited for the open part's end."""
+        end = sum(map(len, self._pieces))
+        annotations = [annotation_json(citation, end, dialect) for citation, dialect in self._waiting]
+        self._waiting = []
+        return annotations
 
     def _end_part(self) -> None:
         if not self._kind:
             return
         here, text = self._here(), "".join(self._pieces)
+        for annotation in self._about_all():
+            self._annotate(here["content_index"], annotation)
         self._part()[self._kind] = text
         if self._kind == "text":
             self._part()["logprobs"] = self._logprobs

@@ -556,7 +556,9 @@ class Citation(_message.Message):
     source_end: _builtins.int
     """Up to there, not included."""
     answer_start: _builtins.int
-    """Which characters of the answer's text it is about, from there on."""
+    """Which characters of the text of its part it is about, from there on. A citation that does not say is about all of
+    them.
+    """
     answer_end: _builtins.int
     """Up to there, not included."""
     extra_json: _builtins.bytes
@@ -1100,7 +1102,8 @@ class Delta(_message.Message):
     """As in Choice; in the choice's last delta."""
     part: _builtins.int
     """The place of the text or thinking among the answer's content parts, where the provider tells parts apart: a larger
-    number begins a new part. A signature, and citations, belong to the part they come with.
+    number begins a new part. A signature, and citations, belong to the part they come with; citations alone may still
+    come for a text that others have followed.
     """
     extra_json: _builtins.bytes
     """JSON object of the delta's fields that have no place above (audio, annotations, …)."""

@@ -1,11 +1,13 @@
 """Where an answer's words come from: Gemini's `groundingMetadata` and `citationMetadata`.
 
-Both count in bytes of UTF-8, within a part; a Citation counts in characters of the answer's text.
+Both count in bytes of UTF-8, the one within a part, the other in all of the answer's text. They are looked up in all of
+it, and become characters of the part that holds where they begin.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 
 from services.providers.domain.json_objects import Json, encode_json
 from tollway.chat.v1 import chat_pb2
@@ -72,6 +74,20 @@ def _locate(segment: Json, said: Said, begins: dict[int, int], into: chat_pb2.Ci
     base = begins.get(segment.get("partIndex") or 0, 0)
     start, end = segment.get("startIndex") or 0, segment.get("endIndex") or 0
     said.place(base + start, base + end, segment.get("text"), into)
+
+
+def within(cited: chat_pb2.Citation, begins: Sequence[int], size: int) -> int:
+    """Which of an answer's texts the citation is about; its places in all of them become places in that one.
+
+    `begins`: at which character each of them does, `size`: how many there are. One without a place is about the last.
+    """
+    if not cited.HasField("answer_start"):
+        return len(begins) - 1
+    place = bisect_right(begins, cited.answer_start) - 1
+    end = begins[place + 1] if place + 1 < len(begins) else size
+    cited.answer_end = min(cited.answer_end, end) - begins[place]
+    cited.answer_start -= begins[place]
+    return place
 
 
 def recited(candidate: Json, said: Said) -> Iterator[chat_pb2.Citation]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 from services.providers.adapters.gemini.candidate import finish, rest, take_logprobs
-from services.providers.adapters.gemini.citations import Said, grounding, recited
+from services.providers.adapters.gemini.citations import Said, grounding, recited, within
 from services.providers.adapters.gemini.errors import blocked
 from services.providers.adapters.gemini.parts import content_part, proof, take_signature, tool_call
 from services.providers.adapters.gemini.reading import reading
@@ -82,11 +84,6 @@ def _part(part: Json, into: chat_pb2.Choice, answer: str) -> str:
 
 def _cite(cited: chat_pb2.Citation, message: chat_pb2.Message) -> None:
     """Puts a citation on the part that holds where it begins; one without a place on the last text there is."""
-    ends = 0
     texts = [part for part in message.content if part.WhichOneof("part") == "text"] or [message.content.add(text="")]
-    for part in texts:
-        ends += len(part.text)
-        if cited.HasField("answer_start") and cited.answer_start < ends:
-            part.citations.append(cited)
-            return
-    texts[-1].citations.append(cited)
+    *begins, size = accumulate((len(part.text) for part in texts), initial=0)
+    texts[within(cited, begins, size)].citations.append(cited)

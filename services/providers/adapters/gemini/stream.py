@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from mesh.errors import TollwayError
 from services.providers.adapters.gemini.candidate import finish, rest, take_logprobs
-from services.providers.adapters.gemini.citations import Said, grounding, recited
+from services.providers.adapters.gemini.citations import Said, grounding, recited, within
 from services.providers.adapters.gemini.errors import blocked, named_error
 from services.providers.adapters.gemini.parts import content_part, proof, take_signature, tool_call
 from services.providers.adapters.gemini.reading import NOT_UNDERSTOOD, parse
@@ -127,7 +127,10 @@ class _Candidate:
         self._begun = False
         self._said = Said(limit)
         self._calls = 0
-        self._part, self._text_part, self._kind = -1, 0, ""
+        self._part, self._kind = -1, ""
+        self._texts = {0: 0}
+        """The number of each text's part, and at which character of all texts it begins."""
+        self._size = 0
         self._cited: set[bytes] = set()
 
     def read(self, said: Json, answer: str, into: chat_pb2.ChatChunk) -> None:
@@ -180,9 +183,15 @@ class _Candidate:
         if content.text or content.extra_json:
             delta = self._add("text", into)
             delta.text, delta.extra_json = content.text, content.extra_json
-            self._text_part = delta.part
+            self._begin_text(delta.part)
+            self._size += len(content.text)
             self._said.add(content.text)
             self.content_seen = self.content_seen or bool(content.text)
+
+    def _begin_text(self, part: int) -> None:
+        if not self._size:
+            self._texts = {part: 0}
+        self._texts.setdefault(part, self._size)
 
     def _add(self, kind: str, into: chat_pb2.ChatChunk) -> chat_pb2.Delta:
         """A delta of the part that is open, or of the next where this is of another kind or stands alone."""
@@ -192,11 +201,14 @@ class _Candidate:
 
     def _close(self, said: Json, content: Json, into: chat_pb2.ChatChunk) -> None:
         """Tells what an event says beside its parts, if anything, where the text is that it is about."""
+        *earlier, newest = self._texts
         closing = chat_pb2.Delta(extra_json=rest(content))
         for cited in (*grounding(said, self._said, {}), *recited(said, self._said)):
             if (key := cited.SerializeToString(deterministic=True)) not in self._cited:
                 self._cited.add(key)
-                closing.citations.append(cited)
+                place = within(cited, list(self._texts.values()), self._size)
+                about = into.deltas.add(index=self._index, part=earlier[place]) if place < len(earlier) else closing
+                about.citations.append(cited)
         take_logprobs(said, closing)
         reason = said.pop("finishReason", None)
         if reason and not self.finished:
@@ -204,5 +216,5 @@ class _Candidate:
             self.finished = True
         closing.choice_extra_json = rest({name: value for name, value in said.items() if value not in ({}, [])})
         if closing.ByteSize():
-            closing.index, closing.part = self._index, self._text_part
+            closing.index, closing.part = self._index, newest
             into.deltas.append(closing)

@@ -165,6 +165,15 @@ def test_parts_that_a_provider_tells_apart_are_blocks() -> None:
     assert [event["index"] for event in told if event["type"] == "content_block_stop"] == [0, 1]
 
 
+def test_citations_of_a_text_that_others_have_followed_stand_with_the_last() -> None:
+    cited = pb.Citation(type="web", url="https://a.example", answer_start=0, answer_end=1)
+
+    made = blocks_of(pb.Delta(text="a"), pb.Delta(text="b", part=1), pb.Delta(citations=[cited]), dialect="gemini")
+
+    assert [(block["text"], len(block.get("citations") or [])) for block in made] == [("a", 0), ("b", 1)]
+    assert "answer_start_index" not in made[1]["citations"][0]
+
+
 def test_citations_belong_to_the_text_they_come_with() -> None:
     cited = pb.Citation(type="char_location", cited_text="c", document_index=0, source_start=0, source_end=1)
 

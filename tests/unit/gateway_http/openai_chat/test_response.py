@@ -124,9 +124,11 @@ def test_thinking_has_details_where_it_has_proofs() -> None:
 def test_sources_on_the_web_are_annotations_and_others_stand_beside() -> None:
     web = pb.Citation(type="web_search_result_location", url="https://a.example", title="A", cited_text="words")
     placed = pb.Citation(
-        type="url_citation", url="https://b.example", answer_start=1, answer_end=2, extra_json=b'{"x":1}'
+        type="url_citation", url="https://b.example", answer_start=0, answer_end=2, extra_json=b'{"x":1}'
     )
-    document = pb.Citation(type="page_location", title="B", document_index=0, source_start=1, source_end=2)
+    document = pb.Citation(
+        type="page_location", title="B", document_index=0, source_start=1, source_end=2, answer_start=1, answer_end=2
+    )
 
     message = encode_message(content=[
         pb.ContentPart(text="Hel"), pb.ContentPart(text="lo", citations=[web, placed, document]),
@@ -140,13 +142,16 @@ def test_sources_on_the_web_are_annotations_and_others_stand_beside() -> None:
         {"type": "url_citation", "url_citation": of},
         {
             "type": "url_citation",
-            "url_citation": {"url": "https://b.example", "title": "", "start_index": 1, "end_index": 2},
+            "url_citation": {"url": "https://b.example", "title": "", "start_index": 3, "end_index": 5},
             "x": 1,
         },
     ]
     assert message["citations"] == [
-        {"type": "page_location", "title": "B", "document_index": 0, "source_start": 1, "source_end": 2}
-    ]
+        {
+            "type": "page_location", "title": "B", "document_index": 0, "source_start": 1, "source_end": 2,
+            "answer_start": 4, "answer_end": 5,
+        }
+    ]  # fmt: skip
     assert ChatCompletionMessage.model_validate(message, strict=True).annotations
 
 

@@ -307,7 +307,8 @@ def test_sources_parts_and_what_another_dialect_says_are_counted_so_that_clients
         image = pb.ContentPart(image=pb.ImagePart(url="https://a.example/b"))
         file = pb.ContentPart(file=pb.FilePart(file_id="file-1"))
         unknown = pb.ContentPart(extra_json=b'{"type":"server_tool_use"}')
-        web, document = pb.Citation(url="https://a.example"), pb.Citation(type="page_location", document_index=0)
+        web = pb.Citation(url="https://a.example", answer_start=0, answer_end=0)
+        document = pb.Citation(type="page_location", document_index=0)
         return [pb.Delta(part=3, parts=[image, file, unknown], citations=[web, document])]
 
     chunks = [pb.ChatChunk(deltas=deltas(), dialect="anthropic"), pb.ChatChunk(deltas=deltas())]
@@ -322,6 +323,41 @@ def test_sources_parts_and_what_another_dialect_says_are_counted_so_that_clients
             "annotations": [{"index": place, "type": "url_citation", "url_citation": of}],
             "citations": [{"index": place, "type": "page_location", "document_index": 0}],
         }
+
+
+def test_sources_are_of_characters_of_the_whole_text_in_whichever_part_they_were() -> None:
+    early = pb.Citation(url="https://early.example")
+    late = pb.Citation(url="https://late.example")
+    placed = pb.Citation(url="https://placed.example", answer_start=0, answer_end=5)
+    document = pb.Citation(type="char_location", answer_start=1, answer_end=3)
+
+    made = deltas_of(
+        pb.Delta(text="Int"), pb.Delta(text="ro. "),
+        pb.Delta(part=1, citations=[early]), pb.Delta(part=1, text="Paris is "),
+        pb.Delta(part=1, text="big", citations=[placed, document]), pb.Delta(part=2, text="."),
+        pb.Delta(part=1, citations=[late]),
+    )  # fmt: skip
+
+    annotations = [entry for delta in made for entry in delta.get("annotations", ())]
+    told = [entry["url_citation"] for entry in annotations]
+    assert [(of["url"], of["start_index"], of["end_index"]) for of in told] == [
+        ("https://placed.example", 7, 12),
+        ("https://early.example", 7, 19),
+        ("https://late.example", 7, 19),
+    ]
+    assert [entry["index"] for entry in annotations] == [0, 1, 2]
+    (beside,) = [entry for delta in made for entry in delta.get("citations", ())]
+    assert (beside["answer_start"], beside["answer_end"]) == (8, 10)
+
+
+def test_a_source_that_is_told_after_the_end_does_not_wait() -> None:
+    ended = pb.ChatChunk(deltas=[pb.Delta(text="Hi"), pb.Delta(finish_reason=STOP)])
+    late = pb.ChatChunk(deltas=[pb.Delta(citations=[pb.Citation(url="https://a.example")])])
+
+    *_, last, _ = stream([ended, late])
+
+    (annotation,) = last["choices"][0]["delta"]["annotations"]
+    assert (annotation["url_citation"]["start_index"], annotation["url_citation"]["end_index"]) == (0, 2)
 
 
 def test_entries_that_no_provider_numbered_are_numbered_on() -> None:

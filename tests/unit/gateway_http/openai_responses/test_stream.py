@@ -292,6 +292,46 @@ def test_sources_come_as_annotations() -> None:
     assert part["citations"] == [{"type": "page_location", "document_index": 1}]
 
 
+def test_a_source_of_a_whole_part_waits_for_its_end() -> None:
+    web = pb.Citation(url="https://a.example")
+
+    made = of(pb.Delta(citations=[web]), pb.Delta(text="Paris"), pb.Delta(part=1, text=" is big"))
+
+    told = kinds(made)
+    assert told.index("output_text.annotation.added") == told.index("output_text.done") - 1
+    first, second = made[-1]["response"]["output"][0]["content"]
+    assert [(each["start_index"], each["end_index"]) for each in first["annotations"]] == [(0, 5)]
+    assert second["annotations"] == []
+
+
+def test_a_source_of_a_text_that_others_have_followed_stands_with_that_text() -> None:
+    web = pb.Citation(url="https://a.example", answer_start=1, answer_end=2)
+    image = pb.ContentPart(image=pb.ImagePart(data=b"\0", media_type="image/png"))
+
+    made = of(
+        pb.Delta(text="Paris"), pb.Delta(part=1, parts=[image]), pb.Delta(part=2, text="Big"),
+        pb.Delta(citations=[web, pb.Citation(url="https://b.example")]), pb.Delta(part=2, text="."),
+    )  # fmt: skip
+
+    added = [event for event in made if event["type"] == "response.output_text.annotation.added"]
+    assert [(each["output_index"], each["content_index"], each["annotation_index"]) for each in added] == [
+        (0, 0, 0), (0, 0, 1),
+    ]  # fmt: skip
+    said, _, after = made[-1]["response"]["output"]
+    assert [(each["start_index"], each["end_index"]) for each in said["content"][0]["annotations"]] == [(1, 2), (0, 5)]
+    assert [(each["text"], each["annotations"]) for each in after["content"]] == [("Big.", [])]
+
+
+def test_a_source_that_waits_is_not_lost_where_the_answer_breaks_off() -> None:
+    making = encoder()
+    begun = pb.ChatChunk(deltas=[pb.Delta(text="Paris", citations=[pb.Citation(url="https://a.example")])])
+
+    *_, failed, _ = read(making.encode(begun) + making.fail(TollwayError(Reason.UPSTREAM_CUT, "cut"), "0af7"))
+
+    (annotation,) = failed["response"]["output"][0]["content"][0]["annotations"]
+    assert (annotation["start_index"], annotation["end_index"]) == (0, 5)
+
+
 def test_a_picture_is_an_item_that_is_ended_at_once() -> None:
     image = pb.ContentPart(image=pb.ImagePart(data=b"\0", media_type="image/png"))
 

@@ -156,6 +156,25 @@ def test_the_words_of_an_answer_are_not_in_the_error_about_it() -> None:
     assert "secret" not in str(decoder.error)
 
 
+def test_a_citation_is_of_the_part_it_begins_in_and_counts_from_there() -> None:
+    code = {"executableCode": {"language": "PYTHON", "code": "1"}}
+    segments = [(0, 3, "One"), (5, 10, "Paris"), (0, 10, "One. Paris")]
+    supports = [
+        {"segment": {"startIndex": start, "endIndex": end, "text": text}, "groundingChunkIndices": [0]}
+        for start, end, text in segments
+    ]
+    grounding = {"groundingChunks": [{"web": {"uri": "u"}}], "groundingSupports": supports}
+    closing = b"data: " + json.dumps({"candidates": [{"groundingMetadata": grounding}]}).encode() + b"\n\n"
+    decoder = stream_decoder(1, 1000)
+    decoder.feed(event({"text": "H", "thought": True}, {"text": "One. "}, code, {"text": "Pa"}))
+    decoder.feed(event({"text": "ris"}))
+
+    (chunk,) = decoder.feed(closing)
+
+    told = [(delta.part, each.answer_start, each.answer_end) for delta in chunk.deltas for each in delta.citations]
+    assert told == [(1, 0, 3), (1, 0, 5), (3, 0, 5)]
+
+
 def test_places_are_not_looked_for_in_more_text_than_is_kept() -> None:
     support = {"segment": {"endIndex": 1, "text": "a"}, "groundingChunkIndices": [0]}
     grounding = {"groundingChunks": [{"web": {"uri": "u"}}], "groundingSupports": [support]}
