@@ -46,7 +46,7 @@ def encode_completion(chat: pb.ChatResponse, identity: Identity) -> bytes:
         "model": chat.model or identity.model,
         "choices": [_choice(choice, chat.dialect) for choice in chat.choices],
         "usage": usage_json(chat.usage, chat.dialect) if chat.HasField("usage") else None,
-        "service_tier": chat.service_tier or None,
+        "service_tier": chat.service_tier or billed_tier(chat.usage) or None,
         "system_fingerprint": chat.system_fingerprint or None,
     }
     put_extra(body, chat.extra_json, chat.dialect, OWN)
@@ -200,6 +200,11 @@ def _tokens(tokens: Iterable[pb.TokenLogprob]) -> list[dict[str, Any]]:
 def _token(token: pb.TokenLogprob) -> dict[str, Any]:
     raw = list(token.token_bytes) if token.HasField("token_bytes") else None
     return {"token": token.token, "logprob": token.logprob, "bytes": raw}
+
+
+def billed_tier(usage: pb.Usage) -> str:
+    """The service tier that was billed, in OpenAI's words, which stands in where an answer itself names none."""
+    return "default" if usage.service_tier == "standard" else usage.service_tier
 
 
 def usage_json(usage: pb.Usage, dialect: str) -> dict[str, Any]:

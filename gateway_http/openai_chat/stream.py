@@ -20,7 +20,7 @@ from gateway_http.json_output import encode_json
 from gateway_http.openai_chat.annotations import Sources
 from gateway_http.openai_chat.delta import Shown
 from gateway_http.openai_chat.reasoning import OWN
-from gateway_http.openai_chat.response import ROLES, finish_json, logprobs_json, usage_json
+from gateway_http.openai_chat.response import ROLES, billed_tier, finish_json, logprobs_json, usage_json
 from gateway_http.receipt import receipt_json
 from mesh.errors import Reason, TollwayError
 from tollway.chat.v1 import chat_pb2 as pb
@@ -106,14 +106,15 @@ class ChunkEncoder:
         """Takes what a chunk says of the whole answer. Id, time and model stay what the first chunk said."""
         self._dialect = chunk.dialect or self._dialect
         tier, fingerprint = chunk.service_tier or self._tier, chunk.system_fingerprint or self._fingerprint
+        if chunk.HasField("usage"):
+            self._usage = chunk.usage
+            tier = tier or billed_tier(chunk.usage)
         if not self._prefix:
             self._id, self._model = chunk.id or self._id, chunk.model or self._model
             self._created = chunk.create_time.seconds or self._created
             self._write_prefix(tier, fingerprint)
         elif tier != self._tier or fingerprint != self._fingerprint:
             self._write_prefix(tier, fingerprint)
-        if chunk.HasField("usage"):
-            self._usage = chunk.usage
         if chunk.extra_json:
             put_extra(self._extra, chunk.extra_json, self._dialect, OWN)
             for name in _OURS & self._extra.keys():

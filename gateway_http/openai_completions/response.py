@@ -11,7 +11,7 @@ from gateway_http.dialect import Identity
 from gateway_http.foreign import put_extra
 from gateway_http.json_output import encode_json
 from gateway_http.openai_chat.reasoning import OWN
-from gateway_http.openai_chat.response import finish_json, message_json, usage_json
+from gateway_http.openai_chat.response import billed_tier, finish_json, message_json, usage_json
 from tollway.chat.v1 import chat_pb2 as pb
 
 
@@ -26,8 +26,8 @@ def encode_completion(chat: pb.ChatResponse, identity: Identity, echo: str) -> b
         "usage": usage_json(chat.usage, chat.dialect) if chat.HasField("usage") else None,
         "system_fingerprint": chat.system_fingerprint or None,
     }
-    if chat.service_tier:
-        body["service_tier"] = chat.service_tier
+    if tier := chat.service_tier or billed_tier(chat.usage):
+        body["service_tier"] = tier
     put_extra(body, chat.extra_json, chat.dialect, OWN)
     return encode_json(body)
 

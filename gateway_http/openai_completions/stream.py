@@ -16,7 +16,7 @@ from gateway_http.json_output import encode_json
 from gateway_http.openai_chat.annotations import Sources
 from gateway_http.openai_chat.delta import Shown
 from gateway_http.openai_chat.reasoning import OWN
-from gateway_http.openai_chat.response import finish_json, usage_json
+from gateway_http.openai_chat.response import billed_tier, finish_json, usage_json
 from gateway_http.openai_completions.response import beside, logprobs_json
 from gateway_http.receipt import receipt_json
 from mesh.errors import Reason, TollwayError
@@ -95,6 +95,8 @@ class TextEncoder:
                 self._envelope[name] = value
         if chunk.HasField("usage"):
             self._usage = chunk.usage
+            if tier := billed_tier(chunk.usage):
+                self._envelope.setdefault("service_tier", tier)
         put_extra(self._extra, chunk.extra_json, self._dialect, OWN)
         for name in (*self._envelope, "choices", "usage", "tollway"):
             self._extra.pop(name, None)  # these an event says itself

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from gateway_http.dialect import Identity
 from gateway_http.foreign import put_extra
 from gateway_http.json_output import encode_json
+from gateway_http.openai_chat.response import billed_tier
 from gateway_http.openai_responses.events import Events
 from gateway_http.openai_responses.items import OWN
 from gateway_http.openai_responses.output import Output
@@ -33,7 +34,7 @@ def about(answer: pb.ChatResponse | pb.ChatChunk, identity: Identity) -> About:
         answer.id or f"resp_{identity.request_id}",
         answer.create_time.seconds or int(identity.now),
         answer.model or identity.model,
-        answer.service_tier,
+        answer.service_tier or billed_tier(answer.usage),
     )
 
 

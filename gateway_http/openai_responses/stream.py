@@ -11,6 +11,7 @@ from typing import Any
 from gateway_http.dialect import Identity
 from gateway_http.exchange import ErrorShape
 from gateway_http.json_output import decode_json, encode_json, put_back
+from gateway_http.openai_chat.response import billed_tier
 from gateway_http.openai_responses.events import Events
 from gateway_http.openai_responses.failing import InBand, error_fields
 from gateway_http.openai_responses.items import OWN
@@ -96,16 +97,17 @@ class EventEncoder:
     def _read_envelope(self, chunk: pb.ChatChunk) -> None:
         """Takes what a chunk says of the whole answer. Id, time and model stay what the first chunk said."""
         self._dialect = chunk.dialect or self._dialect
+        billed = ""
         if chunk.HasField("usage"):
-            self._usage = chunk.usage
+            self._usage, billed = chunk.usage, billed_tier(chunk.usage)
         self._fingerprint = chunk.system_fingerprint or self._fingerprint
         self._keep(chunk.extra_json)
         if self._about is None:
             self._about = about(chunk, self._identity)
             for kind in ("response.created", "response.in_progress"):
                 self._events.add(kind, {"response": response_json(self._about, self._settings)})
-        elif chunk.service_tier:
-            self._about = self._about._replace(service_tier=chunk.service_tier)
+        elif tier := chunk.service_tier or (not self._about.service_tier and billed):
+            self._about = self._about._replace(service_tier=tier)
 
     def _keep(self, extra_json: bytes, saying: Choice | None = None) -> None:
         """For the last event; what is of the item that is growing, for that."""

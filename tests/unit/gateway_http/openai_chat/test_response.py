@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from openai.types.chat import ChatCompletion, ChatCompletionMessage
 
 from gateway_http.dialect import Identity
@@ -98,6 +99,13 @@ def test_parts_of_a_kind_are_joined() -> None:
         "refusal": "No",
         "reasoning_content": "Hm. Yes.",
     }
+
+
+@pytest.mark.parametrize(("billed", "told"), [("priority", "priority"), ("standard", "default"), ("", None)])
+def test_the_tier_that_was_billed_is_told_where_the_answer_names_none(billed: str, told: str | None) -> None:
+    answer = pb.ChatResponse(usage=pb.Usage(service_tier=billed), dialect="anthropic")
+
+    assert encode(answer)["service_tier"] == told
 
 
 def test_thinking_has_details_where_it_has_proofs() -> None:

@@ -91,6 +91,15 @@ def test_usage_comes_in_an_event_without_choices_where_it_was_asked_for() -> Non
     assert usage["tollway"] == TOLD
 
 
+def test_the_tier_that_was_billed_is_told_from_when_it_is_known() -> None:
+    first, last = pb.Delta(text="Hi"), pb.Delta(finish_reason=STOP)
+    usage = pb.Usage(service_tier="standard")
+
+    _, text, end, _ = stream([pb.ChatChunk(deltas=[first]), pb.ChatChunk(deltas=[last], usage=usage)])
+
+    assert ("service_tier" in text, end["service_tier"]) == (False, "default")
+
+
 def test_usage_that_is_not_known_is_not_made_up() -> None:
     *_, end, done = stream([pb.ChatChunk(deltas=[pb.Delta(text="Hi", finish_reason=STOP)])], include_usage=True)
 

@@ -61,6 +61,14 @@ def test_usage_is_counted_where_it_was_asked_for() -> None:
     assert usage["tollway"] == TOLD
 
 
+def test_the_tier_that_was_billed_is_told() -> None:
+    usage = pb.Usage(service_tier="standard")
+
+    first, *_ = stream([pb.ChatChunk(deltas=[pb.Delta(text="Hi"), pb.Delta(finish_reason=STOP)], usage=usage)])
+
+    assert first["service_tier"] == "default"
+
+
 def test_usage_that_is_not_known_is_not_made_up() -> None:
     *_, end, _ = stream([pb.ChatChunk(deltas=[pb.Delta(text="a", finish_reason=STOP)])], include_usage=True)
 

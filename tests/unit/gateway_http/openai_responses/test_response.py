@@ -130,6 +130,13 @@ def test_encrypted_thinking_is_the_issuer_s_own_word_where_it_is_openai_s() -> N
     assert [item["summary"] for item in made] == [[], []]
 
 
+def test_the_tier_that_was_billed_is_told() -> None:
+    chat = answer()
+    chat.usage.service_tier = "priority"
+
+    assert encode(chat)["service_tier"] == "priority"
+
+
 def test_sources_on_the_web_are_annotations_and_others_stand_beside() -> None:
     citations = [
         pb.Citation(url="https://a.example", title="A", cited_text="words", answer_start=1, answer_end=2),

@@ -276,6 +276,16 @@ def test_log_probabilities_come_with_the_text() -> None:
     assert (made[4]["logprobs"], made[5]["part"]["logprobs"]) == (told, told)
 
 
+def test_the_tier_that_was_billed_is_told() -> None:
+    usage = pb.Usage(service_tier="standard")
+
+    made = stream(
+        pb.ChatChunk(deltas=[pb.Delta(text="Hi")]), pb.ChatChunk(deltas=[pb.Delta(finish_reason=STOP)], usage=usage)
+    )
+
+    assert (made[0]["response"]["service_tier"], made[-1]["response"]["service_tier"]) == (None, "default")
+
+
 def test_sources_come_as_annotations() -> None:
     web = pb.Citation(type="url_citation", url="https://a.example", title="A")
     document = pb.Citation(type="page_location", document_index=1)
