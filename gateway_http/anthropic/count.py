@@ -10,7 +10,7 @@ from gateway_http.anthropic.headers import read_headers
 from gateway_http.anthropic.request import decode_count
 from gateway_http.body import BodyReader
 from gateway_http.exchange import Exchange
-from gateway_http.header_text import header_text
+from gateway_http.header_text import header_list, header_text
 from gateway_http.json_input import read_object
 from gateway_http.json_output import encode_json
 from gateway_http.request_headers import call_metadata, drops_unsupported, session, tags, timeout
@@ -39,9 +39,15 @@ class CountTokens:
         if leave_out:
             request.preferences.drop_unsupported = True
         counted = await self._router.CountTokens(request, metadata=metadata, timeout=seconds)
+        answer = {"content-type": "application/json", "x-tollway-deployment": header_text(counted.deployment)}
         told: dict[str, Any] = {"deployment": counted.deployment, "trace_id": exchange.trace_id}
         if counted.estimated:
             told["estimated"] = True
-        body = encode_json({"input_tokens": counted.input_tokens, "tollway": told})
-        answer = {"content-type": "application/json", "x-tollway-deployment": header_text(counted.deployment)}
+        if counted.dropped:
+            told["dropped"] = list(counted.dropped)
+            answer["x-tollway-dropped"] = header_list(counted.dropped)
+        said: dict[str, Any] = {"input_tokens": counted.input_tokens}
+        if counted.HasField("original_input_tokens"):
+            said["context_management"] = {"original_input_tokens": counted.original_input_tokens}
+        body = encode_json({**said, "tollway": told})
         return web.Response(body=body, headers=answer)

@@ -66,7 +66,12 @@ SCHEMAS: Json = {
         usage=_USAGE,
     ),
     "TokenCountRequest": an_object("model messages", **_ASKED),
-    "TokenCount": an_object("input_tokens", input_tokens=COUNT, tollway=said(OBJECT, "Who counted, and how.")),
+    "TokenCount": an_object(
+        "input_tokens",
+        input_tokens=COUNT,
+        context_management=said(OBJECT, "`original_input_tokens`: before the provider cleared any."),
+        tollway=said(OBJECT, "Who counted, and how; what of the question was left out."),
+    ),
 }
 
 _EVENTS = said(TEXT, "Where `stream` is true: server-sent events, ended by `message_stop` or by `error`.")

@@ -79,6 +79,13 @@ class Counting(Protocol):
         """Raises UPSTREAM_MALFORMED, or the error that the body carries."""
 
 
+class Clearing(Protocol):
+    """What a dialect has besides where its providers clear a conversation of what is old before they count it."""
+
+    def decode_original_count(self, body: bytes) -> int | None:
+        """How many tokens there were before, in a body whose count has been read; None where it does not say."""
+
+
 class Forwarding(Protocol):
     """What a dialect has besides where its providers have endpoints that are passed on to."""
 
@@ -175,6 +182,11 @@ def counting(provider: Provider, model: str) -> Counting | None:
     """How the provider is asked to count for that model; None where it does not."""
     dialect = provider.dialect_for(model)
     return cast(Counting, dialect) if hasattr(dialect, "encode_count") else None
+
+
+def original_count(dialect: Counting, body: bytes) -> int | None:
+    """How many tokens there were before the provider cleared any; None where it does not say, or clears none."""
+    return cast(Clearing, dialect).decode_original_count(body) if hasattr(dialect, "decode_original_count") else None
 
 
 def forwarding(provider: Provider) -> Forwarding:

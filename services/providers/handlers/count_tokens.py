@@ -10,7 +10,7 @@ from mesh.tracing import TraceContext
 from services.providers.domain.unsaid import Unsaid
 from services.providers.domain.wire import limits_of
 from services.providers.handlers.calling import Call, Surroundings, check_model, read_whole
-from services.providers.ports import Providers, counting, provider_named
+from services.providers.ports import Providers, counting, original_count, provider_named
 from tollway.providers.v1 import providers_pb2
 
 _NOT_THERE = ("404", "405", "501")
@@ -35,11 +35,16 @@ async def count_tokens(
     dialect = counting(provider, request.model)
     if dialect is None:
         return providers_pb2.CountTokensResponse(estimated=True)
-    encoded = dialect.encode_count(request.chat, request.model, Unsaid(allowed=request.drop_unsupported))
+    unsaid = Unsaid(allowed=request.drop_unsupported)
+    encoded = dialect.encode_count(request.chat, request.model, unsaid)
     try:
         async with Call(provider, encoded, query.trace, around, limits=limits_of(request.timeouts)) as answer:
             body = await read_whole(answer, limits_of(request.timeouts), around.clock)
-            return providers_pb2.CountTokensResponse(input_tokens=dialect.decode_count(body))
+            return providers_pb2.CountTokensResponse(
+                input_tokens=dialect.decode_count(body),
+                dropped=unsaid.dropped,
+                original_input_tokens=original_count(dialect, body),
+            )
     except TollwayError as failure:
         if failure.metadata.get("upstream_status") not in _NOT_THERE:
             raise

@@ -92,4 +92,10 @@ async def _by(
     tokens = Needs(chat).input_tokens if counted.estimated else counted.input_tokens
     if span.recording:
         span.set({"gen_ai.usage.input_tokens": tokens, "tollway.deployment": candidate.name})
-    return CountTokensResponse(input_tokens=tokens, estimated=counted.estimated, deployment=candidate.name)
+    return CountTokensResponse(
+        input_tokens=tokens,
+        estimated=counted.estimated,
+        deployment=candidate.name,
+        dropped=counted.dropped,
+        original_input_tokens=counted.original_input_tokens if counted.HasField("original_input_tokens") else None,
+    )

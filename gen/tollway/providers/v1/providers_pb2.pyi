@@ -374,20 +374,34 @@ class CountTokensResponse(_message.Message):
 
     INPUT_TOKENS_FIELD_NUMBER: _builtins.int
     ESTIMATED_FIELD_NUMBER: _builtins.int
+    DROPPED_FIELD_NUMBER: _builtins.int
+    ORIGINAL_INPUT_TOKENS_FIELD_NUMBER: _builtins.int
     input_tokens: _builtins.int
     estimated: _builtins.bool
     """Whether the provider does not count: `input_tokens` is 0 then, and whoever asks has to estimate."""
+    original_input_tokens: _builtins.int
+    """How many there were before the provider cleared the conversation of what the question has it clear. Absent: it does
+    not say.
+    """
+    @_builtins.property
+    def dropped(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What of the question was left out, as in UpstreamCall."""
+
     def __init__(
         self,
         *,
         input_tokens: _builtins.int = ...,
         estimated: _builtins.bool = ...,
+        dropped: _abc.Iterable[_builtins.str] | None = ...,
+        original_input_tokens: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_original_input_tokens", b"_original_input_tokens", "original_input_tokens", b"original_input_tokens"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["estimated", b"estimated", "input_tokens", b"input_tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_original_input_tokens", b"_original_input_tokens", "dropped", b"dropped", "estimated", b"estimated", "input_tokens", b"input_tokens", "original_input_tokens", b"original_input_tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__original_input_tokens: _TypeAlias = _typing.Literal["original_input_tokens"]  # noqa: Y015
+    _WhichOneofArgType__original_input_tokens: _TypeAlias = _typing.Literal["_original_input_tokens", b"_original_input_tokens"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__original_input_tokens) -> _WhichOneofReturnType__original_input_tokens | None: ...
 
 Global___CountTokensResponse: _TypeAlias = CountTokensResponse  # noqa: Y015
 

@@ -2,7 +2,7 @@
 
 from services.providers.adapters.anthropic.errors import decode_error
 from services.providers.adapters.anthropic.request import encode_count, encode_request
-from services.providers.adapters.anthropic.response import decode_count, decode_response
+from services.providers.adapters.anthropic.response import decode_count, decode_original_count, decode_response
 from services.providers.adapters.anthropic.stream import StreamDecoder
 
 credentials = "x-api-key"
@@ -19,6 +19,7 @@ __all__ = [
     "credentials",
     "decode_count",
     "decode_error",
+    "decode_original_count",
     "decode_response",
     "default_base_url",
     "encode_count",

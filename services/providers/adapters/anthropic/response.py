@@ -49,6 +49,14 @@ def decode_count(body: bytes) -> int:
         raise malformed(f"the provider's answer is not a count of tokens ({type(error).__name__})") from None
 
 
+def decode_original_count(body: bytes) -> int | None:
+    """The tokens that there were before the provider cleared any; None where it does not say."""
+    match sent_object(body).get("context_management"):
+        case {"original_input_tokens": int(count)}:
+            return count
+    return None
+
+
 def _response(answer: Json) -> chat_pb2.ChatResponse:
     response = chat_pb2.ChatResponse(dialect=NAME)
     choice = response.choices.add()

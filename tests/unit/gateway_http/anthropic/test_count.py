@@ -49,6 +49,27 @@ async def test_a_guess_is_called_one(edge: Edge, client: AsyncAnthropic) -> None
     assert (counted.input_tokens, counted.tollway["estimated"]) == (7, True)
 
 
+async def test_what_was_left_out_of_the_count_is_listed(edge: Edge, client: AsyncAnthropic) -> None:
+    edge.router.count = rpc.CountTokensResponse(input_tokens=7, dropped=["chat.user", "chat.metadata.a b"])
+
+    raw = await client.messages.with_raw_response.count_tokens(**QUESTION)
+
+    counted: Any = await raw.parse()
+    assert raw.headers["x-tollway-dropped"] == "chat.user, chat.metadata.a%20b"
+    assert counted.tollway["dropped"] == ["chat.user", "chat.metadata.a b"]
+
+
+async def test_the_sdk_reads_how_many_there_were_before_any_were_cleared(edge: Edge, client: AsyncAnthropic) -> None:
+    edge.router.count = rpc.CountTokensResponse(input_tokens=7, original_input_tokens=70)
+    cleared = await client.beta.messages.count_tokens(**QUESTION)
+    edge.router.count = rpc.CountTokensResponse(input_tokens=7)
+    as_it_was = await client.beta.messages.count_tokens(**QUESTION)
+
+    assert cleared.context_management is not None
+    assert (cleared.input_tokens, cleared.context_management.original_input_tokens) == (7, 70)
+    assert as_it_was.context_management is None
+
+
 async def test_errors_are_of_the_class_the_sdk_has_for_them(edge: Edge, client: AsyncAnthropic) -> None:
     edge.router.count = TollwayError(Reason.MODEL_NOT_FOUND, "no such model")
 

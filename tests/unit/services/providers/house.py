@@ -62,10 +62,12 @@ class House:
         self, model: str = "sim", provider: str = "sim", **fields: Any
     ) -> providers_pb2.CountTokensResponse:
         """The tokens of a question. Raises TollwayError for whatever the service answers."""
+        leave_out = fields.pop("drop_unsupported", False)
         asked = asking(model, provider, **fields)
         del asked["attempt_id"]
+        request = providers_pb2.CountTokensRequest(**asked, drop_unsupported=leave_out)
         try:
-            return await self.stub.CountTokens(providers_pb2.CountTokensRequest(**asked))
+            return await self.stub.CountTokens(request)
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from None
 

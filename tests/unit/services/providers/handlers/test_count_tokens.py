@@ -77,3 +77,25 @@ async def test_what_cannot_be_told_is_refused_or_left_out_as_in_a_question() -> 
         with pytest.raises(TollwayError) as failed:
             await house.count(**fields)
         assert failed.value.reason is Reason.UNSUPPORTED_FEATURE
+        counted = await house.count(drop_unsupported=True, **fields)
+    assert list(counted.dropped) == ["chat.choice_count"]
+
+
+@pytest.mark.usefixtures("counting")
+async def test_how_many_there_were_before_any_were_cleared_is_told_where_the_dialect_reads_it() -> None:
+    async with open_house() as house:
+        assert not (await house.count()).HasField("original_input_tokens")
+
+
+async def test_anthropic_tells_how_many_there_were_before_it_cleared_any() -> None:
+    body = b'{"input_tokens": 5, "context_management": {"original_input_tokens": 50}}'
+
+    async def play(exchange: Exchange) -> None:
+        await exchange.whole(body)
+
+    async with (
+        upstream(play) as server,
+        open_house({"p": {"dialect": "anthropic", "base_url": server.url, "api_key": "k"}}) as house,
+    ):
+        counted = await house.count(provider="p")
+    assert (counted.input_tokens, counted.original_input_tokens) == (5, 50)

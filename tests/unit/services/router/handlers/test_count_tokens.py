@@ -22,6 +22,13 @@ async def test_the_provider_counts(bench: Bench) -> None:
     assert (call.request.model, call.request.chat) == ("m", question)
 
 
+async def test_what_the_provider_left_out_and_cleared_is_told(bench: Bench) -> None:
+    bench.deploy(a=[CountTokensResponse(input_tokens=42, dropped=["chat.user"], original_input_tokens=50), COUNTED])
+    first, second = await bench.count(), await bench.count()
+    assert (list(first.dropped), first.original_input_tokens) == (["chat.user"], 50)
+    assert not second.HasField("original_input_tokens")
+
+
 async def test_for_one_that_does_not_a_token_is_taken_for_four_characters(bench: Bench) -> None:
     bench.deploy(a=[CANNOT], b=[COUNTED])
     counted = await bench.count(chat(words="x" * 41))

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from mesh.errors import Reason, TollwayError
-from services.providers.adapters.anthropic import decode_count, stream_decoder
+from services.providers.adapters.anthropic import decode_count, decode_original_count, stream_decoder
 from services.providers.adapters.anthropic.stream import StreamDecoder
 from tollway.chat.v1 import chat_pb2
 
@@ -170,6 +170,18 @@ def test_what_is_too_long_or_of_another_shape_ends_the_stream(events: bytes) -> 
 
 def test_a_count_of_tokens_is_read() -> None:
     assert decode_count(b'{"input_tokens": 14}') == 14
+
+
+@pytest.mark.parametrize(
+    ("body", "count"),
+    [
+        (b'{"input_tokens": 14, "context_management": {"original_input_tokens": 50}}', 50),
+        (b'{"input_tokens": 14, "context_management": null}', None),
+        (b'{"input_tokens": 14}', None),
+    ],
+)
+def test_how_many_there_were_before_any_were_cleared_is_read(body: bytes, count: int | None) -> None:
+    assert decode_original_count(body) == count
 
 
 @pytest.mark.parametrize(
