@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from mesh.money import format_usd, parse_usd
+from mesh.money import format_usd
 from tollway.ledger.v1 import ledger_pb2
+from tollway_cli.amounts import parse_amount
 from tollway_cli.refusal import refuse
 from tollway_cli.terminal import console
 
@@ -16,7 +17,7 @@ def run_adjust(
 ) -> None:
     """Posts what is missing to the amount, and says what that was."""
     try:
-        nanos = parse_usd(cost)
+        nanos = parse_amount(cost)
     except ValueError as error:
         refuse(f"--cost {error}")
     request = ledger_pb2.AdjustAttemptRequest(attempt_id=attempt_id, cost_nanos=nanos, reason=reason)

@@ -18,8 +18,9 @@ from rich.table import Table
 from rich.text import Text
 
 from mesh.config.values import parse_budget_window, parse_thresholds
-from mesh.money import format_usd, parse_usd
+from mesh.money import format_usd
 from tollway.ledger.v1 import budget_pb2
+from tollway_cli.amounts import parse_amount
 from tollway_cli.refusal import refuse
 from tollway_cli.terminal import console
 
@@ -173,9 +174,12 @@ def run_set(
 
 def _amount(limit: str) -> int:
     try:
-        return parse_usd(limit)
+        nanos = parse_amount(limit)
     except ValueError as error:
         raise ValueError(f"LIMIT {error}") from None
+    if not nanos:
+        raise ValueError("LIMIT must be more than $0; `tollway budgets end` ends a budget")
+    return nanos
 
 
 def _percents(thresholds: str) -> tuple[int, ...]:

@@ -15,10 +15,11 @@ from rich.table import Table
 
 from mesh.config.names import problem_of_account, problem_of_model, problem_of_tag
 from mesh.config.schema import MOST_TAGS, Key
-from mesh.config.values import format_moment, parse_duration, parse_moment
+from mesh.config.values import format_moment, parse_duration
 from tollway_cli.configuration import load_or_refuse
 from tollway_cli.refusal import refuse
 from tollway_cli.terminal import console
+from tollway_cli.times import parse_date
 
 PREFIX = "tw-"
 """What every key made here begins with, so that it is known for one wherever it turns up."""
@@ -63,7 +64,7 @@ def _expiry(text: str, now: float) -> str:
     except (ValueError, OverflowError):
         pass
     try:
-        return format_moment(parse_moment(text))
+        return format_moment(parse_date(text))
     except ValueError:
         return text
 
@@ -84,7 +85,7 @@ def _problems(written: dict[str, Any]) -> Iterator[str]:
         yield f"--role {written['role']!r} must be one of {', '.join(_ROLES)}"
     if written["expires"] is not None:
         try:
-            parse_moment(written["expires"])
+            parse_date(written["expires"])
         except ValueError as error:
             yield f"--expires {written['expires']!r} {error}, or a duration from now on such as 90d"
 

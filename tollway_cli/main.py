@@ -151,7 +151,9 @@ def spend(
         str, typer.Option(help="From this time on: 2026-11-20, 2026-11-20T10:00Z, or 7d for the last week.")
     ] = "",
     until: Annotated[str, typer.Option(help="Before this time.")] = "",
-    rows: Annotated[int, typer.Option(min=0, help="List the newest attempts, one a row, rather than sums.")] = 0,
+    rows: Annotated[
+        int, typer.Option(min=0, max=1000, help="List the newest attempts, one a row, rather than sums.")
+    ] = 0,
     json: Annotated[
         bool, typer.Option("--json", help="One JSON object a line, for programs; amounts in nano-USD.")
     ] = False,

@@ -16,13 +16,13 @@ from rich.table import Table
 
 from mesh.config.load import read_price
 from mesh.config.problems import ConfigError
-from mesh.config.values import parse_moment
 from mesh.money import format_usd
 from mesh.prices import PriceBook, format_percent, unix_seconds
 from tollway.ledger.v1 import ledger_pb2 as pb
 from tollway_cli.refusal import refuse
 from tollway_cli.spend import span
 from tollway_cli.terminal import console
+from tollway_cli.times import parse_date
 
 _PAGE = 1000
 _SOURCES = {
@@ -133,7 +133,7 @@ def price_to_set(provider: str, model: str, terms: str, since: str) -> pb.Price:
 def _from(price: pb.Price, since: str) -> pb.Price:
     if since:
         try:
-            price.effective_time.FromMicroseconds(round(parse_moment(since) * 1_000_000))
+            price.effective_time.FromMicroseconds(round(parse_date(since) * 1_000_000))
         except ValueError as error:
             raise ValueError(f"--from {since!r} {error}") from None
     return price

@@ -108,7 +108,8 @@ def test_budgets_are_set_listed_changed_and_ended(data_dir: Path) -> None:
     ("arguments", "why"),
     [
         (["set", "project:demo", "lots"], "LIMIT 'lots' is not an amount"),
-        (["set", "project:demo", "$0"], "limit_nanos"),
+        (["set", "project:demo", "$0"], "LIMIT must be more than $0"),
+        (["set", "project:demo", "$99999999999"], "LIMIT '$99999999999' is more than $1,000,000,000"),
         (["set", "team:demo", "$1"], "scope"),
         (["set", "project:demo", "$1", "--window", "never"], "--window 'never' must be"),
         (["set", "project:demo", "$1", "--time-zone", "Mars"], "time_zone"),

@@ -86,6 +86,7 @@ def tollway(tmp_path: Path, *arguments: str) -> tuple[int, str]:
         (["set", "p", "m", "input: [1"], "not valid YAML"),
         (["set", "p", "m", "input: 1, output: 1}, {provider: q, input: 1, output: 1"], "what one entry of prices says"),
         (["set", "p", "m", "input: 1, output: 1", "--from", "soon"], "--from 'soon' must be a time such as 2027-01-31"),
+        (["unset", "p", "m", "--from", "9999-12-31T23:59-14:00"], "-14:00' must be between 1970 and 9999"),
         (["set", "p", "a*b", "input: 1, output: 1"], "model may have a * at its end only"),
         (["unset", "p", "m", "--from", "soon"], "--from 'soon' must be a time"),
         (["unpriced", "--since", "soon"], "'soon' is not a time"),

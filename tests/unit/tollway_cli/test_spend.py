@@ -10,7 +10,6 @@ from rich.table import Table
 from tollway.chat.v1 import chat_pb2
 from tollway.ledger.v1 import ledger_pb2
 from tollway_cli.spend import attempts_table, dimensions, span, spend_chart, spend_table
-from tollway_cli.times import parse_time
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
@@ -19,14 +18,6 @@ def shown(table: Table) -> str:
     console = Console(width=200, file=(out := io.StringIO()))
     console.print(table)
     return out.getvalue()
-
-
-def test_times_are_moments_or_how_long_ago() -> None:
-    assert parse_time("2026-11-19", NOW) == datetime(2026, 11, 19, tzinfo=UTC)
-    assert parse_time("2026-11-19T10:00+02:00", NOW) == datetime(2026, 11, 19, 8, tzinfo=UTC)
-    assert parse_time("7d", NOW) == datetime(2026, 11, 13, 12, tzinfo=UTC)
-    with pytest.raises(ValueError, match="'soon' is not a time"):
-        parse_time("soon", NOW)
 
 
 def test_a_span_may_be_open_at_either_end() -> None:
