@@ -16,7 +16,7 @@ from gateway_http.header_text import header_text
 from gateway_http.json_output import encode_json
 from gateway_http.rate_limits import refusal_headers
 from mesh.errors import Reason, TollwayError
-from mesh.status import from_rpc_error
+from mesh.status import from_service
 
 _log = logging.getLogger(__name__)
 _WORD = re.compile(r"[A-Za-z][\w.-]{0,63}", re.ASCII)
@@ -27,7 +27,7 @@ def explain(raised: Exception, trace_id: str) -> TollwayError:
     if isinstance(raised, TollwayError):
         return raised
     if isinstance(raised, grpc.aio.AioRpcError):
-        return from_rpc_error(raised)
+        return from_service(raised, "the router")
     _log.error("request failed unexpectedly, trace %s", trace_id, exc_info=raised)
     return TollwayError(Reason.INTERNAL, "something went wrong inside the gateway; its log says what")
 

@@ -5,6 +5,7 @@ A status travels in HTTP/2 trailers, which peers bound to a few KiB, so whatever
 
 from __future__ import annotations
 
+import logging
 from typing import Any, NoReturn
 
 import grpc
@@ -13,6 +14,8 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from mesh.errors import DOMAIN, FieldViolation, Reason, TollwayError
+
+_log = logging.getLogger(__name__)
 
 _DETAILS_KEY = "grpc-status-details-bin"
 _MAX_MESSAGE = 1024
@@ -27,6 +30,13 @@ _REASON_BY_CODE = {
 }
 """What a status without our ErrorInfo means: gRPC itself, or a stranger, made it. Every other code is INTERNAL."""
 
+_TOLD = {
+    Reason.SERVICE_UNAVAILABLE: "{} cannot be reached",
+    Reason.DEADLINE_EXCEEDED: "{} did not answer in time",
+    Reason.CANCELLED: "the call to {} was cancelled",
+    Reason.INTERNAL: "the call to {} failed; the log says why",
+}
+
 
 def code_of(error: TollwayError) -> grpc.StatusCode:
     return grpc.StatusCode[error.row.grpc_code]
@@ -40,8 +50,32 @@ async def abort(context: grpc.aio.ServicerContext[Any, Any], error: TollwayError
 
 
 def from_rpc_error(error: grpc.aio.AioRpcError) -> TollwayError:
-    """The error a peer ended an RPC with. One that is not ours gets its reason from its code."""
+    """The error a peer ended an RPC with. One that is not ours gets its reason from its code.
+
+    Its words are for operators: those of gRPC name addresses and sockets.
+    """
     code, message = error.code(), error.details() or ""
+    reason = _foreign_reason(code)
+    words = f"{code.name}: {message}" if reason is Reason.INTERNAL else message or code.name
+    return _ours(error) or TollwayError(reason, words)
+
+
+def from_service(error: grpc.aio.AioRpcError, service: str) -> TollwayError:
+    """The same in words that clients may be told: gRPC's own stand in the log, and here `service` ("the router")."""
+    if ours := _ours(error):
+        return ours
+    reason = _foreign_reason(error.code())
+    if reason in (Reason.SERVICE_UNAVAILABLE, Reason.INTERNAL):
+        _log.warning("the call to %s failed: %s: %s", service, error.code().name, error.details())
+    return TollwayError(reason, _TOLD[reason].format(service))
+
+
+def _foreign_reason(code: grpc.StatusCode) -> Reason:
+    return _REASON_BY_CODE.get(code, Reason.INTERNAL)
+
+
+def _ours(error: grpc.aio.AioRpcError) -> TollwayError | None:
+    """The error that a service of ours ended the RPC with; None where somebody else did."""
     status = _details_of(error)
     info, retry, bad = ErrorInfo(), RetryInfo(), BadRequest()
     for packed in status.details:
@@ -50,13 +84,12 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> TollwayError:
     if info.domain == DOMAIN and info.reason in Reason.__members__:
         return TollwayError(
             Reason[info.reason],
-            message,
+            error.details() or "",
             dict(info.metadata),
             retry.retry_delay.ToTimedelta().total_seconds() if retry.HasField("retry_delay") else None,
             tuple(FieldViolation(each.field, each.description) for each in bad.field_violations),
         )
-    reason = _REASON_BY_CODE.get(code, Reason.INTERNAL)
-    return TollwayError(reason, f"{code.name}: {message}" if reason is Reason.INTERNAL else message or code.name)
+    return None
 
 
 def _to_status(error: TollwayError) -> Status:

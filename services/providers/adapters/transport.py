@@ -15,6 +15,8 @@ kept, the environment's proxies and .netrc not looked at.
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -31,6 +33,8 @@ from mesh.config.values import format_duration
 from mesh.errors import TollwayError
 from services.providers.domain.failures import cut, malformed, silent, unreachable
 from services.providers.domain.wire import Limits, Outgoing
+
+_log = logging.getLogger(__name__)
 
 _NEAR = 0.05
 """Seconds in which a body's end must come to count as near: it follows the last event at once, or is held back."""
@@ -66,7 +70,7 @@ class HttpTransport:
         except HttpProcessingError as error:
             raise malformed(f"the provider did not answer in HTTP: {error.message}") from None
         except (aiohttp.ClientError, OSError) as error:
-            raise _failure(error) from None
+            raise _failure(error) from error
         finally:
             watch.rest() if answer else watch.stop()
 
@@ -253,11 +257,21 @@ class _Watch:
 
 
 def _failure(error: aiohttp.ClientError | OSError) -> TollwayError:
-    """What an error says about the provider that did not answer."""
-    if isinstance(error, aiohttp.ClientConnectorError):  # DNS, refused, TLS
-        return unreachable(f"no connection to the provider: {error}", phase="connect")
-    said = str(error) or type(error).__name__
-    return unreachable(f"the connection to the provider was lost before it answered: {said}")
+    """What an error says about the provider that did not answer. Its host and addresses are told in the log alone."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        _log.info("no connection to the provider: %s", error)
+        return unreachable(f"no connection to the provider: {_obstacle(error)}", phase="connect")
+    _log.info("the connection to the provider was lost before it answered: %r", error)
+    return unreachable("the connection to the provider was lost before it answered")
+
+
+def _obstacle(error: aiohttp.ClientConnectorError) -> str:
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "its host has no address"
+    if isinstance(error, aiohttp.ClientSSLError):
+        return "TLS could not be agreed on"
+    number = error.os_error.errno
+    return os.strerror(number) if number else "it could not be made"
 
 
 class _Opening:

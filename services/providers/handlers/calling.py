@@ -123,7 +123,7 @@ class Call:
             # By status where that is the failure, as HTTP's conventions want it. The message stays out of the span: it
             # may quote the question.
             failed = str(status) if status >= 300 else error.reason.value
-            self._span.fail(failed)
+            self._span.fail(failed, _obstacle(error))
             self._blame(error)
         elif isinstance(error, (asyncio.CancelledError, GeneratorExit)):
             self._span.set({"tollway.outcome": "cancelled"})
@@ -191,6 +191,13 @@ async def _error_body(answer: Answer, clock: Clock) -> bytes:
         if error.reason is not Reason.UPSTREAM_CUT:
             raise
     return body
+
+
+def _obstacle(error: TollwayError) -> str:
+    """What stood in the way of a connection, with the address: the span is for operators. Nothing else is known to
+    quote nobody."""
+    connecting = error.metadata.get("phase") == "connect"
+    return str(error.__cause__ or "") if connecting and error.reason is Reason.UPSTREAM_UNREACHABLE else ""
 
 
 @lru_cache(maxsize=1024)

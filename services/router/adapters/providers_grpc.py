@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 
 import grpc
 
-from mesh.status import from_rpc_error
+from mesh.status import from_service
 from mesh.tracing import TraceContext
 from services.router.ports import CompletionStream, ForwardStream
 from tollway.providers.v1.providers_pb2 import (
@@ -76,7 +76,7 @@ async def _told(call: Awaitable[T]) -> T:
     try:
         return await call
     except grpc.aio.AioRpcError as error:
-        raise from_rpc_error(error) from error
+        raise from_service(error, "the providers service") from error
 
 
 class _Stream(Generic[T]):
@@ -93,7 +93,7 @@ class _Stream(Generic[T]):
         try:
             return await anext(self._responses)
         except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error) from error
+            raise from_service(error, "the providers service") from error
 
     def cancel(self) -> None:
         self._call.cancel()

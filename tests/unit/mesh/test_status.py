@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh.errors import FieldViolation, Reason, TollwayError
-from mesh.status import abort, code_of, from_rpc_error
+from mesh.status import abort, code_of, from_rpc_error, from_service
 
 DETAILS = "grpc-status-details-bin"
 
@@ -109,6 +109,31 @@ def test_a_status_that_is_not_ours_is_read_by_its_code(code: grpc.StatusCode, re
     assert error.reason is reason
     assert "said the peer" in error.message
     assert from_rpc_error(foreign(code)).reason is reason
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "told"),
+    [
+        (grpc.StatusCode.UNAVAILABLE, Reason.SERVICE_UNAVAILABLE, "the router cannot be reached"),
+        (grpc.StatusCode.DEADLINE_EXCEEDED, Reason.DEADLINE_EXCEEDED, "the router did not answer in time"),
+        (grpc.StatusCode.CANCELLED, Reason.CANCELLED, "the call to the router was cancelled"),
+        (grpc.StatusCode.UNKNOWN, Reason.INTERNAL, "the call to the router failed; the log says why"),
+    ],
+)
+def test_what_grpc_says_of_addresses_is_told_to_no_client(code: grpc.StatusCode, reason: Reason, told: str) -> None:
+    error = from_service(foreign(code, "last error: UNKNOWN: unix:/run/p.sock: connect: refused (111)"), "the router")
+    assert (error.reason, error.message) == (reason, told)
+
+
+def test_what_grpc_says_of_addresses_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    from_service(foreign(grpc.StatusCode.UNAVAILABLE, "unix:/run/p.sock: connect: refused (111)"), "the router")
+    assert "the call to the router failed: UNAVAILABLE: unix:/run/p.sock: connect: refused (111)" in caplog.text
+
+
+async def test_what_a_service_says_itself_is_told_on() -> None:
+    seen = (await crossed(TollwayError(Reason.MODEL_NOT_FOUND, "there is no model 'x'"))).seen
+    error = from_service(seen, "the router")
+    assert (error.reason, error.message) == (Reason.MODEL_NOT_FOUND, "there is no model 'x'")
 
 
 def test_bytes_that_are_no_status_are_passed_over() -> None:

@@ -85,7 +85,7 @@ def test_a_key_for_no_models_or_with_labels_without_end_is_refused() -> None:
 
 @pytest.mark.parametrize("expires", ["999999999d", "2027-13-01", "yesterday", "9999-12-31T23:59-14:00"])
 def test_a_time_that_there_is_not_is_refused(expires: str) -> None:
-    with pytest.raises(ValueError, match="must be (a time such as|between 1970 and 9999)"):
+    with pytest.raises(ValueError, match=r"must be (a time such as|between 1970 and 9999)"):
         written(expires=expires)
 
 

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import gzip
 import json
+import logging
 import socket
 import weakref
 from collections.abc import AsyncIterator, Coroutine
@@ -349,16 +350,31 @@ def free_port() -> int:
 async def test_a_refused_connection_is_unreachable() -> None:
     error = await unreachable(f"http://127.0.0.1:{free_port()}")
     assert (error.reason, error.metadata["phase"]) == (Reason.UPSTREAM_UNREACHABLE, "connect")
+    assert error.message == "no connection to the provider: Connection refused"
+
+
+async def test_where_a_provider_is_that_cannot_be_reached_is_told_to_operators_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    port = free_port()
+    async with open_house({"p": {"base_url": f"http://127.0.0.1:{port}"}}) as house:
+        error = await house.error("m", "p")
+        assert f"127.0.0.1:{port}" in next(span.message for span in house.telemetry.spans if span.name == "POST")
+    assert "127.0.0.1" not in error.message
+    assert f"127.0.0.1:{port}" in caplog.text
 
 
 async def test_a_name_that_has_no_address_is_unreachable() -> None:
     error = await unreachable("http://nowhere.invalid")
     assert (error.reason, error.metadata["phase"]) == (Reason.UPSTREAM_UNREACHABLE, "connect")
+    assert error.message == "no connection to the provider: its host has no address"
 
 
 async def test_a_server_without_tls_is_unreachable_by_https(sim_server: Sim) -> None:
     error = await unreachable(f"https://127.0.0.1:{sim_server.port}/v1")
     assert (error.reason, error.metadata["phase"]) == (Reason.UPSTREAM_UNREACHABLE, "connect")
+    assert error.message == "no connection to the provider: TLS could not be agreed on"
 
 
 async def test_a_handshake_that_is_not_answered_is_part_of_connecting() -> None:
@@ -390,6 +406,7 @@ async def test_a_connection_that_is_cut_before_the_headers_is_unreachable() -> N
     async with calling(cut) as (house, server):
         error = await house.error("m", "p")
     assert (error.reason, error.metadata["phase"]) == (Reason.UPSTREAM_UNREACHABLE, "headers")
+    assert error.message == "the connection to the provider was lost before it answered"
     assert len(server.requests) == 1, "there are no retries here"
 
 
