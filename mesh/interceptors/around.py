@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 import grpc
 
 from mesh.interceptors.method import Behaviour, Handler, MethodInterceptor, behaviour_of, with_behaviour
+from mesh.interceptors.reading import UNREADABLE, reading, unreadable
 from mesh.interceptors.writing import write_all
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -40,7 +41,8 @@ class AroundCalls(MethodInterceptor):
     """Does something at the start and at the end of each call.
 
     A handler that yields becomes one that writes, so that the generator is closed before the call has ended, and no
-    message goes through a generator of each interceptor.
+    message goes through a generator of each interceptor. A call whose request cannot be read ends here, inside whatever
+    is around it and outside its handler.
     """
 
     @abstractmethod
@@ -54,7 +56,8 @@ class AroundCalls(MethodInterceptor):
         behaviour = behaviour_of(handler)
         inner = _writing(behaviour) if inspect.isasyncgenfunction(behaviour) else behaviour
         layers, innermost = _layers.get(inner, ((), inner))
-        return with_behaviour(handler, _around((on_start, *layers), innermost))
+        readable = handler if layers else reading(handler)
+        return with_behaviour(readable, _around((on_start, *layers), innermost))
 
 
 def _around(layers: tuple[OnStart, ...], behaviour: Behaviour) -> Behaviour:
@@ -67,6 +70,8 @@ def _around(layers: tuple[OnStart, ...], behaviour: Behaviour) -> Behaviour:
                 started = on_start(context)
                 if started is not None:
                     running.append(started)
+            if request is UNREADABLE:
+                raise unreadable()
             response = await behaviour(request, context)
         except BaseException as error:
             if await _unwind(running, error, context):

@@ -40,8 +40,8 @@ def behaviour_of(handler: Handler) -> Behaviour:
     return behaviour  # type: ignore[no-any-return]  # the published types know only blocking handlers
 
 
-def with_behaviour(handler: Handler, behaviour: Behaviour) -> Handler:
-    """The same handler around another function of its shape."""
+def with_behaviour(handler: Handler, behaviour: Behaviour, read: Callable[[bytes], Any] | None = None) -> Handler:
+    """The same handler around another function of its shape; with `read`, its requests are read by that."""
     if handler.request_streaming:
         make = (
             grpc.stream_stream_rpc_method_handler
@@ -52,4 +52,4 @@ def with_behaviour(handler: Handler, behaviour: Behaviour) -> Handler:
         make = (
             grpc.unary_stream_rpc_method_handler if handler.response_streaming else grpc.unary_unary_rpc_method_handler
         )
-    return make(behaviour, handler.request_deserializer, handler.response_serializer)
+    return make(behaviour, read or handler.request_deserializer, handler.response_serializer)
