@@ -121,6 +121,7 @@ class RouterSettings:
     idempotency: Idempotency
     cache: Cache
     ledger: Ledger
+    max_messages: int
 
     @classmethod
     def from_config(cls, config: Config, data_dir: Path) -> RouterSettings:
@@ -139,6 +140,7 @@ class RouterSettings:
             idempotency=config.idempotency,
             cache=config.cache,
             ledger=config.ledger,
+            max_messages=config.http.max_messages,
         )
 
 

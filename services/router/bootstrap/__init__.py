@@ -173,6 +173,7 @@ async def start(
         idempotency=idempotency,
         admission=admission,
         caching=caching,
+        max_messages=settings.max_messages,
     )
     servicer = RouterServicer(mediator(desk, loaded, around), clock)
     hops = MappingProxyType(

@@ -30,6 +30,7 @@ def behaviors(
     idempotency: Idempotency,
     admission: Admission | None,
     caching: Caching,
+    max_messages: int,
 ) -> list[Behavior]:
     """What is done around the handlers, outermost first: each saves the next ones work, and what they would cost.
 
@@ -38,7 +39,7 @@ def behaviors(
     """
     return [
         *([] if authentication is None else [authentication]),
-        when(has_question, Validation()),
+        when(has_question, Validation(max_messages)),
         Permission(),
         when(has_key, idempotency),
         when(caching.concerns, caching),

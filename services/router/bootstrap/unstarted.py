@@ -65,5 +65,5 @@ async def explained(
     routes, rules = from_settings.routes(settings), from_settings.rules(settings)
     selection = Selection(routes, rules, Fleet(), random.Random(), find_price)
     handler = partial(explain_route, selection=selection, clock=clock, longest_wait=settings.retry_after_wait)
-    around = [when(has_question, Validation()), Permission()]
+    around = [when(has_question, Validation(settings.max_messages)), Permission()]
     return await Mediator([(ExplainRoute, handler)], behaviors=around).send(question)

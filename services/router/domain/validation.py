@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import orjson
 
@@ -27,6 +28,8 @@ MAX_FIELDS = 1024
 _CACHE_MODES = frozenset(CacheMode.values())
 _ENDPOINTS = frozenset(Endpoint.values()) - {Endpoint.ENDPOINT_UNSPECIFIED}
 _ROLES = frozenset(Role.values()) - {Role.ROLE_UNSPECIFIED}
+_TOOL_ROLES = (Role.ROLE_TOOL, Role.ROLE_FUNCTION)
+_INSTRUCTIONS = (Role.ROLE_SYSTEM, Role.ROLE_DEVELOPER)
 
 
 def violations(
@@ -109,6 +112,22 @@ def _chat_violations(chat: ChatRequest) -> Iterator[FieldViolation]:
             yield FieldViolation(f"chat.messages[{index}].role", "is not a known role")
     if chat.HasField("choice_count") and not 1 <= chat.choice_count <= MAX_CHOICES:
         yield FieldViolation("chat.choice_count", f"must be from 1 to {MAX_CHOICES}")
+
+
+def excess_violations(chat: ChatRequest, most: int) -> Iterator[FieldViolation]:
+    """What is wrong with a conversation of more than so many messages, where it is one.
+
+    Not counted is what a dialect has beside messages or within one, and the edge lets through: instructions that come
+    first, what tools gave back, and what a user says right behind that.
+    """
+    roles = [message.role for message in chat.messages]
+    counted = sum(
+        role not in _TOOL_ROLES and not (role == Role.ROLE_USER and before in _TOOL_ROLES)
+        for before, role in pairwise((Role.ROLE_UNSPECIFIED, *roles))
+    )
+    counted -= roles[0] in _INSTRUCTIONS
+    if counted > most:
+        yield FieldViolation("chat.messages", f"are {counted:,}; at most {most:,} are accepted")
 
 
 def _request_violations(request_id: str, tags: Sequence[str]) -> Iterator[FieldViolation]:

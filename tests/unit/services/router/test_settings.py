@@ -37,6 +37,10 @@ def test_what_becomes_of_an_abandoned_answer_is_the_providers_to_say() -> None:
     assert read.providers["c"].dialect == "sim"
 
 
+def test_the_messages_that_the_edge_takes_are_those_that_the_router_does() -> None:
+    assert settings(http={"max_messages": 500}).max_messages == 500
+
+
 def test_the_journal_is_kept_in_the_data_directory() -> None:
     read = settings(journal={"fsync": "0s", "ship_every": "50ms"})
     assert read.journal_directory == Path("/data/journal")

@@ -123,6 +123,7 @@ class Router:
             idempotency=self.idempotency,
             admission=self.admission,
             caching=self.caching,
+            max_messages=2048,
         )
         self.mediator = mediator(desk, Timestamp(), around)
 

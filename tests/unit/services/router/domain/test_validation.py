@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from services.router.domain.validation import violations
+from services.router.domain.validation import excess_violations, violations
 from tests.unit.services.router.twins import chat
 from tollway.chat.v1.chat_pb2 import ChatRequest, Message, Role
 from tollway.router.v1.router_pb2 import CacheMode, Preferences
@@ -45,6 +45,27 @@ def test_a_role_that_is_not_known_is_named_by_its_place(role: int) -> None:
 @pytest.mark.parametrize(("count", "wrong"), [(0, True), (-1, True), (129, True), (1, False), (128, False)])
 def test_the_number_of_choices_is_bounded(count: int, wrong: bool) -> None:
     assert fields(chat(choice_count=count)) == (["chat.choice_count"] if wrong else [])
+
+
+SYSTEM, USER, ASSISTANT, TOOL = Role.ROLE_SYSTEM, Role.ROLE_USER, Role.ROLE_ASSISTANT, Role.ROLE_TOOL
+
+
+@pytest.mark.parametrize(
+    ("roles", "counted"),
+    [
+        ([USER] * 4, 4),
+        ([USER, SYSTEM, USER, ASSISTANT], 4),
+        ([SYSTEM, USER, ASSISTANT, USER], 3),
+        ([USER, ASSISTANT, TOOL, TOOL, TOOL, ASSISTANT], 3),
+        ([USER, ASSISTANT, TOOL, USER, TOOL, USER], 2),
+    ],
+)
+def test_messages_are_counted_as_the_dialects_of_the_edge_count_them(roles: list[Role.ValueType], counted: int) -> None:
+    request = ChatRequest(model="gpt", messages=[Message(role=role) for role in roles])
+    assert list(excess_violations(request, counted)) == []
+    (found,) = excess_violations(request, counted - 1)
+    assert found.field == "chat.messages"
+    assert found.description == f"are {counted}; at most {counted - 1} are accepted"
 
 
 @pytest.mark.parametrize("request_id", ["x" * 129, "a\nb", "\0"])

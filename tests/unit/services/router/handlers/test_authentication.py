@@ -56,7 +56,7 @@ def mediator(bench: Bench, *, keys: bool = True) -> Mediator:
         (LookAround, look_around),
     ]
     known = [Authentication(ring, bench.clock)] if keys else []
-    return Mediator(composed, behaviors=[*known, when(is_question, Validation()), Permission()])
+    return Mediator(composed, behaviors=[*known, when(is_question, Validation(max_messages=2048)), Permission()])
 
 
 def question(

@@ -103,7 +103,7 @@ async def test_it_is_checked_like_a_question_and_counts_for_none() -> None:
     async def handler(query: ExplainRoute) -> ExplainRouteResponse:
         raise AssertionError
 
-    mediator = Mediator([(ExplainRoute, handler)], behaviors=[when(has_question, Validation())])
+    mediator = Mediator([(ExplainRoute, handler)], behaviors=[when(has_question, Validation(max_messages=2048))])
     with pytest.raises(TollwayError) as refused:
         await mediator.send(question(ChatRequest()))
     assert refused.value.reason is Reason.INVALID_REQUEST
