@@ -39,16 +39,17 @@ def refuse_exposed(address: str, tls: Tls | None, allow_insecure: bool, *, keyed
     """
     if parse_address(address).loopback or allow_insecure:
         return
+    missing: dict[str, str] = {}
     if tls is None:
-        problem, remedy = "is encrypted", "set grpc.tls"
-    elif not (keyed or tls.client_ca):
-        problem, remedy = "checks who calls", "set grpc.tls.client_ca (for the router's address, keys will do)"
-    else:
-        return
-    raise CannotListen(
-        f"{address} can be reached from other machines, and nothing there {problem}: "
-        f"listen on 127.0.0.1 or a unix socket, {remedy}, or pass --allow-insecure on a private network."
-    )
+        missing["is encrypted"] = "grpc.tls"
+    if not (keyed or (tls is not None and tls.client_ca)):
+        missing["checks who calls"] = "grpc.tls.client_ca (for the router's address, keys will do)"
+    if missing:
+        raise CannotListen(
+            f"{address} can be reached from other machines, and nothing there {' or '.join(missing)}: set "
+            f"{' and '.join(missing.values())}, or listen on 127.0.0.1 or a unix socket, or, in a private network, run "
+            "`tollway serve` with --allow-insecure."
+        )
 
 
 def bind(server: grpc.aio.Server, address: str, tls: Tls | None, *, shared: bool = False) -> str:
