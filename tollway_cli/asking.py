@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import grpc
 
 from mesh.credentials import metadata_of
-from mesh.errors import Reason, TollwayError
+from mesh.errors import FieldViolation, Reason, TollwayError
 from mesh.listening import CannotListen, channel_credentials
 from tollway_cli.configuration import load_or_refuse
 from tollway_cli.refusal import refuse
+
+_TYPED_AS = {
+    "attempt_id": "ATTEMPT_ID",
+    "reason": "--reason",
+    "filter.start_time": "--since",
+    "filter.end_time": "--until",
+    "budget.scope": "SCOPE",
+    "budget.limit_nanos": "LIMIT",
+    "budget.rolling": "--window",
+    "budget.time_zone": "--time-zone",
+    "budget.thresholds": "--thresholds",
+    "price.provider_name": "PROVIDER",
+    "price.model_name": "MODEL",
+    "price.effective_time": "--from",
+    "provider_names": "--name",
+    "chunk": "the export:",
+    "chat.model": "MODEL",
+    "preferences.models": "MODEL",
+    "preferences.session": "--session",
+    "tags": "--tag",
+}
+"""What the fields of requests are to whoever types commands."""
 
 Metadata = tuple[tuple[str, str], ...]
 
@@ -35,6 +58,13 @@ def metadata(key: str) -> Metadata:
 
 
 def sentence(error: TollwayError) -> str:
-    """What went wrong, and how a key is shown where that is what went wrong."""
+    """What went wrong, in the words of the command line, and how a key is shown where that is what went wrong."""
+    if error.violations:
+        return "; ".join(map(_typed, error.violations))
     hint = " Here, --key or TOLLWAY_KEY says which." if error.reason is Reason.UNAUTHENTICATED else ""
     return error.message + hint
+
+
+def _typed(violation: FieldViolation) -> str:
+    field = re.sub(r"\[\d+\]", "", violation.field)
+    return f"{_TYPED_AS.get(field, violation.field)} {violation.description}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -39,14 +40,14 @@ def render(served: Served) -> str:
         *([f"  keys    {', '.join(served.keys)}  (all: tollway keys list)"] if served.keys else []),
         f"  data    {served.data_dir}",
         *([f"  workers {served.workers}"] if served.workers > 1 else []),
-        f"  spend   tollway spend --data-dir {served.data_dir}",
+        f"  spend   tollway spend --data-dir {shlex.quote(served.data_dir)}",
         f"  traces  {served.traces or 'off; OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4317 sends them there'}",
         "",
         "Try it:",
         "",
         f"  curl {served.http}/v1/chat/completions -H 'content-type: application/json' \\",
         *(['    -H "authorization: Bearer $TOLLWAY_KEY" \\'] if served.keys else []),
-        f"    -d '{json.dumps(question)}'",
+        f"    -d {shlex.quote(json.dumps(question))}",
         "",
     ]
     return "\n".join(lines)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from google.protobuf.json_format import MessageToDict
@@ -23,6 +24,9 @@ from tollway_cli.refusal import refuse
 from tollway_cli.spend import span
 from tollway_cli.terminal import console
 from tollway_cli.times import parse_date
+
+if TYPE_CHECKING:
+    from tollway_cli.reading import Reading
 
 _PAGE = 1000
 _SOURCES = {
@@ -155,13 +159,16 @@ async def _list(
 ) -> tuple[list[pb.Price], Sequence[pb.Markup]]:
     from tollway_cli.reading import reading
 
-    found: list[pb.Price] = []
     async with reading(connect, key, data_dir, config) as book:
-        page = await book.list_prices(pb.ListPricesRequest(page_size=_PAGE))
+        return await _all(book)
+
+
+async def _all(book: Reading) -> tuple[list[pb.Price], Sequence[pb.Markup]]:
+    page = await book.list_prices(pb.ListPricesRequest(page_size=_PAGE))
+    found = list(page.prices)
+    while page.next_page_token:
+        page = await book.list_prices(pb.ListPricesRequest(page_size=_PAGE, page_token=page.next_page_token))
         found += page.prices
-        while page.next_page_token:
-            page = await book.list_prices(pb.ListPricesRequest(page_size=_PAGE, page_token=page.next_page_token))
-            found += page.prices
     return found, page.markups
 
 
@@ -187,7 +194,7 @@ def run_unset(
         price = _from(pb.Price(provider_name=provider, model_name=model, withdrawn=True), since)
     except ValueError as error:
         refuse(str(error))
-    made = asyncio.run(_set(price, connect, key, data_dir, config))
+    made = asyncio.run(_withdraw(price, connect, key, data_dir, config))
     console().print(f"Withdrawn: {made.version}", highlight=False, markup=False)
 
 
@@ -196,6 +203,26 @@ async def _set(price: pb.Price, connect: str, key: str, data_dir: Path, config: 
 
     async with reading(connect, key, data_dir, config, writable=True) as book:
         return (await book.set_price(pb.SetPriceRequest(price=price))).price
+
+
+async def _withdraw(price: pb.Price, connect: str, key: str, data_dir: Path, config: Path | None) -> pb.Price:
+    from tollway_cli.reading import reading
+
+    async with reading(connect, key, data_dir, config, writable=True) as book:
+        listed, _ = await _all(book)
+        at = unix_seconds(price.effective_time) if price.HasField("effective_time") else time.time()
+        if not _holds(PriceBook(listed), price.provider_name, price.model_name, at):
+            refuse(
+                f"{price.provider_name}/{price.model_name} has no price of its own to withdraw; "
+                "`tollway prices` lists those that there are"
+            )
+        return (await book.set_price(pb.SetPriceRequest(price=price))).price
+
+
+def _holds(book: PriceBook, provider: str, model: str, at: float) -> bool:
+    """Whether a price for exactly this provider and model is in force at that Unix time."""
+    past = [price for price in book.own(provider, model) if unix_seconds(price.effective_time) <= at]
+    return bool(past) and not past[-1].withdrawn
 
 
 def run_unpriced(since: str, *, as_json: bool, connect: str, key: str, data_dir: Path, config: Path | None) -> None:

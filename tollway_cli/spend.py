@@ -55,6 +55,8 @@ def span(since: str, until: str, now: datetime) -> ledger_pb2.UsageFilter:
         usage_filter.start_time.FromDatetime(parse_time(since, now))
     if until:
         usage_filter.end_time.FromDatetime(parse_time(until, now))
+        if usage_filter.end_time.ToNanoseconds() < usage_filter.start_time.ToNanoseconds():
+            raise ValueError(f"--until {until} is before --since {since}")
     return usage_filter
 
 

@@ -39,6 +39,6 @@ async def set_price(command: SetPrice, *, prices: Prices, clock: Clock) -> Price
         return there
     raise TollwayError(
         Reason.PRICE_CONFLICT,
-        f"{there.version} is set already, at a different price; choose another effective_time",
+        f"{there.version} is set already, at a different price; choose another time for it to take effect",
         {"version": there.version},
     )

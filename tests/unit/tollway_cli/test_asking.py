@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mesh.errors import Reason, TollwayError
+from mesh.errors import FieldViolation, Reason, TollwayError, invalid
 from tollway_cli.asking import metadata, sentence
 
 
@@ -25,3 +25,12 @@ def test_who_was_not_known_is_told_how_a_key_is_shown() -> None:
         "No key. Here, --key or TOLLWAY_KEY says which."
     )
     assert sentence(TollwayError(Reason.PERMISSION_DENIED, "No.")) == "No."
+
+
+def test_what_is_wrong_with_a_request_is_told_of_the_arguments_that_it_was_typed_as() -> None:
+    assert sentence(invalid("budget.scope", "must be such as key:*")) == "SCOPE must be such as key:*"
+    assert sentence(invalid("chunk", "e.csv is empty")) == "the export: e.csv is empty"
+    assert sentence(invalid("a_field_of_the_future", "is odd")) == "a_field_of_the_future is odd"
+    several = (FieldViolation("chat.model", "name a model"), FieldViolation("tags[1]", "must be short"))
+    told = sentence(TollwayError(Reason.INVALID_REQUEST, "", violations=several))
+    assert told == "MODEL name a model; --tag must be short"

@@ -28,6 +28,12 @@ def test_the_line_to_paste_is_a_command_with_a_json_body_for_a_model_that_answer
     assert json.loads(command[-1])["model"] == "sim"
 
 
+def test_names_with_spaces_and_quotes_are_pasted_as_they_are() -> None:
+    text = render(served(data_dir="/srv/my data", models=("anne's model",)))
+    assert "tollway spend --data-dir '/srv/my data'" in text
+    assert json.loads(shlex.split(text.split("Try it:")[1])[-1])["model"] == "anne's model"
+
+
 def test_without_tracing_the_banner_says_how_to_turn_it_on() -> None:
     assert "OTEL_EXPORTER_OTLP_ENDPOINT" in render(served())
 

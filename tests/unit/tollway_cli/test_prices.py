@@ -124,7 +124,11 @@ def test_prices_are_set_listed_and_withdrawn_in_a_ledgers_file(tmp_path: Path) -
     assert [(each["output_nanos_per_1m"], each["source"]) for each in ours] == [
         ("2000000000", "PRICE_SOURCE_SET"), ("3000000000", "PRICE_SOURCE_SET"),
     ]  # fmt: skip
+    code, none = tollway(tmp_path, "unset", "nope", "m")
+    assert code == 2
+    assert none.startswith("tollway: nope/m has no price of its own to withdraw; `tollway prices` lists")
     assert tollway(tmp_path, "unset", "p", "m")[1].startswith("Withdrawn: p/m@")
+    assert tollway(tmp_path, "unset", "p", "m")[0] == 2, "it is withdrawn already"
     assert "2199-01-01 00:00" in tollway(tmp_path)[1]
     assert tollway(tmp_path)[1].count("\n") + 2 == tollway(tmp_path, "--all")[1].count("\n")
     assert tollway(tmp_path, "unpriced") == (0, "Every call has a price.\n")

@@ -26,6 +26,11 @@ def test_a_span_may_be_open_at_either_end() -> None:
     assert not span("", "1h", NOW).HasField("start_time")
 
 
+def test_a_span_that_ends_before_it_begins_is_told_as_it_was_typed() -> None:
+    with pytest.raises(ValueError, match="--until 2026-01-01 is before --since 2027-01-01"):
+        span("2027-01-01", "2026-01-01", NOW)
+
+
 def test_an_unknown_dimension_is_named_with_the_choices() -> None:
     with pytest.raises(ValueError, match="'colour': choose from tenant, project"):
         dimensions("model,colour")
