@@ -11,13 +11,14 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
 from gateway_http.errors import error_body, error_headers, error_response
 from mesh.clock import Clock
 from mesh.clock import Handle as Timer
 from mesh.errors import Reason, TollwayError
+from mesh.ids import new_request_id
 from mesh.tracing import new_trace_id
 
 _log = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ meets a connection that is just being closed."""
 class Connection(web.RequestHandler):
     """`begin` and `end` mark the time in which a request is being answered, by which task."""
 
-    __slots__ = ("_clock", "_head_deadline", "_head_timeout", "_head_timer", "_heard", "_task")
+    __slots__ = ("_clock", "_handle", "_head_deadline", "_head_timeout", "_head_timer", "_heard", "_task")
 
     def __init__(
         self, server: web.Server, loop: asyncio.AbstractEventLoop, *, clock: Clock, head_timeout: float
@@ -45,6 +46,7 @@ class Connection(web.RequestHandler):
             access_log=None,  # type: ignore[arg-type] # what aiohttp itself passes where there is to be no log
             auto_decompress=False,
         )
+        self._handle, self._request_handler = server.request_handler, self._understood
         self._clock, self._head_timeout = clock, head_timeout
         self._head_deadline: float | None = None
         self._head_timer: Timer | None = None
@@ -93,7 +95,48 @@ class Connection(web.RequestHandler):
         error = _unreadable(exc)
         if request.writer.output_size > 0:
             raise ConnectionError("an answer is under way, and no other can be given")
-        return _closing_response(error)
+        request._version = HttpVersion11  # of what was not understood aiohttp says that it was HTTP/1.0
+        return self._closing_response(error)
+
+    def _understood(self, request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
+        """Has requests handled whose bodies are sent as they are or in chunks. aiohttp lets others through whose last
+        coding is chunked, and hands out what it was before."""
+        coding = request.headers.get("transfer-encoding")
+        if coding is None or coding.strip().lower() == "chunked":
+            return self._handle(request)
+        return self._refuse_coding(coding)
+
+    async def _refuse_coding(self, coding: str) -> web.StreamResponse:
+        problem = f"transfer-encoding {coding!r} is not understood; chunked alone is"
+        response = self._closing_response(TollwayError(Reason.UNSUPPORTED_FEATURE, problem))
+        response.set_status(501)
+        return response
+
+    def _closing_response(self, error: TollwayError) -> web.Response:
+        trace_id = new_trace_id()
+        response = error_response(error, trace_id)
+        response.headers.update(self._identity(trace_id))
+        response.force_close()
+        return response
+
+    def _identity(self, trace_id: str) -> dict[str, str]:
+        """The headers of every answer, where it answers nothing that could be read."""
+        request_id = new_request_id(self._clock.time())
+        return {"server": "tollway", "x-request-id": request_id, "x-tollway-trace-id": trace_id}
+
+    def _timeout_response(self) -> bytes:
+        """Written to the connection as it is: there is no request to answer yet."""
+        message = f"the headers did not arrive within {self._head_timeout:g} s (http.body_timeout)"
+        error, trace_id = TollwayError(Reason.BODY_TOO_SLOW, message), new_trace_id()
+        body = error_body(error, trace_id)
+        headers = {
+            **error_headers(error),
+            **self._identity(trace_id),
+            "content-length": str(len(body)),
+            "connection": "close",
+        }
+        lines = ["HTTP/1.1 408 Request Timeout", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
+        return "\r\n".join(lines).encode() + body
 
     def _expect_head(self) -> None:
         self._head_deadline = self._clock.monotonic() + self._head_timeout
@@ -112,7 +155,7 @@ class Connection(web.RequestHandler):
 
     def _give_up(self) -> None:
         if self._heard and self.transport is not None:  # whoever said nothing expects no answer
-            self.transport.write(_timeout_response(self._head_timeout))
+            self.transport.write(self._timeout_response())
         self.force_close()
 
 
@@ -141,26 +184,3 @@ def _unreadable(exc: BaseException | None) -> TollwayError:
         return TollwayError(Reason.INVALID_REQUEST, f"the request cannot be read as HTTP/1.1: {problem}")
     _log.error("a request failed outside its handler", exc_info=exc)
     return TollwayError(Reason.INTERNAL, "something went wrong inside the gateway; its log says what")
-
-
-def _closing_response(error: TollwayError) -> web.Response:
-    trace_id = new_trace_id()
-    response = error_response(error, trace_id)
-    response.headers["x-tollway-trace-id"] = trace_id
-    response.force_close()
-    return response
-
-
-def _timeout_response(seconds: float) -> bytes:
-    """Written to the connection as it is: there is no request to answer yet."""
-    message = f"the headers did not arrive within {seconds:g} s (http.body_timeout)"
-    error, trace_id = TollwayError(Reason.BODY_TOO_SLOW, message), new_trace_id()
-    body = error_body(error, trace_id)
-    headers = {
-        **error_headers(error),
-        "x-tollway-trace-id": trace_id,
-        "content-length": str(len(body)),
-        "connection": "close",
-    }
-    lines = ["HTTP/1.1 408 Request Timeout", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
-    return "\r\n".join(lines).encode() + body

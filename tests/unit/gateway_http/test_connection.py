@@ -38,6 +38,8 @@ async def test_headers_that_never_end_are_a_408_in_time(open_edge: OpenEdge) -> 
     assert (reply.status, reply.error["code"]) == (408, "request_timeout")
     assert "the headers did not arrive within 30 s" in reply.error["message"]
     assert len(reply.headers["x-tollway-trace-id"]) == 32
+    assert reply.headers["x-request-id"].startswith("req_")
+    assert reply.headers["server"] == "tollway"
     assert closed
 
 
@@ -95,6 +97,8 @@ async def test_an_answer_may_take_longer_than_headers(open_edge: OpenEdge) -> No
         (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", "longer than 8190 bytes"),
         (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: y\r\n" * 200 + b"\r\n", "Too many headers"),
         (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello", "Content-Length"),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "Invalid character in chunk size"),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\nhello", "invalid `Transfer-Encoding`"),
         (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -5\r\n\r\nhello", "Content-Length"),
         (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", "Transfer-Encoding"),
     ],
@@ -112,10 +116,38 @@ async def test_what_is_not_http_is_a_400_in_the_shape_of_any_error(
     assert message in reply.error["message"]
     assert "\n" not in reply.error["message"]
     assert reply.error["trace_id"] == reply.headers["x-tollway-trace-id"]
+    assert reply.headers["x-request-id"].startswith("req_")
+    assert reply.headers["server"] == "tollway"
     assert closed
     assert caplog.text == ""
     assert edge.router.requests == []
     assert (await edge.post()).status == 200
+
+
+async def test_what_cannot_be_read_is_answered_in_http_1_1(edge: Edge) -> None:
+    reader, writer = await asyncio.open_connection(*edge.address)
+    writer.write(b"GET / HTTP/1.1\r\n\r\n")
+    answered = await reader.read()
+    writer.close()
+
+    assert answered.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert b"\r\nConnection: close\r\n" in answered
+
+
+@pytest.mark.parametrize(("coding", "status"), [("gzip, chunked", 501), ("CHUNKED", 200)])
+async def test_a_body_is_sent_in_chunks_or_as_it_is(edge: Edge, coding: str, status: int) -> None:
+    head = "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json"
+    async with edge.socket() as client:
+        client.send(f"{head}\r\nTransfer-Encoding: {coding}\r\n\r\n".encode())
+        client.send(b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY))
+        reply = await client.reply()
+
+    assert reply.status == status
+    assert len(edge.router.requests) == (status == 200)
+    if status == 501:
+        assert reply.error["message"] == "transfer-encoding 'gzip, chunked' is not understood; chunked alone is"
+        assert reply.headers["x-request-id"].startswith("req_")
+        assert reply.headers["connection"] == "close"
 
 
 async def test_requests_sent_ahead_are_answered_in_turn(edge: Edge) -> None:
