@@ -32,7 +32,7 @@ _HINTS = frozenset(
 `anthropic_beta` names what a client is ready for; what depends on it has fields of its own, which are refused.
 """
 _DIALECTS = frozenset({"openai", "openai_responses", "anthropic", "gemini", "bedrock", "cohere"})
-"""Whose name an object of an answer's extra fields may have, as clients of other dialects are shown it."""
+"""Under these names clients are shown what an answer says that their dialect has no place for, and send it back."""
 _THINKS_AS_IT_LIKES = {"type": "adaptive"}
 """Anthropic's `thinking` that leaves it to the model how much it thinks, as all others do."""
 
@@ -40,16 +40,17 @@ _THINKS_AS_IT_LIKES = {"type": "adaptive"}
 def turn_away(fields: Mapping[str, Any], path: str, why: str, unsaid: Unsaid) -> None:
     """Hears of the fields of another dialect at that path: refuses, one by one, those that the answer may depend on.
 
-    What stands in an object that is called as a dialect is, is looked at as if it stood beside it.
-
     `why` goes on from a field's path, as in `Unsaid.refuse`, which raises UNSUPPORTED_FEATURE.
     """
     for name, value in fields.items():
         if value in _NOTHING or (name, value) in _DONE_ANYWAY or name in _ABOUT_THE_CALL:
             continue
-        if name in _DIALECTS and isinstance(value, dict):
-            turn_away(value, f"{path}.{name}", why, unsaid)
-        elif name in _HINTS or (name == "thinking" and value == _THINKS_AS_IT_LIKES):
+        if is_remark(name, value) or name in _HINTS or (name == "thinking" and value == _THINKS_AS_IT_LIKES):
             unsaid.leave_out(f"{path}.{name}")
         else:
             unsaid.refuse(f"{path}.{name}", why)
+
+
+def is_remark(name: str, value: Any) -> bool:
+    """Whether a field is an object that is called as a dialect is: meant for providers of that dialect alone."""
+    return name in _DIALECTS and isinstance(value, dict)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mesh.errors import invalid
-from services.providers.domain.foreign import turn_away
+from services.providers.domain.foreign import is_remark, turn_away
 from services.providers.domain.json_objects import Json, json_object, merge
 from services.providers.domain.unsaid import Unsaid
 
@@ -18,7 +18,18 @@ def is_told_in(dialect: str, extra: bytes, path: str, *, own: bool) -> bool:
     if not extra:
         raise invalid(path, "is empty")
     fields = json_object(extra, f"{path}.extra_json")
-    return own or isinstance(fields.get(dialect), dict)
+    if own:
+        return not fields or not all(is_remark(name, value) and name != dialect for name, value in fields.items())
+    return isinstance(fields.get(dialect), dict)
+
+
+def turn_part_away(extra: bytes, path: str, why: str, unsaid: Unsaid) -> None:
+    """Hears of a part that is not told: what another dialect said of an answer is left out, the rest refused."""
+    fields = json_object(extra, f"{path}.extra_json")
+    if fields and all(is_remark(name, value) for name, value in fields.items()):
+        turn_away(fields, path, why, unsaid)
+    else:
+        unsaid.refuse(path, why)
 
 
 class OwnWords:

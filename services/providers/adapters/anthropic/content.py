@@ -10,7 +10,7 @@ from mesh.errors import invalid
 from services.providers.adapters.anthropic.citations import citations_told
 from services.providers.adapters.anthropic.extra import NAME, Telling, lay_over
 from services.providers.domain.json_objects import Json
-from services.providers.domain.own_words import is_told_in
+from services.providers.domain.own_words import is_told_in, turn_part_away
 from tollway.chat.v1 import chat_pb2
 
 _DATA_URL = re.compile(r"data:(?P<type>[^;,]*)(?:;[^;,]+)*;base64,(?P<data>.*)", re.DOTALL)
@@ -56,7 +56,7 @@ def _unknown(part: chat_pb2.ContentPart, path: str, telling: Telling) -> Json | 
     """A kind of block that only its extra fields describe; another dialect's is nothing that could be told."""
     if is_told_in(NAME, part.extra_json, path, own=telling.own):
         return {}
-    telling.unsaid.refuse(path, "is of a kind that has no place in Anthropic's API")
+    turn_part_away(part.extra_json, path, "is of a kind that has no place in Anthropic's API", telling.unsaid)
     return None
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from services.providers.adapters.gemini import media
 from services.providers.adapters.gemini.telling import DIALECT, Telling
 from services.providers.domain.json_objects import Json, as_it_stands, json_object
-from services.providers.domain.own_words import is_told_in
+from services.providers.domain.own_words import is_told_in, turn_part_away
 from tollway.chat.v1 import chat_pb2
 
 
@@ -103,7 +103,7 @@ def _thought(thinking: chat_pb2.ReasoningPart) -> Json | None:
 def _unknown(part: chat_pb2.ContentPart, path: str, telling: Telling) -> Json | None:
     if is_told_in(DIALECT, part.extra_json, path, own=telling.own):
         return telling.lay_over({}, part, path)
-    telling.unsaid.refuse(path, "is of a kind that has no place in Gemini's API")
+    turn_part_away(part.extra_json, path, "is of a kind that has no place in Gemini's API", telling.unsaid)
     return None
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.providers.adapters.openai.extra import encode_json
-from services.providers.domain.json_objects import Json
+from services.providers.domain.json_objects import Json, encode_json
 from tollway.chat.v1 import chat_pb2
 
 

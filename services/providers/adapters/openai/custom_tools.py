@@ -3,8 +3,8 @@ own, `{"type": "custom", "custom": {"name"}}`, where the Responses have it flat,
 
 from __future__ import annotations
 
-from services.providers.adapters.openai.extra import Asked, json_object
-from services.providers.domain.json_objects import Json
+from services.providers.adapters.openai.extra import Asked
+from services.providers.domain.json_objects import Json, json_object
 from tollway.chat.v1 import chat_pb2
 
 CUSTOM = "custom"

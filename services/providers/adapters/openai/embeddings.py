@@ -13,14 +13,14 @@ from typing import Any
 
 from mesh.errors import invalid
 from services.providers.adapters.openai.errors import named_error
-from services.providers.adapters.openai.extra import Asked, body_json, encode_json
+from services.providers.adapters.openai.extra import Asked
 from services.providers.adapters.openai.halves import parse
 from services.providers.adapters.openai.peculiar import adapt
 from services.providers.adapters.openai.response import NOT_UNDERSTOOD
 from services.providers.adapters.openai.thinking import DIALECT
 from services.providers.adapters.openai.usage import keep_usage
 from services.providers.domain.failures import malformed
-from services.providers.domain.json_objects import Json
+from services.providers.domain.json_objects import Json, encode_json, written
 from services.providers.domain.quirks import NO_QUIRKS, Quirks
 from services.providers.domain.unsaid import Unsaid
 from services.providers.domain.wire import Encoded
@@ -41,7 +41,7 @@ def encode_embeddings(
     body["model"] = model
     body.pop("encoding_format", None)
     adapt(body, asked, "embedding")
-    return Encoded("/embeddings", body_json(body))
+    return Encoded("/embeddings", written(body))
 
 
 def _inputs(request: embedding_pb2.EmbeddingRequest) -> list[Any]:

@@ -6,8 +6,8 @@ from secrets import token_hex
 from typing import Any
 
 from mesh.errors import invalid
-from services.providers.adapters.openai.extra import body_json, encode_json, json_object
 from services.providers.adapters.openai.halves import parse
+from services.providers.domain.json_objects import encode_json, json_object, written
 from services.providers.domain.sse import EventDecoder
 from services.providers.domain.wire import MAX_ANSWER, Encoded
 from tollway.chat.v1 import chat_pb2, forwarding_pb2
@@ -37,7 +37,7 @@ def encode_forward(question: forwarding_pb2.ForwardedQuestion, model: str) -> En
     if path is None:
         raise invalid("question.endpoint", "is missing")
     if question.WhichOneof("body") == "json":
-        return Encoded(path, body_json({**json_object(question.json, "question.json"), "model": model}), _ACCEPT)
+        return Encoded(path, written({**json_object(question.json, "question.json"), "model": model}), _ACCEPT)
     if question.WhichOneof("body") == "form":
         boundary = token_hex(16)
         headers = {**_ACCEPT, "content-type": f"multipart/form-data; boundary={boundary}"}

@@ -6,8 +6,7 @@ from base64 import b64decode
 from binascii import Error as NotBase64
 from typing import Any, Protocol
 
-from services.providers.adapters.openai.extra import encode_json
-from services.providers.domain.json_objects import Json
+from services.providers.domain.json_objects import Json, encode_json
 from tollway.chat.v1 import chat_pb2
 
 

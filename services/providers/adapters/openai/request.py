@@ -10,12 +10,12 @@ from __future__ import annotations
 from mesh.errors import invalid
 from services.providers.adapters.openai.content import put_cache_control, put_content
 from services.providers.adapters.openai.custom_tools import CUSTOM, chosen, custom_call, custom_tool
-from services.providers.adapters.openai.extra import Asked, body_json, json_object
+from services.providers.adapters.openai.extra import Asked
 from services.providers.adapters.openai.options import put_options, put_sampling, take_neighbours
 from services.providers.adapters.openai.peculiar import adapt
 from services.providers.adapters.openai.thinking import DIALECT
 from services.providers.adapters.openai.tool_calls import call_id
-from services.providers.domain.json_objects import Json
+from services.providers.domain.json_objects import Json, json_object, written
 from services.providers.domain.quirks import NO_QUIRKS, Quirks
 from services.providers.domain.unsaid import Unsaid
 from services.providers.domain.wire import Encoded
@@ -61,7 +61,7 @@ def encode_request(
     put_options(chat, body, asked)
     _put_streaming(body, stream)
     adapt(body, asked)
-    return Encoded("/chat/completions", body_json(body))
+    return Encoded("/chat/completions", written(body))
 
 
 def _own_fields(chat: chat_pb2.ChatRequest, asked: Asked) -> Json:

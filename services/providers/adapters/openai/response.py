@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from services.providers.adapters.openai.citations import take_citations
 from services.providers.adapters.openai.errors import choice_error, named_error
-from services.providers.adapters.openai.extra import encode_json
 from services.providers.adapters.openai.halves import parse as parse
 from services.providers.adapters.openai.logprobs import keep_logprobs
 from services.providers.adapters.openai.media import take_audio, take_images
@@ -12,7 +11,7 @@ from services.providers.adapters.openai.thinking import take_thinking, words_of
 from services.providers.adapters.openai.tool_calls import keep_tool_call
 from services.providers.adapters.openai.usage import keep_usage
 from services.providers.domain.failures import malformed
-from services.providers.domain.json_objects import Json
+from services.providers.domain.json_objects import Json, encode_json
 from tollway.chat.v1 import chat_pb2
 
 ROLES = {

@@ -11,7 +11,6 @@ from typing import Any
 from mesh.errors import TollwayError
 from services.providers.adapters.openai.citations import take_citations
 from services.providers.adapters.openai.errors import choice_error, event_error, named_error
-from services.providers.adapters.openai.extra import encode_json
 from services.providers.adapters.openai.halves import Halves
 from services.providers.adapters.openai.logprobs import keep_logprobs
 from services.providers.adapters.openai.media import take_images
@@ -27,7 +26,7 @@ from services.providers.adapters.openai.thinking import take_pieces, take_text
 from services.providers.adapters.openai.tool_calls import ToolCalls
 from services.providers.adapters.openai.usage import keep_usage
 from services.providers.domain.failures import cut, malformed
-from services.providers.domain.json_objects import Json
+from services.providers.domain.json_objects import Json, encode_json
 from services.providers.domain.sse import EventDecoder
 from tollway.chat.v1 import chat_pb2
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from services.providers.adapters.openai.extra import Asked, encode_json
-from services.providers.domain.json_objects import Json
+from services.providers.adapters.openai.extra import Asked
+from services.providers.domain.json_objects import Json, encode_json
 from tollway.chat.v1 import chat_pb2
 
 DIALECT = "openai"

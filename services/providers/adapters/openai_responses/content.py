@@ -6,9 +6,9 @@ from base64 import b64encode
 
 from mesh.errors import invalid
 from services.providers.adapters.openai.content import data_url, image_url, place_of
-from services.providers.adapters.openai.extra import Asked
+from services.providers.adapters.openai.extra import FOREIGN, Asked
 from services.providers.domain.json_objects import Json
-from services.providers.domain.own_words import is_told_in
+from services.providers.domain.own_words import is_told_in, turn_part_away
 from tollway.chat.v1 import chat_pb2
 
 URL_CITATION = "url_citation"
@@ -59,7 +59,7 @@ def output_part(part: chat_pb2.ContentPart, asked: Asked, path: str) -> Json | N
 def _unknown(part: chat_pb2.ContentPart, asked: Asked, path: str) -> Json | None:
     if is_told_in(asked.dialect, part.extra_json, path, own=asked.own):
         return asked.lay_over({}, part, path)
-    asked.refuse_foreign(path)
+    turn_part_away(part.extra_json, path, FOREIGN, asked.unsaid)
     return None
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from services.providers.adapters.openai.errors import named_error
-from services.providers.adapters.openai.extra import body_json
 from services.providers.adapters.openai.response import NOT_UNDERSTOOD, parse
 from services.providers.adapters.openai_responses.request import encode_request
 from services.providers.domain.failures import malformed
+from services.providers.domain.json_objects import written
 from services.providers.domain.unsaid import Unsaid
 from services.providers.domain.wire import Encoded
 from tollway.chat.v1 import chat_pb2
@@ -32,7 +32,7 @@ def encode_count(chat: chat_pb2.ChatRequest, model: str, unsaid: Unsaid) -> Enco
     """The call that has the question's tokens counted. Raises as `encode_request`."""
     body = msgspec.json.decode(encode_request(chat, model, False, unsaid).body)
     counted = {name: value for name, value in body.items() if name in _COUNTED}
-    return Encoded("/responses/input_tokens", body_json(counted))
+    return Encoded("/responses/input_tokens", written(counted))
 
 
 def decode_count(body: bytes) -> int:

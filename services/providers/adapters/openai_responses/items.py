@@ -9,10 +9,10 @@ from base64 import b64encode
 from collections.abc import Iterable
 
 from mesh.errors import invalid
-from services.providers.adapters.openai.extra import Asked, json_object
+from services.providers.adapters.openai.extra import Asked
 from services.providers.adapters.openai_responses.content import input_part, output_part
 from services.providers.adapters.openai_responses.proof import proven
-from services.providers.domain.json_objects import Json
+from services.providers.domain.json_objects import Json, json_object
 from services.providers.domain.own_words import is_told_in
 from services.providers.domain.tool_failures import failed
 from tollway.chat.v1 import chat_pb2

@@ -5,12 +5,11 @@ from __future__ import annotations
 from base64 import b64decode
 from binascii import Error as NotBase64
 
-from services.providers.adapters.openai.extra import encode_json
 from services.providers.adapters.openai.logprobs import keep_logprobs
 from services.providers.adapters.openai.tool_calls import arguments
 from services.providers.adapters.openai_responses.items import DIALECT, ITEM
 from services.providers.adapters.openai_responses.proof import proof_in
-from services.providers.domain.json_objects import Json
+from services.providers.domain.json_objects import Json, encode_json
 from tollway.chat.v1 import chat_pb2
 
 BETWEEN_SUMMARIES = "\n\n"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mesh.errors import invalid
-from services.providers.adapters.openai.extra import Asked, body_json, json_object
+from services.providers.adapters.openai.extra import Asked
 from services.providers.adapters.openai_responses.items import DIALECT, custom_of_chat, input_items
 from services.providers.adapters.openai_responses.options import (
     NEIGHBOURS,
@@ -11,7 +11,7 @@ from services.providers.adapters.openai_responses.options import (
     put_reasoning,
     put_sampling,
 )
-from services.providers.domain.json_objects import Json
+from services.providers.domain.json_objects import Json, json_object, written
 from services.providers.domain.quirks import NO_QUIRKS
 from services.providers.domain.thinking import thinks
 from services.providers.domain.unsaid import Unsaid
@@ -54,7 +54,7 @@ def encode_request(chat: chat_pb2.ChatRequest, model: str, stream: bool, unsaid:
         body["stream"] = True
     else:
         body.pop("stream_options", None)
-    return Encoded("/responses", body_json(body))
+    return Encoded("/responses", written(body))
 
 
 def _own_fields(chat: chat_pb2.ChatRequest, asked: Asked) -> Json:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from mesh.errors import TollwayError
 from services.providers.adapters.openai.errors import named_error
-from services.providers.adapters.openai.extra import encode_json
 from services.providers.adapters.openai.response import NOT_UNDERSTOOD, parse
 from services.providers.adapters.openai_responses.errors import failure
 from services.providers.adapters.openai_responses.items import DIALECT
 from services.providers.adapters.openai_responses.output import keep_item
 from services.providers.domain.failures import malformed
-from services.providers.domain.json_objects import Json
+from services.providers.domain.json_objects import Json, encode_json
 from tollway.chat.v1 import chat_pb2
 
 _ECHOED = frozenset(

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from mesh.errors import TollwayError
-from services.providers.adapters.openai.extra import encode_json
 from services.providers.adapters.openai.response import NOT_UNDERSTOOD, parse
 from services.providers.adapters.openai.tool_calls import arguments
 from services.providers.adapters.openai_responses.errors import failure
@@ -28,7 +27,7 @@ from services.providers.adapters.openai_responses.proof import proof_in
 from services.providers.adapters.openai_responses.response import finish, keep_usage
 from services.providers.adapters.openai_responses.telling import Place, Telling
 from services.providers.domain.failures import cut, malformed
-from services.providers.domain.json_objects import Json
+from services.providers.domain.json_objects import Json, encode_json
 from services.providers.domain.sse import EventDecoder
 from tollway.chat.v1 import chat_pb2
 

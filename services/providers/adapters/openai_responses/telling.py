@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.providers.adapters.openai.extra import encode_json
 from services.providers.adapters.openai.logprobs import keep_logprobs
 from services.providers.adapters.openai_responses.items import DIALECT
 from services.providers.adapters.openai_responses.output import keep_citation
 from services.providers.adapters.openai_responses.response import identify, remaining
-from services.providers.domain.json_objects import Json
+from services.providers.domain.json_objects import Json, encode_json
 from tollway.chat.v1 import chat_pb2
 
 Place = tuple[int, int]

@@ -68,4 +68,15 @@ def test_what_openai_remarked_on_a_text_is_left_out_elsewhere(name: str) -> None
     body = dialect_of(name).encode_request(asking(text), "m", False, unsaid).body
     assert b"Yes." in body
     assert b"phase" not in body
-    assert unsaid.dropped == ["chat.messages[1].content[0].openai_responses.item"]
+    assert unsaid.dropped == ["chat.messages[1].content[0].openai_responses"]
+
+
+@pytest.mark.parametrize("name", ["gemini", "openai_responses", "cohere", "bedrock", "openai"])
+@pytest.mark.parametrize("client", ["", "openai_responses", "gemini"])
+def test_a_part_that_claude_alone_knows_is_left_out_elsewhere_and_listed(name: str, client: str) -> None:
+    searched = chat_pb2.ContentPart(extra_json=b'{"anthropic": {"type": "server_tool_use", "name": "web_search"}}')
+    chat = asking(searched)
+    chat.dialect = client
+    unsaid = Unsaid()
+    assert b"web_search" not in dialect_of(name).encode_request(chat, "m", False, unsaid).body
+    assert unsaid.dropped == ["chat.messages[1].content[0].anthropic"]

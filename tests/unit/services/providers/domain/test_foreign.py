@@ -67,14 +67,13 @@ def test_what_the_answer_may_depend_on_is_refused_by_name(name: str, value: Any)
     assert caught.value.reason is Reason.UNSUPPORTED_FEATURE
 
 
-def test_what_stands_under_a_dialects_name_is_looked_at_one_by_one() -> None:
-    remarks = {"item": {"phase": "final_answer"}, "phase": "commentary", "caller": {"type": "direct"}}
-    assert left_out(openai_responses=remarks, anthropic={}) == [
-        "chat.openai_responses.item",
-        "chat.openai_responses.phase",
+def test_what_stands_under_a_dialects_name_is_for_that_dialect_alone() -> None:
+    assert left_out(openai_responses={"phase": "commentary", "new": 1}, anthropic={}) == [
+        "chat.openai_responses",
+        "chat.anthropic",
     ]
-    with pytest.raises(TollwayError, match=r"chat\.openai_responses\.new has no place here"):
-        left_out(openai_responses={"new": 1})
+    with pytest.raises(TollwayError, match=r"chat\.anthropic has no place here"):
+        left_out(anthropic=True)
 
 
 def test_fields_are_left_out_one_by_one_where_the_client_allows_it() -> None:
