@@ -14,6 +14,7 @@ from typing import Any
 
 from gateway_http.field_reading import Readers, a, at, into, json_of, keep, read_each, read_fields, skip
 from gateway_http.foreign import put_extra, read_proof, write_proof
+from gateway_http.json_output import decode_json
 from tollway.chat.v1 import chat_pb2 as pb
 
 OWN = "openai"
@@ -102,7 +103,10 @@ def add_reasoning(message: dict[str, Any], parts: Iterable[pb.ContentPart], dial
             detail = _detail_json(index, part.reasoning.text, part.reasoning)
             if dialect in ("", OWN) and _SUMMARY.encode() in part.extra_json:
                 detail = {"type": _SUMMARY, "index": index, "summary": part.reasoning.text}
-            put_extra(detail, part.extra_json, dialect, OWN)
+            if part.extra_json and dialect in ("", OWN):
+                detail |= decode_json(part.extra_json)  # which has the proof as its issuer gave it
+            else:
+                put_extra(detail, part.extra_json, dialect, OWN)
             details.append(detail)
 
 

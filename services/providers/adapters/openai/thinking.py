@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from services.providers.adapters.openai.extra import Asked
+from services.providers.adapters.openai.seals import PROOFS, beside, opened, sealed
 from services.providers.domain.json_objects import Json, encode_json
 from tollway.chat.v1 import chat_pb2
 
@@ -67,14 +68,17 @@ def _is_thought(thought: Any) -> bool:
 def _detail(part: chat_pb2.ContentPart, asked: Asked, path: str, place: int) -> Json:
     """The part's thinking with its proof, at that place among the message's details."""
     thinking = part.reasoning
-    detail: Json = {"type": _ENCRYPTED if thinking.redacted else _TEXT}
-    if thinking.text or thinking.signature:
+    signature, of_text = opened(thinking.signature)
+    data, of_data = opened(thinking.redacted.decode())
+    detail: Json = {"type": _ENCRYPTED if data else _TEXT}
+    if thinking.text or signature:
         detail["text"] = thinking.text
-    if thinking.signature:
-        detail["signature"] = thinking.signature
-    if thinking.redacted:
-        detail["data"] = thinking.redacted.decode()
+    if signature:
+        detail["signature"] = signature
+    if data:
+        detail["data"] = data
     bare = len(detail)
+    detail |= of_text | of_data
     asked.lay_over(detail, part, path)
     if detail["type"] == _SUMMARY:
         detail["summary"] = detail.pop("text", "")
@@ -112,8 +116,13 @@ def take_thinking(message: Json, into: chat_pb2.Message) -> None:
 
 
 def _rest(detail: Json, place: int) -> Json:
-    """What of a detail has no place; its number has, where it says no more than its place."""
+    """What of a detail has no place; its number has, where it says no more than its place.
+
+    A proof that more belongs to is there as it came, too, for clients who are shown all of it.
+    """
     known = _KNOWN[detail["type"]] if detail["type"] == _SUMMARY else ("type", *_KNOWN[detail["type"]])
+    if beside(detail):
+        known = tuple(name for name in known if name not in PROOFS or not detail.get(name))
     return {name: value for name, value in detail.items() if name not in known and (name, value) != ("index", place)}
 
 
@@ -146,8 +155,8 @@ def take_pieces(delta: Json) -> list[Piece]:
 
 def _read(detail: Json, into: chat_pb2.ReasoningPart) -> None:
     into.text = _words(detail)
-    into.signature = detail.get("signature") or ""
-    into.redacted = (detail.get("data") or "").encode() if detail["type"] == _ENCRYPTED else b""
+    into.signature = sealed(detail.get("signature") or "", detail)
+    into.redacted = sealed(detail.get("data") or "", detail).encode() if detail["type"] == _ENCRYPTED else b""
     if into.signature or into.redacted:
         into.issuer = DIALECT
 
