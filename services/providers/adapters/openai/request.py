@@ -29,6 +29,7 @@ _ROLES = {
     chat_pb2.ROLE_TOOL: "tool",
     chat_pb2.ROLE_FUNCTION: "function",
 }
+_NOTHING = {"role": "assistant", "content": None}
 _TOOL_CHOICES = {
     chat_pb2.TOOL_CHOICE_MODE_AUTO: "auto",
     chat_pb2.TOOL_CHOICE_MODE_NONE: "none",
@@ -49,7 +50,8 @@ def encode_request(
     asked = Asked(unsaid, quirks, DIALECT, chat.dialect in ("", DIALECT))
     body = _own_fields(chat, asked)
     body["model"] = model
-    body["messages"] = [_message(message, asked, f"chat.messages[{i}]") for i, message in enumerate(chat.messages)]
+    told = [_message(message, asked, f"chat.messages[{i}]") for i, message in enumerate(chat.messages)]
+    body["messages"] = [message for message in told if message]
     if chat.HasField("sampling"):
         put_sampling(chat.sampling, body)
     if tools := [_tool(tool, asked, f"chat.tools[{i}]") for i, tool in enumerate(chat.tools)]:
@@ -85,7 +87,8 @@ def _put_streaming(body: Json, stream: bool) -> None:
         body["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
 
 
-def _message(message: chat_pb2.Message, asked: Asked, path: str) -> Json:
+def _message(message: chat_pb2.Message, asked: Asked, path: str) -> Json | None:
+    """None where all that an answer said is left out: servers refuse a message of nothing."""
     role = _ROLES.get(message.role)
     if role == "developer" and not asked.quirks.developer_role:
         role = "system"
@@ -101,7 +104,7 @@ def _message(message: chat_pb2.Message, asked: Asked, path: str) -> Json:
     asked.lay_over(said, message, path)
     if "role" not in said:
         raise invalid(f"{path}.role", "is missing")
-    return said
+    return None if message.content and said == _NOTHING else said
 
 
 def _tool_call(call: chat_pb2.ToolCall, asked: Asked, path: str) -> Json | None:

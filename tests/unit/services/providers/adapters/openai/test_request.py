@@ -160,3 +160,16 @@ def test_what_this_dialect_said_goes_back_to_it_whoever_the_client_is() -> None:
 
 def test_a_field_that_is_called_as_a_dialect_is_and_is_no_remark_is_the_client_s_own() -> None:
     assert body_of(asking(extra_json=b'{"gemini":true}'))["gemini"] is True
+
+
+def test_an_answer_of_which_nothing_can_be_told_is_no_message() -> None:
+    def said(role: chat_pb2.Role.ValueType, *parts: chat_pb2.ContentPart) -> chat_pb2.Message:
+        return chat_pb2.Message(role=role, content=parts)
+
+    proven = chat_pb2.ReasoningPart(text="Hm.", signature="s", issuer="anthropic")
+    unsaid = Unsaid()
+    thought = said(chat_pb2.ROLE_ASSISTANT, part(reasoning=proven), part(extra_json=b'{"anthropic":{}}'))
+    chat = asking(messages=[said(chat_pb2.ROLE_USER, part(text="Hi")), thought])
+
+    assert json.loads(encode_request(chat, "m", False, unsaid).body)["messages"] == [{"role": "user", "content": "Hi"}]
+    assert unsaid.dropped == ["chat.messages[1].content[0]", "chat.messages[1].content[1].anthropic"]
