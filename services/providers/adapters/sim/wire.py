@@ -128,7 +128,7 @@ def _logprobs(question: Question, tokens: tuple[Token, ...]) -> Json | None:
 
 
 def _logprob(token: str, top: int) -> Json:
-    drawn = {**_drawn(token, -crc32(token.encode()) % 500 / 1000)}
+    drawn = _drawn(token, -(crc32(token.encode()) % 500) / 1000)  # the parentheses count: -5 % 500 is 495
     others = [word for word in _INSTEAD if word != token]
     ranked = [dict(drawn), *(_drawn(word, -1.0 - i) for i, word in enumerate(others))]
     return {**drawn, "top_logprobs": ranked[:top]}
