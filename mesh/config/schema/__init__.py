@@ -13,6 +13,8 @@ from mesh.config.schema.calling import Breaker, Hedge, Timeouts
 from mesh.config.schema.models import CacheOptIn, Defaults, Deployment, Model
 from mesh.config.schema.prices import LargePromptRates, PriceEntry, PriceTerms, Rates, ServiceTierRates
 from mesh.config.schema.providers import (
+    MOST_SIM_RATE,
+    MOST_SIM_TOKENS,
     UNION_TAGS,
     Credentials,
     Drain,
@@ -24,6 +26,8 @@ from mesh.config.schema.section import Section
 from mesh.config.schema.serving import Cache, Grpc, Http, Idempotency, Journal, Ledger, State, Telemetry, Tls
 
 __all__ = [
+    "MOST_SIM_RATE",
+    "MOST_SIM_TOKENS",
     "MOST_TAGS",
     "UNION_TAGS",
     "Breaker",

@@ -41,12 +41,17 @@ def check_key(key: SecretStr) -> SecretStr:
     return SecretStr(plain)
 
 
+MOST_SIM_TOKENS = 100_000
+"""Of an answer. More would be a burden on the process rather than a conversation."""
+MOST_SIM_RATE = 1_000_000
+
+
 class SimOptions(Section):
     """How the built-in model behaves where the model's name does not say otherwise."""
 
     ttft: Duration = 0.0
-    rate: float = Field(0.0, ge=0, description="Tokens per second; 0: as fast as can be.")
-    tokens: int = Field(20, ge=0, description="Length of a generated answer.")
+    rate: float = Field(0.0, ge=0, le=MOST_SIM_RATE, description="Tokens per second; 0: as fast as can be.")
+    tokens: int = Field(20, ge=0, le=MOST_SIM_TOKENS, description="Length of a generated answer.")
 
 
 def _check_word(text: str) -> str:

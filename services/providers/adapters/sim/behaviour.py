@@ -6,9 +6,10 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from functools import partial
 from typing import Any
 
-from mesh.config.schema import SimOptions
+from mesh.config.schema import MOST_SIM_RATE, MOST_SIM_TOKENS, SimOptions
 from mesh.config.values import parse_duration
 from services.providers.ports import KnownModel
 
@@ -17,7 +18,7 @@ CATALOGUE = tuple(
     for name, description in (
         ("sim", "Readable English, the same for the same question; calls tools and fills in schemas where asked to."),
         ("text:ttft=200ms,rate=50,tokens=100", "The same with its pace (tokens a second) and length in its name."),
-        ("echo", "Says the last user message again, word for word."),
+        ("echo", "Says the last user message again, word for word, and at most 100000 tokens of it."),
         ("reasoning", "Thinks before it answers, and counts that."),
         ("refusal", "Declines."),
         ("slow", "Five tokens a second."),
@@ -54,7 +55,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
     "slow-start": {"ttft": 2.0},
 }
 _KINDS = {model.name.partition(":")[0] for model in CATALOGUE} - {"status-503", "status-429"}
-_MOST_TOKENS = 100_000
+_MOST_CALLS = 128
 
 
 class NoSuchModel(Exception):
@@ -127,15 +128,15 @@ def _value(key: str, text: str) -> Any:
 
 def _rate(text: str) -> float:
     rate = float(text)
-    if not 0 <= rate <= 1e6:
+    if not 0 <= rate <= MOST_SIM_RATE:
         raise ValueError("must be tokens a second")
     return rate
 
 
-def _count(text: str) -> int:
+def _count(text: str, most: int = MOST_SIM_TOKENS) -> int:
     number = int(text)
-    if not 0 <= number <= _MOST_TOKENS:
-        raise ValueError(f"must be from 0 to {_MOST_TOKENS}")
+    if not 0 <= number <= most:
+        raise ValueError(f"must be from 0 to {most}")
     return number
 
 
@@ -156,7 +157,7 @@ _PARAMETERS: dict[str, Callable[[str], Any]] = {
     "rate": _rate,
     "tokens": _count,
     "after": _count,
-    "calls": _count,
+    "calls": partial(_count, most=_MOST_CALLS),
     "finish": str,
     "retry-after": _wait,
     "status": _status,

@@ -7,6 +7,7 @@ answered as compatible servers do.
 from __future__ import annotations
 
 import math
+import re
 import struct
 from array import array
 from base64 import b64encode
@@ -24,6 +25,10 @@ from services.providers.domain.json_objects import Json
 
 _DIMENSIONS = 64
 _MOST_DIMENSIONS = 4096
+_MOST_INPUTS = 2048
+_MOST_DOCUMENTS = 10_000
+_FEW = 64
+_words = re.compile(r"\S+").finditer
 _CATEGORIES = (
     "harassment", "harassment/threatening", "hate", "hate/threatening", "illicit", "illicit/violent", "self-harm",
     "self-harm/instructions", "self-harm/intent", "sexual", "sexual/minors", "violence", "violence/graphic",
@@ -47,6 +52,12 @@ def read_fields(content_type: str, body: bytes) -> Json:
     return read
 
 
+def is_long(path: str, fields: Json) -> bool:
+    """Whether an answer to these fields may be much work, however few bytes they are."""
+    given = fields.get("input")
+    return path == "/audio/speech" or "dimensions" in fields or (isinstance(given, list) and len(given) > _FEW)
+
+
 def embeddings(fields: Json) -> Answered:
     """One vector of length 1 for each input."""
     inputs = _inputs(fields.get("input"))
@@ -55,7 +66,7 @@ def embeddings(fields: Json) -> Answered:
     vectors = [_vector(given, dimensions) for given in inputs]
     tokens = sum(len(given) if isinstance(given, list) else count(given) for given in inputs)
     data = [
-        {"object": "embedding", "index": i, "embedding": _coded(vector) if coded else _decimal(vector)}
+        {"object": "embedding", "index": i, "embedding": _coded(vector) if coded else _written(vector)}
         for i, vector in enumerate(vectors)
     ]
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
@@ -70,6 +81,8 @@ def _inputs(given: Any) -> list[Any]:
         given = [given]
     if not isinstance(given, list) or not given or not all(isinstance(each, (str, list)) and each for each in given):
         raise BadQuestion("'input' must be a text, an array of texts, or tokens.", "input")
+    if len(given) > _MOST_INPUTS:
+        raise BadQuestion(f"'input' must be at most {_MOST_INPUTS} texts.", "input")
     return given
 
 
@@ -80,8 +93,9 @@ def _vector(given: Any, dimensions: int) -> array[float]:
     return array("f", (number / length for number in drawn))
 
 
-def _decimal(vector: array[float]) -> list[float]:
-    return [float(f"{number:.9g}") for number in vector]
+def _written(vector: array[float]) -> orjson.Fragment:
+    """The numbers with as many digits as they have. Many vectors that were written at once would hold others up."""
+    return orjson.Fragment(orjson.dumps([float(f"{number:.9g}") for number in vector]))
 
 
 def _coded(vector: array[float]) -> str:
@@ -96,6 +110,8 @@ def moderations(fields: Json) -> Answered:
         texts = [" ".join(str(part.get("text", "")) for part in texts)]
     if not texts or not all(isinstance(each, str) for each in texts):
         raise BadQuestion("'input' must be a text, or an array of them.", "input")
+    if len(texts) > _MOST_INPUTS:
+        raise BadQuestion(f"'input' must be at most {_MOST_INPUTS} texts.", "input")
     results = [_moderated(text) for text in texts]
     identifier = f"modr-{drawn_from(texts).getrandbits(64):016x}"
     return as_json({"id": identifier, "model": fields.get("model"), "results": results})
@@ -115,12 +131,12 @@ def _moderated(text: str) -> Json:
 def rerank(fields: Json) -> Answered:
     """Documents by how many of the query's words they have."""
     query, documents = text_in(fields, "query"), fields.get("documents")
-    if not isinstance(documents, list) or not documents:
-        raise BadQuestion("'documents' must be an array of at least one document.", "documents")
+    if not isinstance(documents, list) or not 0 < len(documents) <= _MOST_DOCUMENTS:
+        raise BadQuestion(f"'documents' must be an array of one to {_MOST_DOCUMENTS} documents.", "documents")
     texts = [str(each.get("text", "")) if isinstance(each, dict) else str(each) for each in documents]
-    wanted = set(query.lower().split())
-    scores = [len(wanted & set(text.lower().split())) / max(len(wanted), 1) for text in texts]
-    best = sorted(range(len(texts)), key=lambda i: (-scores[i], i))[: whole_in(fields, "top_n", 1, 10_000)]
+    wanted = _distinct_words(query)
+    scores = [len(wanted & _distinct_words(text)) / max(len(wanted), 1) for text in texts]
+    best = sorted(range(len(texts)), key=lambda i: (-scores[i], i))[: whole_in(fields, "top_n", 1, _MOST_DOCUMENTS)]
     results: list[Json] = [{"index": i, "relevance_score": scores[i]} for i in best]
     if fields.get("return_documents"):
         results = [{**each, "document": {"text": texts[each["index"]]}} for each in results]
@@ -132,6 +148,10 @@ def rerank(fields: Json) -> Answered:
         "usage": {"total_tokens": tokens, "search_units": 1},
         "meta": {"billed_units": {"search_units": 1}},
     })  # fmt: skip
+
+
+def _distinct_words(text: str) -> set[str]:
+    return {word[0] for word in _words(text.lower())}
 
 
 def counted(fields: Json) -> Answered:

@@ -21,7 +21,8 @@ Schema = Any
 
 _GENEROUS_DEPTH = 3
 _DEEPEST = 60
-_MOST_STEPS = 5000
+_MOST_STEPS = 2000
+_LONGEST_TEXT = 10_000
 _FORMATS = {
     "date-time": "2024-05-17T09:30:00Z",
     "date": "2024-05-17",
@@ -163,10 +164,12 @@ class _Maker:
         text = _FORMATS.get(schema.get("format", ""))
         if text is not None:
             return text
-        text = word(self._random)
-        while len(text) < schema.get("minLength", 0):
+        text, least = word(self._random), schema.get("minLength", 0)
+        if least > _LONGEST_TEXT:
+            raise Impossible("the schema accepts nothing that is small")
+        while len(text) < least:
             text += " " + word(self._random)
-        return text[: max(schema.get("maxLength", len(text)), 0)].ljust(schema.get("minLength", 0), "x")
+        return text[: max(schema.get("maxLength", len(text)), 0)].ljust(least, "x")
 
     def _number(self, schema: dict[str, Any], *, whole: bool) -> Any:
         step = schema.get("multipleOf") or (1 if whole else 0.5)

@@ -19,6 +19,7 @@ _RATE = 8_000
 _SAMPLES_PER_TOKEN = 800
 _BYTES_PER_SECOND = 16_000
 _PIECE = 4096
+_LONGEST_SPEECH = 4096
 
 
 def images(fields: Json) -> Answered:
@@ -56,6 +57,8 @@ def _picture(random: Random) -> bytes:
 def speech(fields: Json) -> Answered:
     """A tone of a tenth of a second for each token, as WAV, whatever format was asked for; `pcm` without its head."""
     said = text_in(fields, "input")
+    if len(said) > _LONGEST_SPEECH:
+        raise BadQuestion(f"'input' must be at most {_LONGEST_SPEECH} characters.", "input")
     tokens = count(said)
     random = drawn_from(said)
     sound = b"".join(_tone(random.randrange(200, 800)) for _ in range(tokens))

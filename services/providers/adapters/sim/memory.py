@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from mesh.clock import Clock
-from services.providers.adapters.sim.script import End, Head, Model, Pause, Step
+from services.providers.adapters.sim.script import End, Head, Model, Pause, Step, Steps, following
 from services.providers.domain.failures import cut, silent, unreachable
 from services.providers.domain.wire import Limits, Outgoing
 
@@ -27,7 +27,7 @@ class MemoryTransport:
         steps = self._model.script(call.body, f"sim-{call.headers.get('x-client-request-id', '')}", path, kind)
         deadline = None if limits.headers is None else self._clock.monotonic() + limits.headers
         try:
-            for step in steps:
+            while (step := await following(steps)) is not None:
                 if isinstance(step, Head):
                     return MemoryAnswer(step, steps, self._clock)
                 await pass_time(step, deadline, self._clock)
@@ -39,7 +39,7 @@ class MemoryTransport:
 class MemoryAnswer:
     """Implements `ports.Answer`."""
 
-    def __init__(self, head: Head, steps: Iterator[Step], clock: Clock) -> None:
+    def __init__(self, head: Head, steps: Steps, clock: Clock) -> None:
         self.status: int = head.status
         self.headers: Mapping[str, str] = head.headers
         self._steps, self._clock = steps, clock
@@ -47,7 +47,7 @@ class MemoryAnswer:
     async def read(self, deadline: float | None) -> bytes:
         # A model without a pace is never waited for; others must have their turn all the same.
         await asyncio.sleep(0)
-        for step in self._steps:
+        while (step := await following(self._steps)) is not None:
             if isinstance(step, bytes):
                 return step
             if step in CUTS:

@@ -12,6 +12,7 @@ from services.providers.adapters.sim.text import count
 from services.providers.domain.json_objects import Json
 
 _PER_MESSAGE = 3
+_MOST_CHOICES = 128
 _CACHE_BLOCK = 16
 _NOT_ASKED = {"model", "stream", "stream_options", "max_tokens", "max_completion_tokens"}
 """Fields that do not change what is said, only how, and how much of it."""
@@ -59,8 +60,8 @@ class Question:
         for message in reversed(self.messages):
             if message.get("role") not in ("tool", "function"):
                 break
-            results.insert(0, text_of(message))
-        return results
+            results.append(text_of(message))
+        return results[::-1]
 
     @property
     def tokens(self) -> int:
@@ -96,7 +97,7 @@ def read_question(body: bytes) -> Question:
         seed=_seed(fields, messages[:-1] if begun else messages),
         stream=_field(fields, "stream", bool, False),
         include_usage=bool(_field(fields, "stream_options", dict, {}).get("include_usage")),
-        choices=_whole(fields, "n") or 1,
+        choices=_whole(fields, "n", _MOST_CHOICES) or 1,
         tools=[tool for tool in _field(fields, "tools", list, []) if isinstance(tool, dict)],
         tool_choice=fields.get("tool_choice"),
         response_format=_field(fields, "response_format", dict, {}),
@@ -143,8 +144,8 @@ def _field(fields: Json, name: str, kind: type, default: Any) -> Any:
     return value
 
 
-def _whole(fields: Json, name: str) -> int | None:
+def _whole(fields: Json, name: str, most: int = 100_000) -> int | None:
     value = _field(fields, name, int, None)
-    if value is not None and not 0 <= value <= 100_000:
+    if value is not None and not 0 <= value <= most:
         raise BadQuestion(f"Invalid value for '{name}': {value}.", name)
     return None if value is None else int(value)

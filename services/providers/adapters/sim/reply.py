@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from random import Random
 from typing import Any, Literal, NamedTuple
 
 import orjson
 
+from mesh.config.schema import MOST_SIM_TOKENS
 from services.providers.adapters.sim.behaviour import Behaviour
 from services.providers.adapters.sim.instance import Impossible, instance
 from services.providers.adapters.sim.question import BadQuestion, Question
 from services.providers.adapters.sim.text import count, prose, split
 
+Field = Literal["reasoning_content", "content", "refusal", "arguments"]
+
 
 class Token(NamedTuple):
     """A token, and what it is part of; of a tool's arguments, `call` says which call's."""
 
-    field: Literal["reasoning_content", "content", "refusal", "arguments"]
+    field: Field
     text: str
     call: int = 0
 
@@ -46,44 +51,64 @@ class Reply:
         return sum(token.field == "reasoning_content" for token in self.tokens)
 
 
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """What would be said, were there no end to what can be: texts, which are split as far as they are wanted."""
+
+    texts: tuple[tuple[Field, str], ...]
+    finish: str = "stop"
+    calls: tuple[ToolCall, ...] = ()
+
+    def content(self) -> str:
+        return "".join(text for field, text in self.texts if field == "content")
+
+    def tokens(self) -> Iterator[Token]:
+        call = 0
+        for field, text in self.texts:
+            for token in split(text):
+                yield Token(field, token, call)
+            call += field == "arguments"
+
+
 def replies(question: Question, behaviour: Behaviour) -> tuple[Reply, ...]:
     """An answer for each choice. Raises BadQuestion for a schema that nothing satisfies."""
-    return tuple(_reply(question, behaviour, Random(question.seed + i)) for i in range(question.choices))
+    most = MOST_SIM_TOKENS // question.choices
+    if behaviour.tokens > most:
+        behaviour = replace(behaviour, tokens=most + 1)  # which shows that there would be more
+    return tuple(_reply(question, behaviour, Random(question.seed + i), most) for i in range(question.choices))
 
 
-def _reply(question: Question, behaviour: Behaviour, random: Random) -> Reply:
-    reply = _go_on(_unlimited(question, behaviour, random), question.begun)
-    if behaviour.finish:
-        reply = replace(reply, finish=behaviour.finish)
-    if question.limit is not None and len(reply.tokens) > question.limit:
-        reply = Reply(reply.tokens[: question.limit], "length", reply.calls)
-        begun = {token.call for token in reply.tokens if token.field == "arguments"}
-        reply = replace(reply, calls=reply.calls[: len(begun)])
-    return reply
+def _reply(question: Question, behaviour: Behaviour, random: Random, most: int) -> Reply:
+    draft = _go_on(_draft(question, behaviour, random), question.begun)
+    finish = behaviour.finish or draft.finish
+    limit = most if question.limit is None else min(question.limit, most)
+    tokens = tuple(islice(draft.tokens(), limit + 1))
+    if len(tokens) <= limit:
+        return Reply(tokens, finish, draft.calls)
+    begun = {token.call for token in tokens[:limit] if token.field == "arguments"}
+    return Reply(tokens[:limit], "length", draft.calls[: len(begun)])
 
 
-def _go_on(reply: Reply, begun: str) -> Reply:
-    """What is left to be said of the reply where it has been begun, be it in these words or in others."""
+def _go_on(draft: _Draft, begun: str) -> _Draft:
+    """What is left to be said where it has been begun, be it in these words or in others."""
     if not begun:
-        return reply
-    whole = reply.text("content")
-    rest = split(whole[len(begun) :]) if whole.startswith(begun) else split(whole)[count(begun) :]
-    return replace(reply, tokens=tuple(Token("content", text) for text in rest))
+        return draft
+    whole = draft.content()
+    said = len(begun) if whole.startswith(begun) else sum(map(len, islice(split(whole), count(begun))))
+    return replace(draft, texts=(("content", whole[said:]),))
 
 
-def _unlimited(question: Question, behaviour: Behaviour, random: Random) -> Reply:
+def _draft(question: Question, behaviour: Behaviour, random: Random) -> _Draft:
     if behaviour.kind == "refusal":
-        return Reply(_said("refusal", "I'm sorry, but I can't help with that."), "stop")
+        return _Draft((("refusal", "I'm sorry, but I can't help with that."),))
     if behaviour.kind == "echo":
-        return Reply(_said("content", _until(question.stop, question.last_user_text)), "stop")
-    thoughts: tuple[Token, ...] = ()
+        return _Draft((("content", _until(question.stop, question.last_user_text)),))
+    thoughts: tuple[tuple[Field, str], ...] = ()
     if behaviour.kind == "reasoning":
-        length = max(behaviour.tokens // 2, 1)
-        thoughts = tuple(Token("reasoning_content", text) for text in prose(random, length))
+        thoughts = (("reasoning_content", "".join(prose(random, max(behaviour.tokens // 2, 1)))),)
     if question.tools and question.tool_choice != "none" and not question.tool_results:
         return _tool_calls(question, behaviour, random, thoughts)
-    text = _until(question.stop, _text(question, behaviour, random))
-    return Reply((*thoughts, *_said("content", text)), "stop")
+    return _Draft((*thoughts, ("content", _until(question.stop, _text(question, behaviour, random)))))
 
 
 def _text(question: Question, behaviour: Behaviour, random: Random) -> str:
@@ -99,7 +124,9 @@ def _text(question: Question, behaviour: Behaviour, random: Random) -> str:
     return "".join(prose(random, behaviour.tokens))
 
 
-def _tool_calls(question: Question, behaviour: Behaviour, random: Random, thoughts: tuple[Token, ...]) -> Reply:
+def _tool_calls(
+    question: Question, behaviour: Behaviour, random: Random, thoughts: tuple[tuple[Field, str], ...]
+) -> _Draft:
     """As many calls as the model makes at once, one tool after the other, or the one tool that was named."""
     offered = [tool["function"] for tool in question.tools if isinstance(tool.get("function"), dict)]
     if isinstance(question.tool_choice, dict):
@@ -107,13 +134,14 @@ def _tool_calls(question: Question, behaviour: Behaviour, random: Random, though
         offered = [function for function in offered if function.get("name") == named]
     if not offered:
         raise BadQuestion("'tools' holds no function that may be called.", "tools")
-    calls, tokens = [], list(thoughts)
+    calls: list[ToolCall] = []
+    texts = list(thoughts)
     for i in range(behaviour.calls):
         function = offered[i % len(offered)]
         arguments = _instance(function.get("parameters") or {"type": "object"}, random, f"tools[{i}]")
         calls.append(ToolCall(f"call_{random.getrandbits(96):024x}", str(function.get("name", ""))))
-        tokens += [Token("arguments", text, i) for text in split(_json(arguments))]
-    return Reply(tuple(tokens), "tool_calls", tuple(calls))
+        texts.append(("arguments", _json(arguments)))
+    return _Draft(tuple(texts), "tool_calls", tuple(calls))
 
 
 def _instance(schema: Any, random: Random, param: str) -> Any:
@@ -125,10 +153,6 @@ def _instance(schema: Any, random: Random, param: str) -> Any:
 
 def _json(value: Any) -> str:
     return orjson.dumps(value).decode()
-
-
-def _said(field: Literal["content", "refusal"], text: str) -> tuple[Token, ...]:
-    return tuple(Token(field, token) for token in split(text))
 
 
 def _until(stop: list[str], text: str) -> str:

@@ -1,13 +1,15 @@
 """What goes over the wire and when: the one script that memory and TCP both play.
 
 A script is a lazy sequence of steps: a head (status and headers), bytes, pauses, and where it does not end well, how it
-ends. So a long answer takes no more memory than a short one, and a slow reader slows the model down.
+ends. So a slow reader slows the model down. What takes a while to make is made beside the event loop: others need that.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from enum import Enum, auto
 from typing import NamedTuple
@@ -18,7 +20,7 @@ from mesh.config.schema import SimOptions
 from services.providers.adapters.sim import wire
 from services.providers.adapters.sim.answered import Answered
 from services.providers.adapters.sim.behaviour import Behaviour, NoSuchModel, behaviour
-from services.providers.adapters.sim.endpoints import ENDPOINTS, read_fields
+from services.providers.adapters.sim.endpoints import ENDPOINTS, is_long, read_fields
 from services.providers.adapters.sim.question import BadQuestion, Question, read_question
 from services.providers.adapters.sim.reply import Reply, replies
 from services.providers.domain.json_objects import Json
@@ -27,6 +29,10 @@ CHAT = "/chat/completions"
 _MOST_KEYS = 1024
 _PING = 0.1
 _TOGETHER = 16 * 2**10
+_SMALL = 16 * 2**10
+"""Bytes, to be read and to be said, that are less work than it is to have them made elsewhere."""
+_BESIDE = ThreadPoolExecutor(1, "sim")
+"""One at a time: each thread that computes takes its share of the event loop's time."""
 _EMPTY_STATUSES = (304,)
 _TYPES = {
     401: ("authentication_error", "invalid_api_key"),
@@ -58,7 +64,22 @@ class End(Enum):
     """Nothing more happens, for as long as the other side likes."""
 
 
+class Beside(Enum):
+    """Comes before a step that takes a while to make."""
+
+    NEXT = auto()
+
+
 Step = Head | bytes | Pause | End
+Steps = Iterator[Step | Beside]
+
+
+async def following(steps: Steps) -> Step | None:
+    """The script's next step, made beside the event loop where that takes a while; None where it has ended."""
+    step = next(steps, None)
+    while step is Beside.NEXT:
+        step = await asyncio.get_running_loop().run_in_executor(_BESIDE, next, steps, None)
+    return step
 
 
 class Model:
@@ -70,31 +91,51 @@ class Model:
 
     def script(
         self, body: bytes, request_id: str = "", path: str = CHAT, content_type: str = "application/json"
-    ) -> Iterator[Step]:
+    ) -> Steps:
         """What the model does with this request."""
-        try:
-            steps = self._chat(body) if path == CHAT else self._elsewhere(path, content_type, body)
-        except BadQuestion as bad:
-            steps = _failure(400, str(bad), "invalid_request_error", param=bad.param)
-        except NoSuchModel as unknown:
-            steps = _failure(404, str(unknown), "invalid_request_error", "model_not_found", "model")
-        return _together(_identified(steps, request_id))
+        return _together(_identified(self._steps(body, path, content_type), request_id))
 
-    def _chat(self, body: bytes) -> Iterator[Step]:
+    def _steps(self, body: bytes, path: str, content_type: str) -> Steps:
+        try:
+            yield from self._chat(body) if path == CHAT else self._elsewhere(path, content_type, body)
+        except BadQuestion as bad:
+            yield from _failure(400, str(bad), "invalid_request_error", param=bad.param)
+        except NoSuchModel as unknown:
+            yield from _failure(404, str(unknown), "invalid_request_error", "model_not_found", "model")
+
+    def _chat(self, body: bytes) -> Steps:
+        if len(body) > _SMALL:
+            yield Beside.NEXT
         question = read_question(body)
         asked = self._behaviour(question.model)
-        return self._fault(asked, question.model) or _answer(question, asked, replies(question, asked))
+        if fault := self._fault(asked, question.model):
+            yield from fault
+            return
+        if len(body) <= _SMALL < _heft(question, asked, len(body)):
+            yield Beside.NEXT
+        said = replies(question, asked)
+        tells = asked.kind != "no-usage" and (question.include_usage or not question.stream)
+        usage = wire.usage_of(question, said) if tells else None
+        yield from (_stream if question.stream else _json)(question, asked, said, usage)
 
-    def _elsewhere(self, path: str, content_type: str, body: bytes) -> Iterator[Step]:
+    def _elsewhere(self, path: str, content_type: str, body: bytes) -> Steps:
         answer = ENDPOINTS.get(path)
         if answer is None:
-            return _failure(404, f"There is nothing at {path}.", "invalid_request_error")
+            yield from _failure(404, f"There is nothing at {path}.", "invalid_request_error")
+            return
+        if len(body) > _SMALL:
+            yield Beside.NEXT
         fields = read_fields(content_type, body)
         model = fields.get("model") or ""
         if not isinstance(model, str):
             raise BadQuestion("'model' must be a text.", "model")
         asked = self._behaviour(model)
-        return self._fault(asked, model) or _given(answer(fields), asked)
+        if fault := self._fault(asked, model):
+            yield from fault
+            return
+        if len(body) <= _SMALL and is_long(path, fields):
+            yield Beside.NEXT
+        yield from _given(answer(fields), asked)
 
     def _behaviour(self, model: str) -> Behaviour:
         asked = behaviour(model, self._options)
@@ -162,12 +203,15 @@ def _given(answered: Answered, asked: Behaviour) -> Iterator[Step]:
                 yield piece
 
 
-def _answer(question: Question, asked: Behaviour, said: tuple[Reply, ...]) -> Iterator[Step]:
-    return _stream(question, asked, said) if question.stream else _json(question, asked, said)
+def _heft(question: Question, asked: Behaviour, size: int) -> int:
+    """How much there is to read and to say, in bytes or so."""
+    each = size + 8 * asked.tokens
+    if question.tools or question.response_format or question.top_logprobs is not None:
+        each *= 10 * max(asked.calls, 1)
+    return question.choices * each
 
 
-def _json(question: Question, asked: Behaviour, said: tuple[Reply, ...]) -> Iterator[Step]:
-    usage = None if asked.kind == "no-usage" else wire.usage_of(question, said)
+def _json(question: Question, asked: Behaviour, said: tuple[Reply, ...], usage: Json | None) -> Iterator[Step]:
     body = wire.completion(question, said, usage)
     yield Pause(asked.ttft + _gap(asked) * max(len(reply.tokens) for reply in said))
     if asked.kind == "error-event":
@@ -187,7 +231,7 @@ def _json(question: Question, asked: Behaviour, said: tuple[Reply, ...]) -> Iter
             yield body
 
 
-def _stream(question: Question, asked: Behaviour, said: tuple[Reply, ...]) -> Iterator[Step]:
+def _stream(question: Question, asked: Behaviour, said: tuple[Reply, ...], usage: Json | None) -> Iterator[Step]:
     yield Head(200, {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"})
     if asked.kind == "silence-after-headers":
         yield End.HANG
@@ -208,7 +252,6 @@ def _stream(question: Question, asked: Behaviour, said: tuple[Reply, ...]) -> It
         yield events
     if asked.after >= max(len(reply.tokens) for reply in said):
         yield from fault
-    usage = None if asked.kind == "no-usage" else wire.usage_of(question, said)
     yield from wire.closing(question, said, usage)
     if asked.kind != "no-done":
         yield b"data: [DONE]\n\n"
@@ -260,12 +303,12 @@ def _failure(
     yield body
 
 
-def _identified(steps: Iterator[Step], request_id: str) -> Iterator[Step]:
+def _identified(steps: Steps, request_id: str) -> Steps:
     for step in steps:
         yield step._replace(headers={**step.headers, "x-request-id": request_id}) if isinstance(step, Head) else step
 
 
-def _together(steps: Iterator[Step]) -> Iterator[Step]:
+def _together(steps: Steps) -> Steps:
     """The steps, with bytes that no pause comes between joined: what is ready together is sent together."""
     ready: list[bytes] = []
     size = 0

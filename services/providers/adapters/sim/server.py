@@ -20,7 +20,7 @@ from mesh.config.schema import SimOptions
 from services.providers.adapters.sim import wire
 from services.providers.adapters.sim.behaviour import CATALOGUE
 from services.providers.adapters.sim.endpoints import ENDPOINTS
-from services.providers.adapters.sim.script import CHAT, End, Head, Model, Pause, Step
+from services.providers.adapters.sim.script import CHAT, End, Head, Model, Pause, Step, following
 
 _MOST_CALLS = 100_000
 _MAX_BODY = 64 * 2**20
@@ -73,7 +73,8 @@ class _Calls:
         play = _Play(request)
         try:
             path, kind = request.path.removeprefix("/v1"), request.headers.get("content-type", "")
-            for step in self._model.script(body, f"sim-{identifier}", path, kind):
+            steps = self._model.script(body, f"sim-{identifier}", path, kind)
+            while (step := await following(steps)) is not None:
                 await play.step(step)
             response = await play.end()
         except (asyncio.CancelledError, ConnectionError):
@@ -98,6 +99,7 @@ class _Play:
             case bytes():
                 assert self._response is not None
                 await self._response.write(step)
+                await asyncio.sleep(0)  # a reader who is quick is never waited for; others must have their turn
             case Pause():
                 await asyncio.sleep(step.seconds)
             case Head():

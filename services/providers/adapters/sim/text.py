@@ -1,14 +1,19 @@
 """Readable English out of a seed, and what a token is here.
 
 A token is a word or a single mark, together with the white space before it; white space at the end is one of its own.
+Of words and white space without end it is sixty-four characters.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from itertools import chain
 from random import Random
 
-_TOKEN = re.compile(r"\s*(?:\w+|[^\w\s])|\s+")
+_TOKEN = re.compile(r"\s{0,64}(?:\w{1,64}|[^\w\s])|\s{1,64}")
+_SLICE = 16 * 2**10
+"""Characters that are split in one go: nobody else has a turn meanwhile."""
 
 _LEXICON = """
 place: harbour, valley, library, station, garden, market, workshop, bridge, orchard, lighthouse, kitchen, archive
@@ -21,13 +26,23 @@ time: every morning, before noon, at dusk, in early spring, after the rain, on m
 _WORDS = {kind: words.split(", ") for kind, words in (line.split(": ") for line in _LEXICON.strip().splitlines())}
 
 
-def split(text: str) -> list[str]:
-    """The text's tokens; joined, they are the text."""
-    return _TOKEN.findall(text)
+def split(text: str) -> Iterator[str]:
+    """The text's tokens, found as they are asked for; joined, they are the text."""
+    return chain.from_iterable(_slices(text))
 
 
 def count(text: str) -> int:
-    return len(split(text))
+    return sum(map(len, _slices(text)))
+
+
+def _slices(text: str) -> Iterator[list[str]]:
+    """The tokens, a slice of the text at a time."""
+    start = 0
+    while (end := start + _SLICE) < len(text):
+        tokens = _TOKEN.findall(text, start, end)
+        start = end - len(tokens.pop())  # it may go on beyond the slice
+        yield tokens
+    yield _TOKEN.findall(text, start)
 
 
 def prose(random: Random, tokens: int) -> list[str]:

@@ -46,6 +46,7 @@ def test_a_name_that_means_nothing_here_answers_like_any_model(name: str) -> Non
         ("echo:rate=fast", "rate=fast"),
         ("echo:rate=-1", "rate=-1: must be tokens a second"),
         ("echo:tokens=1000000000", "tokens=1000000000: must be from 0 to 100000"),
+        ("text:calls=129", "calls=129: must be from 0 to 128"),
         ("echo:ttft=5", "ttft=5"),
         ("flaky:status=200", "status=200: must be an HTTP status"),
         ("status-429:retry-after=a\nb", "must be a number of seconds"),

@@ -122,6 +122,18 @@ def test_a_stop_sequence_ends_the_answer_before_itself() -> None:
     assert reply(model="echo", messages=messages, stop=["x", "four", "two"]).text("content") == "one "
 
 
+@pytest.mark.parametrize("choices", [1, 3])
+def test_choices_have_a_hundred_thousand_tokens_in_all_and_end_for_their_length_where_there_would_be_more(
+    choices: int,
+) -> None:
+    said = {"role": "user", "content": "a b " * 200_000}
+    for fields in ({"model": "echo", "messages": [said]}, {"model": "text:tokens=100000", "seed": 5}):
+        question = asked(n=choices, **fields)
+        made = replies(question, behaviour(question.model, SimOptions()))
+        assert {len(each.tokens) for each in made} == {100_000 // choices}
+        assert (made[0].finish == "length") is (choices > 1 or question.model == "echo")
+
+
 def test_a_refusal_is_no_content() -> None:
     made = reply(model="refusal")
     assert made.has("refusal")
@@ -140,12 +152,17 @@ def test_the_finish_reason_can_be_chosen_by_name() -> None:
         ({"messages": None}, "messages"),
         ({"model": 5}, "model"),
         ({"n": "two"}, "n"),
+        ({"n": 129}, "n"),
         ({"max_tokens": -1}, "max_tokens"),
         ({"tools": {}}, "tools"),
         ({"tools": [{"type": "custom"}]}, "tools"),
         ({"tools": [TOOL], "tool_choice": {"function": {"name": "other"}}}, "tools"),
         ({"tools": [{"function": {"name": "f", "parameters": {"type": "colour"}}}]}, "tools[0]"),
         ({"response_format": {"type": "json_schema", "json_schema": {"schema": False}}}, "response_format"),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"schema": {"minLength": 10**9}}}},
+            "response_format",
+        ),
     ],
 )
 def test_a_question_that_makes_no_sense_is_told_so(fields: dict[str, Any], param: str) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import aiohttp
 import openai
+import orjson
 import pytest
 from pydantic import BaseModel
 
@@ -124,6 +125,35 @@ async def test_calls_are_remembered_in_order_with_how_they_ended(sim_server: Sim
 
 async def test_the_process_says_that_it_lives(sim_server: Sim) -> None:
     assert await get(sim_server, "/healthz") == {"status": "ok"}
+
+
+@pytest.mark.parametrize(
+    "fields", [{"model": "sim"}, {"model": "echo"}, {"model": "echo", "stream": True}, {"model": "text:tokens=100000"}]
+)
+async def test_others_have_their_turn_while_a_large_question_is_answered(
+    sim_server: Sim, fields: dict[str, Any]
+) -> None:
+    content = "Hi" if "tokens" in fields["model"] else "a b " * 4_000_000
+    body = orjson.dumps({"messages": [{"role": "user", "content": content}], **fields})
+    url = f"http://127.0.0.1:{sim_server.port}/v1/chat/completions"
+    longest = 0.0
+
+    async def watch() -> None:
+        nonlocal longest
+        loop = asyncio.get_running_loop()
+        while True:
+            before = loop.time()
+            await asyncio.sleep(0.001)
+            longest = max(longest, loop.time() - before)
+
+    async with aiohttp.ClientSession() as session:
+        watching = asyncio.ensure_future(watch())
+        async with session.post(url, data=body, headers={"content-type": "application/json"}) as response:
+            assert response.status == 200
+            async for _ in response.content.iter_any():
+                pass
+        watching.cancel()
+    assert longest < 0.4  # a busy machine's patience: a tenth of it is usual, and it was seconds
 
 
 async def test_a_port_that_is_taken_is_an_error_at_once(sim_server: Sim) -> None:
