@@ -10,6 +10,8 @@ from tollway.ledger.v1.ledger_pb2 import Price, Rates
 NANOS_PER_USD = 1_000_000_000
 MOST_COST_NANOS = 10**18
 """A billion dollars: no attempt costs more, and ten of them are within an int64."""
+MOST_PRICE_NANOS = 10**14
+"""A hundred thousand dollars: no million tokens costs more, and no request as such."""
 PPM = 1_000_000
 """Millionths in one. Prices are per so many tokens, too."""
 

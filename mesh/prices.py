@@ -17,6 +17,11 @@ from tollway.ledger.v1.ledger_pb2 import PRICE_SOURCE_CATALOGUE, Markup, Price
 ANY = "*"
 """As a price's model: every model of the provider without a price of its own."""
 
+MOST_TIERS = 32
+"""Sizes of prompts, and service tiers, that a price may tell apart."""
+MOST_TOKENS = 10**9
+"""Of a prompt, an answer, or a context window."""
+
 _MOST_KNOWN = 4096
 """Models whose way to a price is remembered. Clients can make up as many as they like."""
 

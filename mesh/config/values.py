@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
 from mesh.config.addresses import parse_address, parse_http_url
-from mesh.money import format_usd, parse_usd
+from mesh.money import MOST_COST_NANOS, MOST_PRICE_NANOS, NANOS_PER_USD, format_usd, parse_usd
 from mesh.prices import format_percent
 from mesh.state.store import Rate
 
@@ -60,12 +60,15 @@ def _parse_money(text: object) -> int:
         raise ValueError("must be an amount such as $5.00, with at most nine decimal places") from None
 
 
-_MOST_NANOS = 10**18
-
-
 def _check_positive(nanos: int) -> int:
-    if not 0 < nanos <= _MOST_NANOS:
-        raise ValueError("must be more than $0, and at most $1000000000")
+    if not 0 < nanos <= MOST_COST_NANOS:
+        raise ValueError(f"must be more than $0, and at most ${MOST_COST_NANOS // NANOS_PER_USD}")
+    return nanos
+
+
+def _check_price(nanos: int) -> int:
+    if nanos > MOST_PRICE_NANOS:
+        raise ValueError(f"must be at most ${MOST_PRICE_NANOS // NANOS_PER_USD}")
     return nanos
 
 
@@ -322,8 +325,13 @@ Share = Annotated[float, BeforeValidator(parse_share), PlainSerializer(format_sh
 Size = Annotated[int, Field(gt=0), BeforeValidator(parse_size)]
 """Bytes."""
 
-NanoUsd = Annotated[int, BeforeValidator(_parse_money), PlainSerializer(lambda nanos: "$" + format_usd(nanos))]
-"""Nano-USD."""
+NanoUsd = Annotated[
+    int,
+    BeforeValidator(_parse_money),
+    AfterValidator(_check_price),
+    PlainSerializer(lambda nanos: "$" + format_usd(nanos)),
+]
+"""Nano-USD that something is priced at."""
 
 PositiveNanoUsd = Annotated[
     int,

@@ -10,6 +10,7 @@ from mesh.config.schema.calling import Breaker, Hedge, Timeouts
 from mesh.config.schema.prices import PriceTerms
 from mesh.config.schema.section import Section, check_not_empty
 from mesh.config.values import Duration, MarkupPpm, PositiveDuration
+from mesh.prices import MOST_TOKENS
 
 Capability = Literal["tools", "vision", "prefill", "json_schema", "audio", "files", "reasoning"]
 
@@ -21,7 +22,7 @@ class Deployment(Section):
     model: str = Field("", description="The provider's own name for it. Empty: what `mesh.config.patterns` says.")
     weight: int = Field(1, ge=1)
     can: tuple[Capability, ...] | None = Field(None, description="Absent: everything but prefill.")
-    context: int | None = Field(None, ge=1, description="Tokens. Absent: not known.")
+    context: int | None = Field(None, ge=1, le=MOST_TOKENS, description="Tokens. Absent: not known.")
     price: PriceTerms | None = Field(None, description="As an entry of `prices` for this provider and model.")
     markup: MarkupPpm | None = Field(None, description="Absent: the provider's.")
     retries: int | None = Field(None, ge=0)

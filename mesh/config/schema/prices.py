@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from mesh.config.schema.section import Section
 from mesh.config.values import MultiplierPpm, NanoUsd
+from mesh.prices import MOST_TIERS, MOST_TOKENS
 
 
 class Rates(Section):
@@ -28,10 +29,12 @@ class Rates(Section):
 class LargePromptRates(Rates):
     """What all tokens cost where the prompt has more than so many."""
 
-    tokens: int = Field(ge=1, le=10**9)
+    tokens: int = Field(ge=1, le=MOST_TOKENS)
 
 
 def _check_sizes(tiers: tuple[LargePromptRates, ...]) -> tuple[LargePromptRates, ...]:
+    if len(tiers) > MOST_TIERS:
+        raise ValueError(f"must be at most {MOST_TIERS} sizes")
     sizes = [tier.tokens for tier in tiers]
     if len(set(sizes)) < len(sizes):
         raise ValueError("must not name a number of tokens twice")
@@ -40,6 +43,12 @@ def _check_sizes(tiers: tuple[LargePromptRates, ...]) -> tuple[LargePromptRates,
 
 LargePrompts = Annotated[tuple[LargePromptRates, ...], AfterValidator(_check_sizes)]
 """By size, smallest first."""
+
+
+def _check_number(tiers: dict[str, ServiceTierRates]) -> dict[str, ServiceTierRates]:
+    if len(tiers) > MOST_TIERS:
+        raise ValueError(f"must be at most {MOST_TIERS} service tiers")
+    return tiers
 
 
 class ServiceTierRates(Section):
@@ -77,8 +86,10 @@ class PriceTerms(Rates):
 
     request: NanoUsd = Field(0, description="For every request, beside its tokens.")
     above: LargePrompts = Field((), description="What replaces the rates for large prompts.")
-    tiers: dict[str, ServiceTierRates] = Field(default_factory=dict, description="By the provider's name for them.")
-    context: int = Field(0, ge=0, description="The model's context window in tokens. 0: not known.")
+    tiers: Annotated[dict[str, ServiceTierRates], AfterValidator(_check_number)] = Field(
+        default_factory=dict, description="By the provider's name for them."
+    )
+    context: int = Field(0, ge=0, le=MOST_TOKENS, description="The model's context window in tokens. 0: not known.")
 
 
 class PriceEntry(PriceTerms):

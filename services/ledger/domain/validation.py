@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from mesh.errors import invalid
-from mesh.money import MOST_COST_NANOS
-from mesh.prices import ANY
+from mesh.money import MOST_COST_NANOS, MOST_PRICE_NANOS
+from mesh.prices import ANY, MOST_TIERS, MOST_TOKENS
 from services.ledger.domain.totals import day_of
 from tollway.ledger.v1.ledger_pb2 import (
     ATTEMPT_KIND_CACHE_HIT,
@@ -30,8 +30,7 @@ from tollway.ledger.v1.ledger_pb2 import (
 
 # Whatever tokens and prices within these bounds come to is within what an attempt may cost, markups and the multipliers
 # of service tiers aside.
-MOST = 10**9  # of tokens and of milliseconds, per attempt
-MOST_NANOS_PER_1M = 10**14
+MOST = MOST_TOKENS  # of milliseconds, too
 LONGEST_TEXT = 4096
 LONGEST_NAME = 200
 """Characters of what rows, accounts and totals are found by: an index holds no longer ones."""
@@ -73,7 +72,6 @@ _STATES, _STATUSES, _PROVENANCES = AttemptState.keys(), AttemptStatus.keys(), Pr
 _KINDS = AttemptKind.keys()
 _AMOUNTS = tuple(Rates.DESCRIPTOR.fields_by_name)
 _TERMS = frozenset({*_AMOUNTS, "request_nanos", "context_tiers", "service_tiers", "max_context_tokens"})
-MOST_TIERS = 32
 MOST_MULTIPLIER_PPM = 100_000_000
 
 
@@ -256,8 +254,8 @@ def why_no_price(price: Price) -> str:
         return "model_name: '*' needs a provider_name"
     if price.withdrawn and any(field.name in _TERMS for field, _ in price.ListFields()):
         return "withdrawn: must be absent where the price says what something costs"
-    if not 0 <= price.request_nanos <= MOST_NANOS_PER_1M:
-        return f"request_nanos: {price.request_nanos} is not between 0 and {MOST_NANOS_PER_1M}"
+    if not 0 <= price.request_nanos <= MOST_PRICE_NANOS:
+        return f"request_nanos: {price.request_nanos} is not between 0 and {MOST_PRICE_NANOS}"
     if not 0 <= price.max_context_tokens <= MOST:
         return f"max_context_tokens: is not between 0 and {MOST}"
     return (
@@ -270,8 +268,8 @@ def why_no_price(price: Price) -> str:
 
 def _why_no_rates(path: str, rates: Price | Rates) -> str:
     for name in _AMOUNTS:
-        if not 0 <= (amount := getattr(rates, name)) <= MOST_NANOS_PER_1M:
-            return f"{path}{name}: {amount} is not between 0 and {MOST_NANOS_PER_1M}"
+        if not 0 <= (amount := getattr(rates, name)) <= MOST_PRICE_NANOS:
+            return f"{path}{name}: {amount} is not between 0 and {MOST_PRICE_NANOS}"
     return ""
 
 

@@ -78,6 +78,26 @@ Complaints = Callable[..., list[str]]
         ("prices: [{provider: a, input: 1, output: 1e9}]",
          "prices[0].output (tollway.yaml:1): must be an amount such as $5.00, with at most nine decimal places, "
          "not 1e9"),
+        ("prices: [{provider: a, input: 10000000, output: 1}]",
+         "prices[0].input (tollway.yaml:1): must be at most $100000, not 10000000"),
+        ("prices: [{provider: a, input: 1, output: 99999999999999999}]",
+         "prices[0].output (tollway.yaml:1): must be at most $100000, not 99999999999999999"),
+        ("prices: [{provider: a, input: 1, output: 1, request: $100000.01}]",
+         "prices[0].request (tollway.yaml:1): must be at most $100000, not $100000.01"),
+        ("prices: [{provider: a, input: 1, output: 1, tiers: {batch: {input: 1, output: 100001}}}]",
+         "prices[0].tiers.batch.output (tollway.yaml:1): must be at most $100000, not 100001"),
+        ("prices: [{provider: a, input: 1, output: 1, context: 1000000001}]",
+         "prices[0].context (tollway.yaml:1): must be at most 1000000000, not 1000000001"),
+        ("models: {m: {deployments: [{provider: sim, context: 1000000001}]}}",
+         "models.m.deployments[0].context (tollway.yaml:1): must be at most 1000000000, not 1000000001"),
+        ("prices: [{provider: a, input: 1, output: 1, tiers: {" + ", ".join(f"t{i}: 50%" for i in range(33)) + "}}]",
+         "prices[0].tiers (tollway.yaml:1): must be at most 32 service tiers"),
+        ("prices: [{provider: a, input: 1, output: 1, above: ["
+         + ", ".join(f"{{tokens: {i + 1}, input: 1, output: 1}}" for i in range(33)) + "]}]",
+         "prices[0].above (tollway.yaml:1): must be at most 32 sizes"),
+        ("providers: {sim: {dialect: sim, sim: {tokens: 100001, rate: 1000001}}}",
+         "providers.sim.sim.rate (tollway.yaml:1): must be at most 1000000, not 1000001\n"
+         "providers.sim.sim.tokens (tollway.yaml:1): must be at most 100000, not 100001"),
         ("prices: [{provider: a, input: [], output: 1}]",
          "prices[0].input (tollway.yaml:1): must be an amount such as $5.00"),
         ("defaults: {breaker: {failures: 0}}", "defaults.breaker.failures (tollway.yaml:1): must be at least 1, not 0"),
@@ -104,7 +124,7 @@ Complaints = Callable[..., list[str]]
     ],
 )  # fmt: skip
 def test_a_wrong_value_is_told_with_its_place_and_what_is_wanted(complaints: Complaints, text: str, line: str) -> None:
-    assert complaints(text) == [line]
+    assert "\n".join(complaints(text)) == line
 
 
 def test_everything_that_is_wrong_is_told_at_once_in_the_order_of_the_file(complaints: Complaints) -> None:

@@ -21,7 +21,7 @@ from mesh.config.values import (
     parse_share,
     parse_size,
 )
-from mesh.money import format_usd
+from mesh.money import MOST_PRICE_NANOS, format_usd
 from mesh.state.store import Rate
 
 NANOS = TypeAdapter[int](NanoUsd)
@@ -73,7 +73,7 @@ def test_a_size_of_nothing_is_refused() -> None:
         SIZE.validate_python("0")
 
 
-@given(st.integers(min_value=0, max_value=10**20))
+@given(st.integers(min_value=0, max_value=MOST_PRICE_NANOS))
 def test_an_amount_survives_being_written_and_read(nanos: int) -> None:
     assert NANOS.validate_python("$" + format_usd(nanos)) == nanos
     assert NANOS.validate_python(NANOS.dump_python(nanos)) == nanos

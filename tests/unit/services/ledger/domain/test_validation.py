@@ -9,12 +9,11 @@ from hypothesis import strategies as st
 
 from mesh.errors import Reason, TollwayError
 from mesh.ids import uuid7
-from mesh.money import MOST_COST_NANOS, cost_nanos
+from mesh.money import MOST_COST_NANOS, MOST_PRICE_NANOS, cost_nanos
 from services.ledger.domain.validation import (
     LONGEST_NAME,
     LONGEST_TEXT,
     MOST,
-    MOST_NANOS_PER_1M,
     check_filter,
     is_uuid7,
     why_no_price,
@@ -140,7 +139,7 @@ def test_an_attempt_id_is_a_uuid_of_version_7() -> None:
 
 
 @settings(deadline=None)
-@given(st.integers(0, MOST), st.integers(0, MOST), st.integers(0, MOST_NANOS_PER_1M), st.integers(0, MOST_NANOS_PER_1M))
+@given(st.integers(0, MOST), st.integers(0, MOST), st.integers(0, MOST_PRICE_NANOS), st.integers(0, MOST_PRICE_NANOS))
 def test_counts_and_prices_within_their_bounds_cost_what_is_within_its_own(
     tokens_in: int, tokens_out: int, price_in: int, price_out: int
 ) -> None:
@@ -156,7 +155,7 @@ def test_a_price_needs_a_model_and_sensible_amounts() -> None:
         "provider_name": Price(provider_name="a/b", model_name="m"),
         "model_name": Price(provider_name="p"),
         "input_nanos_per_1m": Price(model_name="m", input_nanos_per_1m=-1),
-        "reasoning_nanos_per_1m": Price(model_name="m", reasoning_nanos_per_1m=MOST_NANOS_PER_1M + 1),
+        "reasoning_nanos_per_1m": Price(model_name="m", reasoning_nanos_per_1m=MOST_PRICE_NANOS + 1),
         "max_context_tokens": Price(model_name="m", max_context_tokens=-1),
         "effective_time": Price(model_name="m", effective_time=Timestamp(seconds=-1)),
         "request_nanos": Price(model_name="m", request_nanos=-1),
