@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+
+from mesh.config.addresses import check_target, overlap, parse_address
 
 NAMES = ("gateway", "router", "providers", "ledger")
 NEEDS: Mapping[str, tuple[str, ...]] = {
@@ -49,10 +51,7 @@ def place(names: str, listen: str, connect: str, *, http: str, grpc: str) -> Pla
     """
     services = _names(names)
     addresses = _listen(services, listen, http, grpc)
-    targets = _pairs(connect, "--connect") if connect else {}
-    for name in targets:
-        if name in services:
-            raise PlacementError(f"{name} runs in this process: drop it from --connect, or from the names.")
+    targets = _targets(services, connect) if connect else {}
     for name in services:
         for need in NEEDS[name]:
             if need not in services and need not in targets:
@@ -82,15 +81,36 @@ def _listen(services: tuple[str, ...], listen: str, http: str, grpc: str) -> dic
             raise PlacementError(f"Say who listens where: --listen {','.join(f'{n}=ADDRESS' for n in services)}.")
         return addresses
     if len(services) == 1 and not listen.startswith(tuple(f"{name}=" for name in NAMES)):
-        return {services[0]: listen}
-    addresses = _pairs(listen, "--listen")
+        addresses = {services[0]: listen}
+        _check(parse_address, listen, "--listen")
+    else:
+        addresses = _pairs(listen, "--listen", parse_address)
     for name in addresses:
         if name not in services:
             raise PlacementError(f"--listen names {name}, which does not run in this process: add it to the names.")
+        if name != "gateway" and "gateway" in addresses and overlap(addresses[name], addresses["gateway"]):
+            raise PlacementError(f"The gateway and the {name} cannot listen at one address: HTTP and gRPC need two.")
     return addresses
 
 
-def _pairs(text: str, option: str) -> dict[str, str]:
+def _targets(services: tuple[str, ...], connect: str) -> dict[str, str]:
+    targets = _pairs(connect, "--connect", check_target)
+    for name in targets:
+        if name in services:
+            raise PlacementError(f"{name} runs in this process: drop it from --connect, or from the names.")
+        if not any(name in NEEDS[service] for service in services):
+            raise PlacementError(f"Nothing in this process asks the {name}: drop it from --connect.")
+    return targets
+
+
+def _check(check: Callable[[str], object], address: str, option: str) -> None:
+    try:
+        check(address)
+    except ValueError as error:
+        raise PlacementError(f"{option} {error}, not {address!r}.") from None
+
+
+def _pairs(text: str, option: str, check: Callable[[str], object]) -> dict[str, str]:
     pairs: dict[str, str] = {}
     for item in text.split(","):
         name, equals, address = item.strip().partition("=")
@@ -98,5 +118,6 @@ def _pairs(text: str, option: str) -> dict[str, str]:
             raise PlacementError(f"{option} {item!r} is not NAME=ADDRESS with a NAME of {', '.join(NAMES)}.")
         if name in pairs:
             raise PlacementError(f"{option} names {name} twice.")
+        _check(check, address, f"{option} {name}")
         pairs[name] = address
     return pairs

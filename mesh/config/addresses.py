@@ -9,6 +9,10 @@ from urllib.parse import urlsplit
 
 _ADDRESS = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9._-]+)):(?P<port>\d{1,5})")
 
+_SCHEME = re.compile(r"dns:(//[^/]*/)?|ipv[46]:")
+_ALL = {"0.0.0.0", "::"}
+_SAME = {"localhost": "127.0.0.1"}
+
 
 @dataclass(frozen=True, slots=True)
 class TcpAddress:
@@ -56,6 +60,29 @@ def parse_address(text: str) -> TcpAddress | UnixAddress:
         except ValueError:
             raise ValueError("must have an IPv6 address between its brackets") from None
     return TcpAddress(match["six"] or match["host"], int(match["port"]))
+
+
+def check_target(text: str) -> None:
+    """Raises ValueError unless the text says where another service is, in gRPC's notation and with a port.
+
+    That is a place, or one whose name gRPC looks up again and again: `dns:///name:port`.
+    """
+    place = _SCHEME.sub("", text)
+    try:
+        address = parse_address(place)
+    except ValueError:
+        address = None
+    if not (address.port if isinstance(address, TcpAddress) else address and place == text):
+        raise ValueError("must be an address such as 127.0.0.1:50051, dns:///router:50051 or unix:/run/router.sock")
+
+
+def overlap(one: str, other: str) -> bool:
+    """Whether nobody can listen at one address while somebody else does at the other."""
+    first, second = parse_address(one), parse_address(other)
+    if not isinstance(first, TcpAddress) or not isinstance(second, TcpAddress):
+        return first == second
+    hosts = {_SAME.get(first.host, first.host), _SAME.get(second.host, second.host)}
+    return first.port == second.port != 0 and (len(hosts) == 1 or not hosts.isdisjoint(_ALL))
 
 
 def parse_http_url(text: str) -> str:
