@@ -30,6 +30,17 @@ def parse_duration(text: object) -> float:
     return float(match[1]) * _SECONDS[match[2]]
 
 
+_LONGEST_DURATION = 3650 * 86_400.0
+
+
+def parse_setting(text: object) -> float:
+    """Seconds of a duration that a setting can have. Raises ValueError for anything else."""
+    seconds = parse_duration(text)
+    if seconds > _LONGEST_DURATION:
+        raise ValueError("must be at most 3650d")
+    return seconds
+
+
 def parse_size(text: object) -> int:
     """Bytes of a size such as `32MiB` or `4096`. Raises ValueError for anything else."""
     if isinstance(text, int) and not isinstance(text, bool) and text >= 0:
@@ -38,6 +49,12 @@ def parse_size(text: object) -> int:
     if match is None:
         raise ValueError("must be a size such as 32MiB")
     return int(match[1]) * _BYTES[match[2] or "B"]
+
+
+def _check_size(size: int) -> int:
+    if size > 2**40:
+        raise ValueError("must be at most 1024GiB")
+    return size
 
 
 def parse_share(text: object) -> float:
@@ -184,7 +201,7 @@ def format_rate(rate: Rate) -> str:
 
 
 _WINDOWS = ("day", "week", "month", "total")
-_SHORTEST_WINDOW, _LONGEST_WINDOW = 60.0, 10 * 365 * 86_400.0
+_SHORTEST_WINDOW = 60.0
 
 
 def parse_budget_window(value: object) -> str | float:
@@ -195,7 +212,7 @@ def parse_budget_window(value: object) -> str | float:
         seconds = parse_duration(value)
     except ValueError:
         raise ValueError(f"must be one of {', '.join(_WINDOWS)}, or a duration such as 6h") from None
-    if not _SHORTEST_WINDOW <= seconds <= _LONGEST_WINDOW or seconds % 1:
+    if not _SHORTEST_WINDOW <= seconds <= _LONGEST_DURATION or seconds % 1:
         raise ValueError("must be a duration of whole seconds, from 1m to 3650d")
     return seconds
 
@@ -313,17 +330,23 @@ def _check_state_url(url: str) -> str:
     return url
 
 
-Duration = Annotated[float, BeforeValidator(parse_duration), PlainSerializer(format_duration)]
+Duration = Annotated[float, BeforeValidator(parse_setting), PlainSerializer(format_duration)]
 """Seconds."""
 
-PositiveDuration = Annotated[float, Field(gt=0), BeforeValidator(parse_duration), PlainSerializer(format_duration)]
+PositiveDuration = Annotated[float, Field(gt=0), BeforeValidator(parse_setting), PlainSerializer(format_duration)]
 """Seconds, where none at all would make no sense."""
 
 Share = Annotated[float, BeforeValidator(parse_share), PlainSerializer(format_share)]
 """A number from 0 to 1."""
 
-Size = Annotated[int, Field(gt=0), BeforeValidator(parse_size)]
+Size = Annotated[int, Field(gt=0), BeforeValidator(parse_size), AfterValidator(_check_size)]
 """Bytes."""
+
+Repetitions = Annotated[int, Field(ge=0, le=100)]
+"""How often something is done again for one question."""
+
+Quantity = Annotated[int, Field(ge=1, le=10**9)]
+"""How many of what there is at least one of."""
 
 NanoUsd = Annotated[
     int,
@@ -384,7 +407,7 @@ HttpUrl = Annotated[str, AfterValidator(_check_url)]
 HeaderValue = Annotated[str, AfterValidator(_check_header_value)]
 
 Retention = Annotated[
-    float, BeforeValidator(parse_duration), AfterValidator(_check_retention), PlainSerializer(format_duration)
+    float, BeforeValidator(parse_setting), AfterValidator(_check_retention), PlainSerializer(format_duration)
 ]
 """Seconds, of a day at least."""
 

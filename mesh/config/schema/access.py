@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 from mesh.config.schema.models import CacheOptIn
 from mesh.config.schema.providers import check_key
 from mesh.config.schema.section import Section, check_not_empty
-from mesh.config.values import BudgetWindow, LimitRate, Moment, PositiveNanoUsd, Scope, Thresholds, Zone
+from mesh.config.values import BudgetWindow, LimitRate, Moment, PositiveNanoUsd, Quantity, Scope, Thresholds, Zone
 
 SHORTEST_KEY = 16
 LONGEST_KEY = 512
@@ -69,7 +69,7 @@ class Limit(Section):
     scope: Scope
     requests: LimitRate | None = None
     tokens: LimitRate | None = Field(None, description="Of prompts and answers together.")
-    concurrency: int | None = Field(None, ge=1, description="Requests under way.")
+    concurrency: Quantity | None = Field(None, description="Requests under way.")
 
     @model_validator(mode="after")
     def _limit_something(self) -> Self:

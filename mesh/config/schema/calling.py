@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, PlainSerializer
 
 from mesh.config.schema.section import Section
-from mesh.config.values import PositiveDuration, Share, format_duration, parse_duration
+from mesh.config.values import PositiveDuration, Quantity, Share, format_duration, parse_setting
 
 
 class Timeouts(Section):
@@ -23,21 +23,22 @@ class Timeouts(Section):
 class Breaker(Section):
     """When a deployment is left alone, and for how long."""
 
-    failures: int = Field(5, ge=1)
+    failures: Quantity = 5
     rate: Share = 0.1
-    calls: int = Field(20, ge=1)
+    calls: Quantity = 20
     window: PositiveDuration = 60.0
     open_for: PositiveDuration = 30.0
-    probes: int = Field(1, ge=1)
+    probes: Quantity = 1
 
 
 def _parse_after(value: Any) -> Any:
     if value == "p95":
         return value
     try:
-        seconds = parse_duration(value)
-    except ValueError:
-        raise ValueError("must be p95, or a duration such as 800ms") from None
+        seconds = parse_setting(value)
+    except ValueError as error:
+        wanted = "must be p95, or a duration such as 800ms"
+        raise ValueError(wanted if "such as" in str(error) else str(error)) from None
     if not seconds:
         raise ValueError("must be p95, or a duration of more than nothing")
     return seconds

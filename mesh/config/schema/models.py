@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 from mesh.config.schema.calling import Breaker, Hedge, Timeouts
 from mesh.config.schema.prices import PriceTerms
 from mesh.config.schema.section import Section, check_not_empty
-from mesh.config.values import Duration, MarkupPpm, PositiveDuration
+from mesh.config.values import Duration, MarkupPpm, PositiveDuration, Quantity, Repetitions
 from mesh.prices import MOST_TOKENS
 
 Capability = Literal["tools", "vision", "prefill", "json_schema", "audio", "files", "reasoning"]
@@ -20,12 +20,12 @@ class Deployment(Section):
 
     provider: str
     model: str = Field("", description="The provider's own name for it. Empty: what `mesh.config.patterns` says.")
-    weight: int = Field(1, ge=1)
+    weight: Quantity = 1
     can: tuple[Capability, ...] | None = Field(None, description="Absent: everything but prefill.")
     context: int | None = Field(None, ge=1, le=MOST_TOKENS, description="Tokens. Absent: not known.")
     price: PriceTerms | None = Field(None, description="As an entry of `prices` for this provider and model.")
     markup: MarkupPpm | None = Field(None, description="Absent: the provider's.")
-    retries: int | None = Field(None, ge=0)
+    retries: Repetitions | None = None
     timeouts: Timeouts | None = None
     breaker: Breaker | None = None
 
@@ -52,10 +52,10 @@ class Model(Section):
     deployments: Annotated[tuple[Deployment, ...], AfterValidator(check_not_empty)]
     fallbacks: tuple[str, ...] = ()
     description: str = ""
-    retries: int | None = Field(None, ge=0)
+    retries: Repetitions | None = None
     timeouts: Timeouts | None = None
     breaker: Breaker | None = None
-    continuations: int | None = Field(None, ge=0)
+    continuations: Repetitions | None = None
     assured: bool = Field(False, description="Whether answers are held back until they are whole.")
     hedge: Hedge | None = None
     cache: CacheOptIn | None = Field(None, description="Absent: only what a key or a request asks to be kept is.")
@@ -70,9 +70,9 @@ class Model(Section):
 class Defaults(Section):
     """What holds where a model or deployment says nothing of its own."""
 
-    retries: int = Field(3, ge=0)
+    retries: Repetitions = 3
     retry_after_wait: Duration = 5.0
     timeouts: Timeouts = Timeouts()
     breaker: Breaker = Breaker()
-    continuations: int = Field(2, ge=0, description="Further calls that go on with an answer which broke off.")
+    continuations: Repetitions = Field(2, description="Further calls that go on with an answer which broke off.")
     hedge: Hedge | None = Field(None, description="Absent: no second attempts.")

@@ -14,6 +14,7 @@ from mesh.config.values import (
     HttpUrl,
     LedgerUrl,
     PositiveDuration,
+    Quantity,
     Retention,
     Size,
     StateUrl,
@@ -94,8 +95,8 @@ class Http(Section):
 
     listen: Address = "127.0.0.1:8080"
     hosts: tuple[HostName, ...] = Field((), description="Names it is reached by, beside those of this machine.")
-    max_body: Size = 32 * 2**20
-    max_messages: int = Field(2048, ge=1)
+    max_body: Size = Field(32 * 2**20, le=2**30)
+    max_messages: Quantity = 2048
     body_timeout: PositiveDuration = Field(
         30.0, description="For a request's headers, and again for its body, to arrive."
     )
