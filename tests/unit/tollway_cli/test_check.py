@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from gateway_http.listening import check_address
+from mesh.listening import CannotListen, refuse_exposed
 from tollway_cli.main import app
 
 CONFIG = """
@@ -78,6 +80,45 @@ def test_a_provider_that_would_be_called_without_its_key_is_told(
     assert code == 0
     assert [line for line in text.splitlines() if "no key" in line] == ["  no key     groq: GROQ_API_KEY is not set"]
     assert "k-123" not in text
+
+
+def test_tls_files_that_cannot_be_read_are_told(tmp_path: Path) -> None:
+    (tmp_path / "cert.pem").write_text("...")
+    tls = f"{{cert: {tmp_path}/cert.pem, key: {tmp_path}/key.pem, client_ca: {tmp_path}}}"
+    code, text = checked(tmp_path, f"grpc: {{tls: {tls}}}")
+    assert code == 1
+    assert text.splitlines() == [
+        f"grpc.tls.key: {tmp_path}/key.pem cannot be read: No such file or directory",
+        f"grpc.tls.client_ca: {tmp_path} cannot be read: Is a directory",
+    ]
+
+
+@pytest.mark.parametrize("grpc", ["127.0.0.1:9000", "localhost:9000", "0.0.0.0:9000"])
+def test_http_and_grpc_at_one_address_are_told(tmp_path: Path, grpc: str) -> None:
+    code, text = checked(tmp_path, f'http: {{listen: "127.0.0.1:9000"}}\ngrpc: {{listen: "{grpc}"}}')
+    assert (code, text.count("\n")) == (1, 1)
+    assert text.startswith(f"grpc.listen: {grpc} is where http.listen is, too")
+
+
+def test_addresses_that_up_will_not_listen_at_are_warned_of_with_what_it_will_say(tmp_path: Path) -> None:
+    exposed = 'http: {listen: "0.0.0.0:9000"}\ngrpc: {listen: "0.0.0.0:9001"}\n'
+    code, text = checked(tmp_path, exposed)
+    assert code == 0
+    first, second = (line for line in text.splitlines() if line.startswith("`tollway up` will refuse"))
+    with pytest.raises(CannotListen) as http:
+        check_address("0.0.0.0:9000", keyed=False, allow_insecure=False)
+    with pytest.raises(CannotListen) as grpc:
+        refuse_exposed("0.0.0.0:9001", None, False, keyed=False)
+    assert first.endswith(str(http.value))
+    assert second.endswith(str(grpc.value))
+    keyed = exposed + "keys: [{name: ci, key: tw-0123456789abcdef}]"
+    _, text = checked(tmp_path, keyed)
+    assert [line for line in text.splitlines() if "will refuse" in line] == [second]
+
+
+def test_nothing_is_warned_of_where_everything_is_closed(tmp_path: Path) -> None:
+    _, text = checked(tmp_path, CONFIG)
+    assert "will refuse" not in text
 
 
 def test_no_adapter_is_imported_to_check_a_configuration(tmp_path: Path) -> None:
