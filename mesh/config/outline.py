@@ -31,6 +31,11 @@ def is_structured(path: KeyPath) -> bool:
     return _descend(path)[0] is not None
 
 
+def is_list(path: KeyPath) -> bool:
+    """Whether a list is wanted at the path, rather than a mapping."""
+    return get_origin(_descend(path)[0]) is tuple
+
+
 def may_be_shown(path: KeyPath) -> bool:
     """Whether the value at the path can be repeated to people: it is not, nor lies in, what may hold a secret."""
     return _descend(path)[1]

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mesh.config.document import Document, Origin, parse_variable
-from mesh.config.outline import PREFIX, is_structured
+from mesh.config.outline import PREFIX, is_list, is_structured
 from mesh.config.problems import KeyPath, Problem
 
 RESERVED = frozenset({"TOLLWAY_CONFIG", "TOLLWAY_DATA_DIR", "TOLLWAY_KEY"})
@@ -29,12 +29,21 @@ _SERVICE_LINK_URL = re.compile(r"(tcp|udp|sctp)://")
 def apply_variables(document: Document, environ: Mapping[str, str]) -> None:
     """Puts every variable's value in its place, whole sections before the keys inside them."""
     names = [name for name in environ if environ[name] and _is_key(name.upper(), environ[name])]
-    for name in sorted(names, key=lambda name: (name.count("__"), name)):
-        steps = name[len(PREFIX) :].split("__")
+    for name in sorted(names, key=_order):
+        steps = _steps(name)
         if "" in steps:
             document.problems.append(Problem("", None, "names no key: two underscores stand between keys", name))
         else:
             _place(document, steps, name, environ[name])
+
+
+def _steps(name: str) -> list[str]:
+    return name[len(PREFIX) :].split("__")
+
+
+def _order(name: str) -> list[tuple[int, str]]:
+    """What is around a key before it, and the entries of a list by their numbers: each goes on from the one before."""
+    return [(len(step) if step.isdecimal() else 0, step.lower()) for step in _steps(name)]
 
 
 def _is_key(name: str, value: str) -> bool:
@@ -54,7 +63,7 @@ def _place(document: Document, steps: list[str], name: str, text: str) -> None:
             return
         path = (*path, key)
         if not isinstance(_get(around, key), (dict, list)):
-            _set(around, key, {})
+            _set(around, key, [] if is_list(path) else {})
             document.put(path, Document(origins={path: Origin(name, None)}))
         around = around[key]
     key = _key(document, around, steps[-1], name, path)
@@ -69,7 +78,8 @@ def _key(document: Document, around: Any, step: str, name: str, path: KeyPath) -
     if isinstance(around, list):
         if step.isdecimal() and int(step) <= len(around):
             return int(step)
-        return _refuse(document, name, f"must say which of the list it means: a number up to {len(around)}")
+        wanted = f"a number up to {len(around)}" if around else "0, for its first"
+        return _refuse(document, name, f"must say which of the list it means: {wanted}")
     same = [key for key in around if _fold(key) == _fold(step)]
     if len(same) > 1:
         return _refuse(document, name, f"could mean any of {', '.join(same)}")

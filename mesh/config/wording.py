@@ -69,9 +69,14 @@ def _message(document: Document, error: ErrorDetails, path: KeyPath) -> str:
 
 def _unknown_key(document: Document, path: KeyPath) -> str:
     origin, keys = document.origin(path), keys_at(path[:-1])
-    candidate = None if origin.line is not None else nearest(origin.source, variables(), 0.85)
+    candidate = None if origin.line is not None else nearest(origin.source, _as_deep(origin.source), 0.85)
     candidate = candidate or nearest(str(path[-1]), keys)
     return f"unknown key; did you mean {candidate}?" if candidate else f"unknown key; there are {', '.join(keys)}"
+
+
+def _as_deep(variable: str) -> list[str]:
+    """The variables that it may have been meant for: a whole section is none of them where a key inside one was."""
+    return [each for each in variables() if each.count("__") >= variable.count("__")]
 
 
 def _path(location: tuple[int | str, ...]) -> KeyPath:

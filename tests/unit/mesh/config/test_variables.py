@@ -103,6 +103,10 @@ def test_variables_that_are_not_keys_are_left_alone(name: str, value: str) -> No
          "http_listen (TOLLWAY_HTTP_LISTEN): unknown key; did you mean TOLLWAY_HTTP__LISTEN?"),
         ("TOLLWAY_HTTP__LISTN", "x",
          "http.listn (TOLLWAY_HTTP__LISTN): unknown key; did you mean TOLLWAY_HTTP__LISTEN?"),
+        ("TOLLWAY_HTTP__X", "1", "http.x (TOLLWAY_HTTP__X): unknown key; there are listen, hosts, max_body, "
+         "max_messages, body_timeout, drain"),
+        ("TOLLWAY_KEYS__1__NAME", "x",
+         "TOLLWAY_KEYS__1__NAME: must say which of the list it means: 0, for its first"),
         ("TOLLWAY_HTPP__X", "x", "htpp (TOLLWAY_HTPP__X): unknown key; did you mean http?"),
         ("TOLLWAY_PORT", "80",
          "port (TOLLWAY_PORT): unknown key; there are providers, models, defaults, prices, budgets, limits, rules, "
@@ -127,6 +131,20 @@ def test_a_list_is_gone_into_by_number(complaints: Complaints) -> None:
     text = "prices: [{provider: a, input: 1, output: 1}]"
     for name in ("TOLLWAY_PRICES__2__INPUT", "TOLLWAY_PRICES__FIRST__INPUT"):
         assert complaints(text, {name: "2"}) == [f"{name}: must say which of the list it means: a number up to 1"]
+
+
+def test_a_list_that_no_file_has_begins_with_its_first_entry(load_text: LoadText) -> None:
+    environ = {f"TOLLWAY_KEYS__{number}__NAME": f"k{number}" for number in range(12)}
+    environ |= {f"TOLLWAY_KEYS__{number}__KEY": f"tw-0123456789abcdef{number}" for number in range(12)}
+    environ |= {"TOLLWAY_KEYS__0__CACHE__TTL": "5m", "tollway_keys__1__tags__0": "nightly"}
+    for config in (load(None, environ), load_text("keys:\n", environ)):
+        assert [key.name for key in config.keys] == [f"k{number}" for number in range(12)]
+        assert config.keys[0].cache is not None
+        assert config.keys[0].cache.ttl == 300
+        assert config.keys[1].tags == ("nightly",)
+    assert load(None, {"TOLLWAY_PROVIDERS__A__API_KEY_COMMAND__0": "print-key"}).providers["a"].api_key_command == (
+        "print-key",
+    )
 
 
 def test_a_name_that_fits_two_is_refused(complaints: Complaints) -> None:
