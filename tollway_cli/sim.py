@@ -10,6 +10,7 @@ import uvloop
 from pydantic import ValidationError
 
 from mesh.config.schema import SimOptions
+from mesh.config.wording import say
 from services.providers.adapters.sim.server import serve
 from tollway_cli.refusal import refuse
 
@@ -18,7 +19,7 @@ def run_sim(host: str, port: int, ttft: str, rate: float, tokens: int) -> None:
     try:
         options = SimOptions.model_validate({"ttft": ttft, "rate": rate, "tokens": tokens})
     except ValidationError as error:
-        refuse("; ".join(f"--{problem['loc'][0]}: {problem['msg']}" for problem in error.errors()))
+        refuse("; ".join(f"--{problem['loc'][0]} {say(problem)}" for problem in error.errors()))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
             runner.run(_serve(host, port, options))

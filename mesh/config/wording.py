@@ -53,6 +53,12 @@ def blame(document: Document, error: ErrorDetails) -> None:
     document.blame(path, message)
 
 
+def say(error: ErrorDetails) -> str:
+    """What is wrong with a value, whatever it is and wherever it stands."""
+    wording = _BY_TYPE.get(error["type"])
+    return wording.format(**error.get("ctx", {})) if wording else f"is not accepted: {error['msg']}"
+
+
 def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     """The known name that is most like this one, if any is."""
     lowered = {candidate.lower(): candidate for candidate in known}
@@ -63,8 +69,7 @@ def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
 def _message(document: Document, error: ErrorDetails, path: KeyPath) -> str:
     if error["type"] == "extra_forbidden":
         return _unknown_key(document, path)
-    wording = _BY_TYPE.get(error["type"])
-    return wording.format(**error.get("ctx", {})) if wording else f"is not accepted: {error['msg']}"
+    return say(error)
 
 
 def _unknown_key(document: Document, path: KeyPath) -> str:

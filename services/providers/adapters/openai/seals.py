@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from json import JSONDecodeError, JSONDecoder
 
-from services.providers.adapters.openai.extra import encode_json
-from services.providers.domain.json_objects import Json
+from services.providers.domain.json_objects import Json, encode_json
 
 PROOFS = ("signature", "data")
 """Where a detail of thinking has its proof."""

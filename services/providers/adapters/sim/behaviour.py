@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from mesh.config.schema import MOST_SIM_RATE, MOST_SIM_TOKENS, SimOptions
-from mesh.config.values import parse_duration
+from mesh.config.values import parse_setting
 from services.providers.ports import KnownModel
 
 CATALOGUE = tuple(
@@ -127,17 +127,15 @@ def _value(key: str, text: str) -> Any:
 
 
 def _rate(text: str) -> float:
-    rate = float(text)
-    if not 0 <= rate <= MOST_SIM_RATE:
-        raise ValueError("must be tokens a second")
-    return rate
+    if not re.fullmatch(r"\d{1,9}(\.\d+)?", text, re.ASCII) or float(text) > MOST_SIM_RATE:
+        raise ValueError(f"must be tokens a second, at most {MOST_SIM_RATE}")
+    return float(text)
 
 
 def _count(text: str, most: int = MOST_SIM_TOKENS) -> int:
-    number = int(text)
-    if not 0 <= number <= most:
+    if not re.fullmatch(r"\d{1,9}", text, re.ASCII) or int(text) > most:
         raise ValueError(f"must be from 0 to {most}")
-    return number
+    return int(text)
 
 
 def _status(text: str) -> int:
@@ -153,7 +151,7 @@ def _wait(text: str) -> str:
 
 
 _PARAMETERS: dict[str, Callable[[str], Any]] = {
-    "ttft": parse_duration,
+    "ttft": parse_setting,
     "rate": _rate,
     "tokens": _count,
     "after": _count,

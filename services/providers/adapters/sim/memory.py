@@ -24,7 +24,7 @@ class MemoryTransport:
         if call.method == "GET":
             return MemoryAnswer(Head(200, {}), iter(()), self._clock)  # it is there
         path, kind = urlsplit(call.url).path.removeprefix("/v1"), call.headers.get("content-type", "")
-        steps = self._model.script(call.body, f"sim-{call.headers.get('x-client-request-id', '')}", path, kind)
+        steps = self._model.script(call.body, call.headers.get("x-client-request-id", ""), path, kind)
         deadline = None if limits.headers is None else self._clock.monotonic() + limits.headers
         try:
             while (step := await following(steps)) is not None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from enum import Enum, auto
+from secrets import token_hex
 from typing import NamedTuple
 
 import orjson
@@ -90,10 +91,10 @@ class Model:
         self._asked: OrderedDict[str, int] = OrderedDict()
 
     def script(
-        self, body: bytes, request_id: str = "", path: str = CHAT, content_type: str = "application/json"
+        self, body: bytes, client_id: str = "", path: str = CHAT, content_type: str = "application/json"
     ) -> Steps:
-        """What the model does with this request."""
-        return _together(_identified(self._steps(body, path, content_type), request_id))
+        """What the model does with this request, under the id that its client gave it, or else one of its own."""
+        return _together(_identified(self._steps(body, path, content_type), f"sim-{client_id or token_hex(8)}"))
 
     def _steps(self, body: bytes, path: str, content_type: str) -> Steps:
         try:

@@ -11,10 +11,13 @@ import asyncio
 import socket
 import struct
 from collections import deque
+from collections.abc import Mapping
+from secrets import token_hex
 from typing import Any
 
 import orjson
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from mesh.config.schema import SimOptions
 from services.providers.adapters.sim import wire
@@ -41,7 +44,7 @@ class Sim:
 async def serve(host: str, port: int, options: SimOptions) -> Sim:
     """Listens there; port 0 takes any that is free. Raises OSError where it cannot."""
     calls = _Calls(Model(options))
-    app = web.Application(client_max_size=_MAX_BODY)
+    app = web.Application(client_max_size=_MAX_BODY, middlewares=[_refusals])
     for path in (CHAT, *ENDPOINTS):
         app.router.add_post(f"/v1{path}", calls.answer)
     app.router.add_get("/v1/models", _models)
@@ -73,7 +76,7 @@ class _Calls:
         play = _Play(request)
         try:
             path, kind = request.path.removeprefix("/v1"), request.headers.get("content-type", "")
-            steps = self._model.script(body, f"sim-{identifier}", path, kind)
+            steps = self._model.script(body, identifier, path, kind)
             while (step := await following(steps)) is not None:
                 await play.step(step)
             response = await play.end()
@@ -129,6 +132,17 @@ class _Play:
             transport.close()
 
 
+@web.middleware
+async def _refusals(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """What this server itself declines (a path, a method, a body that is too large), in OpenAI's shape, too."""
+    try:
+        return await handler(request)
+    except web.HTTPClientError as refusal:
+        body = wire.error(f"{request.method} {request.path}: {refusal.reason}", "invalid_request_error")
+        allowed = {"allow": refusal.headers["allow"]} if "allow" in refusal.headers else {}
+        return _json(body, refusal.status, {**allowed, "x-request-id": f"sim-{token_hex(8)}"})
+
+
 async def _models(request: web.Request) -> web.Response:
     data = [
         {
@@ -147,5 +161,5 @@ async def _healthz(request: web.Request) -> web.Response:
     return _json({"status": "ok"})
 
 
-def _json(data: Any) -> web.Response:
-    return web.Response(body=orjson.dumps(data), content_type="application/json")
+def _json(data: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    return web.Response(body=orjson.dumps(data), status=status, headers=headers, content_type="application/json")

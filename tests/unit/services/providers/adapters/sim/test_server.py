@@ -123,6 +123,30 @@ async def test_calls_are_remembered_in_order_with_how_they_ended(sim_server: Sim
     assert await get(sim_server, "/_sim/calls") == {"total": 3, "served": 2, "cut": 1, "calls": ["a", "b", "c"]}
 
 
+async def test_what_is_not_there_is_told_in_openai_s_shape(sim_server: Sim) -> None:
+    url = f"http://127.0.0.1:{sim_server.port}"
+    async with aiohttp.ClientSession() as session:
+        async with session.get(f"{url}/v1/nothing") as response:
+            assert (response.status, response.content_type) == (404, "application/json")
+            assert (await response.json())["error"]["message"] == "GET /v1/nothing: Not Found"
+        async with session.get(f"{url}/v1/chat/completions") as response:
+            assert (response.status, response.content_type) == (405, "application/json")
+            assert response.headers["allow"] == "POST"
+            assert (await response.json())["error"]["type"] == "invalid_request_error"
+
+
+async def test_every_answer_has_an_id_of_its_own_unless_its_client_gave_it_one(sim_server: Sim) -> None:
+    url = f"http://127.0.0.1:{sim_server.port}/v1/chat/completions"
+    identifiers = []
+    async with aiohttp.ClientSession() as session:
+        for headers in ({}, {}, {"x-client-request-id": "mine"}):
+            async with session.post(url, json={"model": "sim", "messages": USER}, headers=headers) as response:
+                identifiers.append(response.headers["x-request-id"])
+    assert len(set(identifiers)) == 3
+    assert all(len(identifier) == len("sim-") + 16 for identifier in identifiers[:2])
+    assert identifiers[2] == "sim-mine"
+
+
 async def test_the_process_says_that_it_lives(sim_server: Sim) -> None:
     assert await get(sim_server, "/healthz") == {"status": "ok"}
 
