@@ -177,7 +177,7 @@ async def test_others_have_their_turn_while_a_large_question_is_answered(
             async for _ in response.content.iter_any():
                 pass
         watching.cancel()
-    assert longest < 0.4  # a busy machine's patience: a tenth of it is usual, and it was seconds
+    assert longest < 2.0  # seconds, for a busy machine: a twentieth of it is usual, and it was four and more
 
 
 async def test_a_port_that_is_taken_is_an_error_at_once(sim_server: Sim) -> None:
