@@ -33,6 +33,7 @@ from gateway_http.openai_chat.message import read_message
 from gateway_http.openai_chat.response import encode_completion
 from gateway_http.openai_chat.stream import ChunkEncoder
 from gateway_http.openai_chat.tools import read_response_format, read_tool, read_tool_choice
+from mesh.bounds import MAX_CHOICES
 from tollway.chat.v1 import chat_pb2 as pb
 from tollway.router.v1.router_pb2 import CreateChatCompletionRequest, StreamChatCompletionRequest
 
@@ -91,8 +92,8 @@ def _messages(chat: pb.ChatRequest, value: Any) -> None:
 
 
 def choice_count(chat: pb.ChatRequest, value: Any) -> None:
-    if whole_number(value, 32) < 1:
-        raise Wrong("must be at least 1")
+    if not 1 <= whole_number(value, 32) <= MAX_CHOICES:
+        raise Wrong(f"must be from 1 to {MAX_CHOICES}")
     chat.choice_count = value
 
 

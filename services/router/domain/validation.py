@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import orjson
 
+from mesh.bounds import MAX_CHOICES
 from mesh.errors import FieldViolation
 from tollway.chat.v1.chat_pb2 import ChatRequest, Role
 from tollway.chat.v1.embedding_pb2 import EmbeddingRequest
@@ -14,7 +15,6 @@ from tollway.chat.v1.forwarding_pb2 import Endpoint, ForwardedQuestion
 from tollway.router.v1.router_pb2 import CacheMode, Preferences
 
 MAX_MODEL = 256
-MAX_CHOICES = 128
 MAX_REQUEST_ID = 128
 MAX_TAGS = 64
 MAX_TAG = 128

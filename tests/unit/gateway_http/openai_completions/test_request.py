@@ -116,7 +116,8 @@ def test_other_models_may_be_named_to_be_asked_after() -> None:
         ("logprobs", {"logprobs": -1}, "must not be negative"),
         ("echo", {"echo": "yes"}, "must be a boolean, not a string"),
         ("suffix", {"suffix": 5}, "must be a string, not a number"),
-        ("n", {"n": 0}, "must be at least 1"),
+        ("n", {"n": 0}, "must be from 1 to 128"),
+        ("n", {"n": 129}, "must be from 1 to 128"),
         ("stream_options", {"stream_options": {}}, "is only allowed where stream is true"),
     ],
 )
