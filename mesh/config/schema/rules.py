@@ -95,6 +95,9 @@ class RuleAction(Section):
             raise ValueError("must say what to do: choose, exclude, rewrite, set or deny")
         if self.deny is not None and len(given) > 1:
             raise ValueError("cannot deny and do something else")
+        out = self.exclude or ()
+        if self.choose and all(name in out or name.partition("/")[0] in out for name in self.choose):
+            raise ValueError("excludes all that it chooses; to refuse, say deny")
         return self
 
 

@@ -70,6 +70,8 @@ rules:
         ("{name: r, then: {}}", "rules[0].then: must say what to do: choose, exclude, rewrite, set or deny"),
         ("{name: r, then: {deny: no, choose: openai}}", "rules[0].then: cannot deny and do something else"),
         ("{name: r, then: {deny: no, set: {seed: 1}}}", "rules[0].then: cannot deny and do something else"),
+        ("{name: r, then: {choose: [openai, azure/x], exclude: [azure, openai]}}",
+         "rules[0].then: excludes all that it chooses; to refuse, say deny"),
         ('{name: r, then: {deny: ""}}', "rules[0].then.deny: must not be empty"),
         ("{name: r, then: {denny: no}}", "rules[0].then.denny: unknown key; did you mean deny?"),
         ("{name: r, then: {choose: []}}", "rules[0].then.choose: must have at least one entry"),
