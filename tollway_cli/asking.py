@@ -7,6 +7,7 @@ from pathlib import Path
 
 import grpc
 
+from mesh.config.addresses import check_target
 from mesh.credentials import metadata_of
 from mesh.errors import FieldViolation, Reason, TollwayError
 from mesh.listening import CannotListen, channel_credentials
@@ -40,6 +41,10 @@ Metadata = tuple[tuple[str, str], ...]
 
 def channel(target: str, config: Path | None) -> grpc.aio.Channel:
     """A channel to the target, over TLS where the configuration has `grpc.tls`, as services reach each other."""
+    try:
+        check_target(target)
+    except ValueError as error:
+        refuse(f"--connect {error}, not {target!r}")
     tls = load_or_refuse(config).grpc.tls
     if tls is None or target.startswith("unix:"):
         return grpc.aio.insecure_channel(target)

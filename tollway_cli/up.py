@@ -7,7 +7,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from mesh.config.addresses import TcpAddress, parse_address
+from mesh.config.addresses import TcpAddress, overlap, parse_address
 from mesh.config.schema import Config
 from mesh.state.connect import MEMORY
 from mesh.telemetry.logs import configure_logging
@@ -23,6 +23,8 @@ def run_up(config_file: Path | None, data_dir: Path, port: int | None, grpc_port
     config = load_or_refuse(config_file)
     configure_logging(config.telemetry.log_level, secrets=secrets(config))
     http, grpc = _with_port(config.http.listen, port), _with_port(config.grpc.listen, grpc_port)
+    if overlap(http, grpc):
+        refuse(f"HTTP and gRPC need an address each, and {grpc} is both of theirs: change --port or --grpc-port.")
 
     def announce(listening: Listening) -> None:
         sys.stdout.write(render(_served(config, data_dir, listening, workers)))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from mesh.errors import FieldViolation, Reason, TollwayError, invalid
-from tollway_cli.asking import metadata, sentence
+from tollway_cli.asking import channel, metadata, sentence
 
 
 def test_a_key_is_shown_as_a_bearer_token_and_none_as_nothing() -> None:
@@ -18,6 +18,13 @@ def test_what_cannot_be_a_key_is_declined_and_not_repeated(key: str, capsys: pyt
     said = capsys.readouterr().err
     assert said.startswith("tollway: --key (or TOLLWAY_KEY) is no key")
     assert key not in said
+
+
+@pytest.mark.parametrize("target", ["http://localhost:50051", "localhost", "127.0.0.1:99999", ""])
+def test_a_target_that_cannot_be_meant_is_declined(target: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        channel(target, None)
+    assert capsys.readouterr().err.startswith("tollway: --connect must be an address such as 127.0.0.1:50051")
 
 
 def test_who_was_not_known_is_told_how_a_key_is_shown() -> None:
