@@ -1,8 +1,9 @@
 """The items of an answer in OpenAI's Responses as they grow, and the events that tell of it.
 
 A message or a train of thought is ended by whatever begins after it. Calls may grow side by side, as providers stream
-them: each is an item of its own, which is open until its choice ends. So however pieces come mixed, every item is
-begun, grows and is ended, each once and in that order.
+them: each is an item of its own, which is open until its choice ends. What is said after a call began waits for the
+call, for there are clients that put the items in the order in which they end. So however pieces come mixed, every item
+is begun, grows and is ended, each once and in that order.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from gateway_http.openai_chat.response import audio_json, file_json, thought_jso
 from gateway_http.openai_responses.events import Events
 from gateway_http.openai_responses.items import MADE_ELSEWHERE, OWN
 from gateway_http.openai_responses.parts import image_fields
-from gateway_http.openai_responses.spoken import Call, Growing, Speech, Thought
+from gateway_http.openai_responses.spoken import Call, Growing, Speech, Thought, Whole
 from tollway.chat.v1 import chat_pb2 as pb
 
 OF_ITEM = "item"
@@ -59,7 +60,9 @@ class Choice:
 
     def __init__(self, output: Output, events: Events) -> None:
         self._output, self._events = output, events
-        self._speaking: Speech | Thought | None = None
+        self._speaking: Speech | Thought | Whole | None = None
+        self._waiting: list[Growing] = []
+        """What came to its end while calls that began before it are open."""
         self._spoken: list[Speech] = []
         """Every message, also those that have been ended."""
         self._calls: dict[int, Call] = {}
@@ -149,17 +152,17 @@ class Choice:
     def finish(self, reason: pb.FinishReason.ValueType) -> None:
         """Ends what is open; of an answer that was cut short, the last item is incomplete."""
         growing = self._growing()
-        self._speaking, self._calls = None, {}
+        self._speaking, self._waiting, self._calls = None, [], {}
         for item in growing:
             item.close("incomplete" if reason in _INCOMPLETE and item is growing[-1] else "completed")
 
     def break_off(self) -> None:
         for item in self._growing():
-            item.keep("incomplete")
+            item.keep("completed" if item in self._waiting else "incomplete")
 
     def _growing(self) -> list[Growing]:
         speaking: list[Growing] = [self._speaking] if self._speaking is not None else []
-        return sorted([*speaking, *self._calls.values()], key=lambda item: item.place)
+        return sorted([*speaking, *self._waiting, *self._calls.values()], key=lambda item: item.place)
 
     def _speech(self) -> Speech:
         if not isinstance(self._speaking, Speech):
@@ -169,11 +172,15 @@ class Choice:
         return self._speaking
 
     def _end_speaking(self) -> None:
-        if self._speaking is not None:
+        if self._speaking is None:
+            return
+        if self._calls:
+            self._waiting.append(self._speaking)
+        else:
             self._speaking.close("completed")
-            self._speaking = None
+        self._speaking = None
 
     def _whole(self, prefix: str, item: dict[str, Any]) -> None:
         self._end_speaking()
-        place = self._output.begin(prefix, item)
-        self._output.end(place)
+        self._speaking = Whole(self._output, self._events, prefix, item)
+        self._end_speaking()

@@ -42,6 +42,13 @@ class Growing:
         self._output.end(self.place)
 
 
+class Whole(Growing):
+    """An item that comes whole, and says itself what it has come to."""
+
+    def keep(self, status: str) -> None:
+        pass
+
+
 class Speech(Growing):
     """A message: texts and refusals."""
 

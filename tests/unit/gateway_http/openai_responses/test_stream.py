@@ -455,3 +455,21 @@ def test_what_is_of_an_item_stands_in_the_item() -> None:
     message, thought = made[-1]["response"]["output"]
     assert (message["phase"], thought["new"]) == ("commentary", 1)
     assert "item" not in made[-1]["response"]
+
+
+def test_what_is_said_after_a_call_is_ended_after_it() -> None:
+    begun = (call(0, "{", id="call_1", name="f"), pb.Delta(text="a"), call(1, id="call_2", name="g"))
+    events = of(*begun, call(0, "}"))
+    done = [event["item"] for event in events if event["type"] == "response.output_item.done"]
+    assert [item["type"] for item in done] == ["function_call", "message", "function_call"]
+    assert done == events[-1]["response"]["output"]
+
+
+def test_what_was_said_between_calls_is_whole_where_the_answer_breaks_off() -> None:
+    making = encoder()
+    deltas = [call(0, "{", id="call_1", name="f"), pb.Delta(text="a"), call(1, id="call_2", name="g")]
+    begun = making.encode(pb.ChatChunk(id="resp_1", model="m", deltas=deltas))
+    *_, failed, _ = read(begun + making.fail(TollwayError(Reason.UPSTREAM_CUT, "cut"), "0af7"))
+    output = failed["response"]["output"]
+    assert [item["status"] for item in output] == ["incomplete", "completed", "incomplete"]
+    assert output[1]["content"][0]["text"] == "a"
