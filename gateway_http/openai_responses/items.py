@@ -163,7 +163,9 @@ def _call(kind: str, readers: Readers) -> Callable[[pb.ChatRequest, dict[str, An
         for name, given in (("call_id", call.id), ("name", call.name)):
             if not given:
                 raise Wrong("must be given", name)
-        _turn(chat).tool_calls.append(call)
+        turn = _turn(chat)
+        call.place = len(turn.content)
+        turn.tool_calls.append(call)
 
     return read
 

@@ -34,6 +34,7 @@ from gateway_http.openai_responses.options import (
 from gateway_http.openai_responses.response import encode_response
 from gateway_http.openai_responses.settings import settings_json
 from gateway_http.openai_responses.stream import EventEncoder
+from mesh.call_places import forget_last_places
 from tollway.chat.v1 import chat_pb2 as pb
 from tollway.router.v1.router_pb2 import CreateChatCompletionRequest, StreamChatCompletionRequest
 
@@ -106,6 +107,8 @@ def _input(chat: pb.ChatRequest, value: Any) -> None:
         raise Wrong("must hold at least one item")
     else:
         read_each(partial(read_item, chat), value)
+        for message in chat.messages:
+            forget_last_places(message)
 
 
 def _top_logprobs(sampling: pb.SamplingOptions, value: Any) -> None:

@@ -11,6 +11,7 @@ from gateway_http.openai_chat.response import billed_tier
 from gateway_http.openai_responses.events import Events
 from gateway_http.openai_responses.items import OWN
 from gateway_http.openai_responses.output import Output
+from mesh.call_places import as_said
 from tollway.chat.v1 import chat_pb2 as pb
 
 _INCOMPLETE = {
@@ -92,7 +93,10 @@ def encode_response(chat: pb.ChatResponse, identity: Identity, settings: dict[st
 def _put(choice: pb.Choice, output: Output, dialect: str) -> None:
     saying = output.choice(choice.index)
     begun: set[str | None] = set()
-    for place, part in enumerate(choice.message.content):
+    for place, part in as_said(choice.message):
+        if isinstance(part, pb.ToolCall):
+            saying.call(place, part, dialect)
+            continue
         kind = part.WhichOneof("part")
         if kind not in begun:  # probabilities are of all that was said, which is one text where there are any
             begun.add(kind)
@@ -101,8 +105,6 @@ def _put(choice: pb.Choice, output: Output, dialect: str) -> None:
             elif kind == "refusal":
                 saying.refuse("", place, choice.logprobs)
         saying.add(part, place, dialect)
-    for place, call in enumerate(choice.message.tool_calls):
-        saying.call(place, call, dialect)
     saying.finish(choice.finish_reason)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mesh.call_places import as_said
 from tollway.chat.v1 import chat_pb2
 
 
@@ -27,10 +28,15 @@ def as_chunk(response: chat_pb2.ChatResponse) -> chat_pb2.ChatChunk:
 def _choice(choice: chat_pb2.Choice, chunk: chat_pb2.ChatChunk) -> None:
     """A delta for each part of what was said; the last one also ends the choice."""
     into = chunk.deltas.add(index=choice.index, role=choice.message.role)
-    for place, part in enumerate(choice.message.content):
-        if place:
+    for place, said in as_said(choice.message):
+        if isinstance(said, chat_pb2.ToolCall):
+            if into.extra_json:  # it is the part's
+                into = chunk.deltas.add(index=choice.index)
+            _call(said, into.tool_calls.add(index=place))
+            continue
+        if place or into.tool_calls:
             into = chunk.deltas.add(index=choice.index, part=place)
-        _part(part, into)
+        _part(said, into)
     if into.extra_json and choice.message.extra_json:
         into = chunk.deltas.add(index=choice.index)
     _end(choice, into)
@@ -47,17 +53,12 @@ def _part(part: chat_pb2.ContentPart, into: chat_pb2.Delta) -> None:
         into.reasoning.CopyFrom(part.reasoning)
 
 
+def _call(call: chat_pb2.ToolCall, into: chat_pb2.ToolCallDelta) -> None:
+    into.id, into.type, into.name, into.arguments = call.id, call.type, call.name, call.arguments
+    into.signature, into.extra_json = call.signature, call.extra_json
+
+
 def _end(choice: chat_pb2.Choice, into: chat_pb2.Delta) -> None:
-    for i, call in enumerate(choice.message.tool_calls):
-        into.tool_calls.add(
-            index=i,
-            id=call.id,
-            type=call.type,
-            name=call.name,
-            arguments=call.arguments,
-            signature=call.signature,
-            extra_json=call.extra_json,
-        )
     # It came whole, so it did come to its end, whether or not the server gave that a name.
     into.finish_reason = choice.finish_reason or chat_pb2.FINISH_REASON_OTHER
     into.native_finish_reason, into.stop_sequence = choice.native_finish_reason, choice.stop_sequence

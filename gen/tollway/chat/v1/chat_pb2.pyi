@@ -808,6 +808,7 @@ class ToolCall(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     ARGUMENTS_FIELD_NUMBER: _builtins.int
     SIGNATURE_FIELD_NUMBER: _builtins.int
+    PLACE_FIELD_NUMBER: _builtins.int
     EXTRA_JSON_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Ties the tool's answer to the call."""
@@ -818,6 +819,8 @@ class ToolCall(_message.Message):
     """JSON text as the model wrote it, valid or not."""
     signature: _builtins.str
     """The proof of the thinking that led to the call (Gemini's `thoughtSignature`); must travel back unchanged."""
+    place: _builtins.int
+    """How many of the message's content parts come before the call. Absent: all of them."""
     extra_json: _builtins.bytes
     """JSON object of fields that have no place above."""
     def __init__(
@@ -828,13 +831,16 @@ class ToolCall(_message.Message):
         name: _builtins.str = ...,
         arguments: _builtins.str = ...,
         signature: _builtins.str = ...,
+        place: _builtins.int | None = ...,
         extra_json: _builtins.bytes = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_place", b"_place", "place", b"place"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments", b"arguments", "extra_json", b"extra_json", "id", b"id", "name", b"name", "signature", b"signature", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_place", b"_place", "arguments", b"arguments", "extra_json", b"extra_json", "id", b"id", "name", b"name", "place", b"place", "signature", b"signature", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__place: _TypeAlias = _typing.Literal["place"]  # noqa: Y015
+    _WhichOneofArgType__place: _TypeAlias = _typing.Literal["_place", b"_place"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__place) -> _WhichOneofReturnType__place | None: ...
 
 Global___ToolCall: _TypeAlias = ToolCall  # noqa: Y015
 

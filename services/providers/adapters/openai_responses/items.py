@@ -8,6 +8,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Iterable
 
+from mesh.call_places import as_said
 from mesh.errors import invalid
 from services.providers.adapters.openai.extra import Asked
 from services.providers.adapters.openai_responses.content import input_part, output_part
@@ -99,8 +100,12 @@ class _Conversation:
         about = self._asked.lay_over({"type": "message", "role": "assistant"}, message, path)
         said: Json | None = None
         begun = len(self.items)
-        for i, part in enumerate(message.content):
-            place = f"{path}.content[{i}]"
+        for i, told in as_said(message):
+            if isinstance(told, chat_pb2.ToolCall):
+                said = None
+                self._call(told, f"{path}.tool_calls[{i}]")
+                continue
+            part, place = told, f"{path}.content[{i}]"
             if (item := self._own_item(part, place)) is not None:
                 said = None
                 self.items.extend(item)
@@ -110,11 +115,9 @@ class _Conversation:
                     said = {**about, "content": [], **(own or {})}
                     self.items.append(said)
                 said["content"].append(written)
-        for told in self.items[begun:]:
-            if told.get("type") == "message" and isinstance(told.get("content"), list):
-                told["content"] = _plain(told["content"], "output_text")
-        for i, call in enumerate(message.tool_calls):
-            self._call(call, f"{path}.tool_calls[{i}]")
+        for made in self.items[begun:]:
+            if made.get("type") == "message" and isinstance(made.get("content"), list):
+                made["content"] = _plain(made["content"], "output_text")
 
     def _own_item(self, part: chat_pb2.ContentPart, path: str) -> list[Json] | None:
         """The item that a part stands for by itself, empty where it is left out; None where it is one of a message."""

@@ -29,7 +29,7 @@ def keep_item(item: Json, choice: chat_pb2.Choice) -> None:
             part.reasoning.issuer = DIALECT
         put_rest(part, reasoning_rest(item))
     elif kind in CALLS:
-        _call(item, kind, choice.message.tool_calls.add())
+        _call(item, kind, choice.message.tool_calls.add(place=len(choice.message.content)))
     else:
         whole(item, choice.message.content.add())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mesh.call_places import forget_last_places
 from mesh.errors import TollwayError
 from services.providers.adapters.openai.errors import named_error
 from services.providers.adapters.openai.response import NOT_UNDERSTOOD, parse
@@ -72,6 +73,7 @@ def _response(answer: Json) -> chat_pb2.ChatResponse:
     choice.message.role = chat_pb2.ROLE_ASSISTANT
     for item in answer.pop("output"):
         keep_item(item, choice)
+    forget_last_places(choice.message)
     finish(answer, choice, called=bool(choice.message.tool_calls))
     keep_usage(answer, response)
     if rest := remaining(answer):

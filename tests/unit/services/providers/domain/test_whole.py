@@ -66,3 +66,17 @@ def test_an_answer_that_came_whole_has_ended_even_where_its_end_has_no_name() ->
     (delta,) = as_chunk(response).deltas
     assert delta.finish_reason == chat_pb2.FINISH_REASON_OTHER
     assert not delta.HasField("reasoning")
+
+
+def test_a_call_comes_in_its_place_among_the_parts() -> None:
+    message = chat_pb2.Message(
+        content=[chat_pb2.ContentPart(text="a", extra_json=b'{"c":1}'), chat_pb2.ContentPart(text="b")],
+        tool_calls=[
+            chat_pb2.ToolCall(id="t0", place=0),
+            chat_pb2.ToolCall(id="t1", place=1),
+            chat_pb2.ToolCall(id="t2"),
+        ],
+    )
+    deltas = as_chunk(chat_pb2.ChatResponse(choices=[chat_pb2.Choice(message=message)])).deltas
+    told = [(delta.text, [(call.index, call.id) for call in delta.tool_calls]) for delta in deltas]
+    assert told == [("", [(0, "t0")]), ("a", []), ("", [(1, "t1")]), ("b", [(2, "t2")])]
