@@ -12,6 +12,7 @@ from typing import Any
 
 from gateway_http.anthropic.content import REMARKS, cache_control, kind_of, read_block, read_blocks
 from gateway_http.field_reading import Readers, Wrong, a, encode_json, into, json_of, read_each, read_fields, skip
+from mesh.call_places import forget_last_places
 from tollway.chat.v1 import chat_pb2 as pb
 
 _ROLES = {"user": pb.ROLE_USER, "assistant": pb.ROLE_ASSISTANT, "system": pb.ROLE_SYSTEM}
@@ -32,6 +33,8 @@ def read_turn(chat: pb.ChatRequest, value: Any) -> None:
     left = read_fields(_TURN, turn, {"role": None, **fields})  # the role first, wherever it stands
     if left or not turn.begun:
         turn.message().extra_json = json_of(left)
+    if turn.role == pb.ROLE_ASSISTANT:
+        forget_last_places(turn.message())
 
 
 class _Turn:
@@ -85,7 +88,7 @@ def _block(turn: _Turn, value: Any) -> None:
 
 
 def _tool_use(message: pb.Message, value: dict[str, Any]) -> None:
-    call = message.tool_calls.add(type="function")
+    call = message.tool_calls.add(type="function", place=len(message.content))
     call.extra_json = json_of(read_fields(_TOOL_USE, call, value))
     for name in ("id", "name", "input"):
         if value.get(name) is None:

@@ -14,6 +14,7 @@ from gateway_http.anthropic.citations import citation_json
 from gateway_http.dialect import Identity
 from gateway_http.foreign import put_extra, write_proof
 from gateway_http.json_output import decode_json, encode_json
+from mesh.call_places import as_said
 from tollway.chat.v1 import chat_pb2 as pb
 
 DIALECT = "anthropic"
@@ -37,7 +38,7 @@ def encode_answer(chat: pb.ChatResponse, identity: Identity) -> bytes:
     """The answer's body. Of several choices it is the first. The identity stands in for what a provider leaves out."""
     choice = chat.choices[0] if chat.choices else pb.Choice()
     refused = any(part.WhichOneof("part") == "refusal" for part in choice.message.content)
-    blocks = [*content_blocks(choice.message, chat.dialect), *_tool_blocks(choice.message, chat.dialect, identity)]
+    blocks = list(_content_blocks(choice.message, chat.dialect, identity))
     body = {
         **envelope(chat, identity),
         "content": blocks,
@@ -111,9 +112,12 @@ def usage_json(usage: pb.Usage | None, tier: str, dialect: str) -> dict[str, Any
     return result
 
 
-def content_blocks(message: pb.Message, dialect: str) -> Iterator[dict[str, Any]]:
-    for part in message.content:
-        yield from part_blocks(part, dialect)
+def _content_blocks(message: pb.Message, dialect: str, identity: Identity) -> Iterator[dict[str, Any]]:
+    for index, said in as_said(message):
+        if isinstance(said, pb.ToolCall):
+            yield {**tool_block(said, index, dialect, identity), "input": tool_input(said.arguments)}
+        else:
+            yield from part_blocks(said, dialect)
 
 
 def part_blocks(part: pb.ContentPart, dialect: str) -> Iterator[dict[str, Any]]:
@@ -184,11 +188,6 @@ def _unknown(part: pb.ContentPart, dialect: str) -> dict[str, Any]:
     block: dict[str, Any] = {} if dialect == DIALECT else {"type": dialect or "openai"}
     put_extra(block, part.extra_json, dialect, DIALECT)
     return block
-
-
-def _tool_blocks(message: pb.Message, dialect: str, identity: Identity) -> Iterator[dict[str, Any]]:
-    for index, call in enumerate(message.tool_calls):
-        yield {**tool_block(call, index, dialect, identity), "input": tool_input(call.arguments)}
 
 
 def tool_block(call: pb.ToolCall | pb.ToolCallDelta, index: int, dialect: str, identity: Identity) -> dict[str, Any]:

@@ -11,12 +11,13 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway_http import openai_responses
+from gateway_http import anthropic, openai_responses
 from gateway_http.dialect import Answering, Identity
 from services.providers.bootstrap import dialect_of
 from services.providers.domain.sse import EventDecoder
 from services.providers.domain.unsaid import Unsaid
 from services.providers.domain.whole import as_chunk
+from tests.unit.gateway_http.anthropic.reading import put_together, stream
 from tollway.chat.v1 import chat_pb2
 from tollway.router.v1.router_pb2 import Receipt
 
@@ -97,3 +98,37 @@ def test_a_response_goes_to_the_client_and_back_in_its_order(kinds: list[str]) -
     for answer in answers:
         assert named(answer) == named(said)
         assert named(sent_back(json.loads(json.dumps(answer)))) == named(said)
+
+
+def block(kind: str, i: int) -> Json:
+    if kind == "thinking":
+        return {"type": "thinking", "thinking": f"Hm {i}.", "signature": f"sig{i}"}
+    if kind == "text":
+        return {"type": "text", "text": f"text{i}"}
+    return {"type": "tool_use", "id": f"toolu_{i}", "name": "f", "input": {}}
+
+
+@settings(max_examples=40, deadline=None)
+@given(ORDERS)
+def test_blocks_of_anthropic_go_to_the_client_and_back_in_their_order(kinds: list[str]) -> None:
+    said = [block(kind, i) for i, kind in enumerate(kinds)]
+    answer = {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "m",
+        "content": said,
+        "stop_reason": "end_turn",
+    }
+    question: Json = {"model": "m", "max_tokens": 9, "messages": [dict(HI)]}
+
+    whole = dialect_of("anthropic").decode_response(json.dumps(answer).encode())
+    told = json.loads(anthropic.decode(dict(question), 10).answering.whole(whole, WHO))["content"]
+    assert told == said
+    assert put_together(stream([as_chunk(whole)]))["content"] == said
+
+    turns = [dict(HI), {"role": "assistant", "content": told}]
+    asked = anthropic.decode({**question, "messages": turns}, 10).request.chat
+    body = json.loads(dialect_of("anthropic").encode_request(asked, "m", False, Unsaid()).body)
+    back = body["messages"][1]["content"]
+    assert back == (said[0]["text"] if kinds == ["text"] else said)

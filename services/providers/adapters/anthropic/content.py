@@ -20,7 +20,7 @@ _PDF = "application/pdf"
 def blocks_of(message: chat_pb2.Message, path: str, telling: Telling) -> list[Json]:
     """The blocks of what a message says, without its tool calls. Text that is empty is none: the API takes no such."""
     parts = enumerate(message.content)
-    told = (_block(part, f"{path}.content[{i}]", telling) for i, part in parts)
+    told = (block_of(part, f"{path}.content[{i}]", telling) for i, part in parts)
     return [block for block in told if block]
 
 
@@ -37,7 +37,8 @@ def cache_mark(control: chat_pb2.CacheControl) -> Json:
     return {"type": "ephemeral", "ttl": control.lifetime} if control.lifetime else {"type": "ephemeral"}
 
 
-def _block(part: chat_pb2.ContentPart, path: str, telling: Telling) -> Json | None:
+def block_of(part: chat_pb2.ContentPart, path: str, telling: Telling) -> Json | None:
+    """The block that says what a part does; None where it is left out."""
     kind = part.WhichOneof("part")
     said = _KINDS[kind](part, path, telling) if kind else _unknown(part, path, telling)
     if said is None:

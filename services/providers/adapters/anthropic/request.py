@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from mesh.call_places import as_said
 from mesh.errors import invalid
-from services.providers.adapters.anthropic.content import blocks_of, plain_if_can_be
+from services.providers.adapters.anthropic.content import block_of, blocks_of, plain_if_can_be
 from services.providers.adapters.anthropic.extra import Telling, lay_over
 from services.providers.adapters.anthropic.options import limit, say_options
 from services.providers.adapters.anthropic.thinking import say_thinking
-from services.providers.adapters.anthropic.tools import calls_told, choice_told, result_told, tools_told
+from services.providers.adapters.anthropic.tools import call_told, choice_told, result_told, tools_told
 from services.providers.domain.json_objects import Json, json_object, written
 from services.providers.domain.unsaid import Unsaid
 from services.providers.domain.wire import Encoded
@@ -110,12 +111,21 @@ def _turn(message: chat_pb2.Message, path: str, telling: Telling) -> Json | None
         return None
     role = _role(message, path)
     _check_name(message, path, telling)
-    content = blocks_of(message, path, telling)
-    if role == "assistant":
-        content += calls_told(message, path, telling)
+    content = _answered(message, path, telling) if role == "assistant" else blocks_of(message, path, telling)
     if not content:
         return None
     return {**lay_over({"role": role}, message.extra_json, path, telling), "content": content}
+
+
+def _answered(message: chat_pb2.Message, path: str, telling: Telling) -> list[Json]:
+    """What the model said, thought and wanted to call, in that order: thinking goes before the call that it led to."""
+    told = (
+        call_told(said, f"{path}.tool_calls[{i}]", telling)
+        if isinstance(said, chat_pb2.ToolCall)
+        else block_of(said, f"{path}.content[{i}]", telling)
+        for i, said in as_said(message)
+    )
+    return [block for block in told if block]
 
 
 def _role(message: chat_pb2.Message, path: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from mesh.call_places import forget_last_places
 from services.providers.adapters.anthropic.citations import read_citation
 from services.providers.adapters.anthropic.errors import named_error
 from services.providers.adapters.anthropic.extra import NAME
@@ -63,6 +64,7 @@ def _response(answer: Json) -> chat_pb2.ChatResponse:
     choice.message.role = chat_pb2.ROLE_ASSISTANT
     for block in answer.pop("content"):
         _block(block, choice.message)
+    forget_last_places(choice.message)
     usage = answer.pop("usage", None)
     if usage:
         read_usage(usage, response.usage)
@@ -100,7 +102,7 @@ def read_finish(ending: Json, into: chat_pb2.Choice | chat_pb2.Delta) -> None:
 
 def _block(block: Json, message: chat_pb2.Message) -> None:
     if block.get("type") == "tool_use":
-        read_call(block, message.tool_calls.add())
+        read_call(block, message.tool_calls.add(place=len(message.content)))
     else:
         read_part(block, message.content.add())
 

@@ -76,13 +76,8 @@ def _beyond_mode(extra_json: bytes, telling: Telling) -> Json:
     return {}
 
 
-def calls_told(message: chat_pb2.Message, path: str, telling: Telling) -> list[Json]:
-    """The calls that the assistant made in this turn."""
-    told = (_call(call, f"{path}.tool_calls[{i}]", telling) for i, call in enumerate(message.tool_calls))
-    return [call for call in told if call]
-
-
-def _call(call: chat_pb2.ToolCall, path: str, telling: Telling) -> Json | None:
+def call_told(call: chat_pb2.ToolCall, path: str, telling: Telling) -> Json | None:
+    """A call that the assistant made; None where it is left out."""
     if call.type not in _FUNCTION and not telling.own:
         telling.unsaid.refuse(path, f"is a call of the kind {call.type}, which has no place in Anthropic's API")
         return None
