@@ -226,6 +226,18 @@ def test_what_the_model_did_in_a_turn_is_one_message() -> None:
     ]
 
 
+def test_a_call_has_its_place_among_what_came_around_it() -> None:
+    def called(name: str) -> dict[str, Any]:
+        return {"type": "function_call", "call_id": name, "name": "f", "arguments": "{}"}
+
+    foreign = {"role": "assistant", "content": "Hi", "content_parts": [{"part": 0, "anthropic": {"type": "new"}}]}
+
+    (said,) = messages(called("first"), {"type": "reasoning", "summary": []}, called("second"), foreign, called("last"))
+
+    places = {call.id: call.place if call.HasField("place") else None for call in said.tool_calls}
+    assert (places, len(said.content)) == ({"first": 0, "second": 1, "last": None}, 3)
+
+
 def test_a_message_with_a_field_of_its_own_is_not_joined_to_another() -> None:
     commentary = {"role": "assistant", "content": "Well.", "phase": "commentary"}
 
