@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mesh.call_places import as_said
 from mesh.errors import invalid
 from services.providers.adapters.bedrock.content import block
 from services.providers.adapters.bedrock.tools import cache_point, call_id, tool_use
@@ -61,7 +62,11 @@ def _role(message: chat_pb2.Message, path: str, unsaid: Unsaid) -> str:
 def _blocks(message: chat_pb2.Message, path: str, model: str, words: OwnWords, unsaid: Unsaid) -> list[Json]:
     blocks: list[Json] = []
     points: list[Json] = []
-    for i, part in enumerate(message.content):
+    for i, part in as_said(message):
+        if isinstance(part, chat_pb2.ToolCall):
+            if use := tool_use(part, f"{path}.tool_calls[{i}]", words, unsaid):
+                blocks.append(use)
+            continue
         place = f"{path}.content[{i}]"
         if said := block(part, place, model, message.role == chat_pb2.ROLE_ASSISTANT, words, unsaid):
             blocks.append(said)
@@ -71,9 +76,6 @@ def _blocks(message: chat_pb2.Message, path: str, model: str, words: OwnWords, u
             (points if message.role == chat_pb2.ROLE_TOOL else blocks).append(point)
     if message.role == chat_pb2.ROLE_TOOL:
         blocks = [_tool_result(message, blocks, path, words, unsaid), *points[-1:]]
-    for i, call in enumerate(message.tool_calls):
-        if use := tool_use(call, f"{path}.tool_calls[{i}]", words, unsaid):
-            blocks.append(use)
     return blocks
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64decode
 
+from mesh.call_places import forget_last_places
 from services.providers.adapters.bedrock.citations import keep_citation
 from services.providers.domain.failures import malformed
 from services.providers.domain.json_objects import Json, encode_json, sent_object
@@ -49,6 +50,7 @@ def _response(answer: Json) -> chat_pb2.ChatResponse:
     message.pop("role", None)
     for block in message.pop("content", None) or ():
         _block(block, choice.message)
+    forget_last_places(choice.message)
     if message:
         choice.message.extra_json = encode_json(message)
     finish(answer.pop("stopReason"), choice)
@@ -62,7 +64,7 @@ def _response(answer: Json) -> chat_pb2.ChatResponse:
 def _block(block: Json, into: chat_pb2.Message) -> None:
     kind = next(iter(block), "")
     if kind == "toolUse" and "type" not in block[kind]:
-        _tool_use(block, into.tool_calls.add())
+        _tool_use(block, into.tool_calls.add(place=len(into.content)))
         return
     part = into.content.add()
     if kind == "text":
