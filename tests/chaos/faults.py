@@ -215,12 +215,8 @@ def expected(cell: Cell) -> Expected:
 def _held_against(cell: Cell, tries: list[Try], failed: int) -> tuple[int, int, Stands]:
     """Failures and calls as the faulty deployment's breaker counts them, and how it stands."""
     shown, answers = cell.shown, tries[-1].reason is None and tries[-1].deployment == cell.faulty
-    if shown.hold and answers:
-        # It was held open, and the probe that went well made it count anew: a stream's with its first content, so that
-        # its end is a call like any other.
-        return 0, int(cell.streamed), Stands.READY
     failures = failed if shown.counts else 0
-    return failures, failures + answers, shown.stands
+    return failures, failures + answers, Stands.READY if shown.hold and answers else shown.stands
 
 
 _FAILED = Shown(Reason.UPSTREAM_FAILED, again=True)

@@ -68,7 +68,8 @@ class Standing:
             return UNHINDERED
         if self.breaker.wait(now) or self.credential.wait(now):
             return None
-        return Pass(self.breaker.enter(now) or ORDINARY, self.credential.enter(now) or ORDINARY)
+        passed = Pass(self.breaker.enter(now) or ORDINARY, self.credential.enter(now) or ORDINARY)
+        return UNHINDERED if passed == UNHINDERED else passed  # a hold that is over leaves no probe to be made
 
     def succeed(self, passed: Pass, now: float, policy: BreakerPolicy) -> bool:
         """The call went well. Whether a breaker closed."""

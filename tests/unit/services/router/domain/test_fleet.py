@@ -20,6 +20,13 @@ def test_whoever_has_done_nothing_wrong_is_asked() -> None:
     assert standing.enter(NOW) is UNHINDERED
 
 
+def test_the_first_call_after_a_hold_is_no_probe() -> None:
+    standing = Standing()
+    standing.fail(UNHINDERED, NOW, POLICY, "UPSTREAM_RATE_LIMITED", 2.0)
+    assert standing.enter(NOW + 1) is None
+    assert standing.enter(NOW + 2) is UNHINDERED
+
+
 def test_whoever_failed_too_often_is_left_alone_and_says_why_and_for_how_long() -> None:
     standing = Fleet().standing("a/m")
     fail(standing)
