@@ -54,3 +54,8 @@ def turn_away(fields: Mapping[str, Any], path: str, why: str, unsaid: Unsaid) ->
 def is_remark(name: str, value: Any) -> bool:
     """Whether a field is an object that is called as a dialect is: meant for providers of that dialect alone."""
     return name in _DIALECTS and isinstance(value, dict)
+
+
+def only_remarks(fields: Mapping[str, Any]) -> bool:
+    """Whether there is nothing in the fields but what is meant for dialects, each under its name."""
+    return all(is_remark(name, value) for name, value in fields.items())

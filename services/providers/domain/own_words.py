@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mesh.errors import invalid
-from services.providers.domain.foreign import is_remark, turn_away
+from services.providers.domain.foreign import only_remarks, turn_away
 from services.providers.domain.json_objects import Json, json_object, merge
 from services.providers.domain.unsaid import Unsaid
 
@@ -19,14 +19,14 @@ def is_told_in(dialect: str, extra: bytes, path: str, *, own: bool) -> bool:
         raise invalid(path, "is empty")
     fields = json_object(extra, f"{path}.extra_json")
     if own:
-        return not fields or not all(is_remark(name, value) and name != dialect for name, value in fields.items())
+        return not fields or dialect in fields or not only_remarks(fields)
     return isinstance(fields.get(dialect), dict)
 
 
 def turn_part_away(extra: bytes, path: str, why: str, unsaid: Unsaid) -> None:
     """Hears of a part that is not told: what another dialect said of an answer is left out, the rest refused."""
     fields = json_object(extra, f"{path}.extra_json")
-    if fields and all(is_remark(name, value) for name, value in fields.items()):
+    if fields and only_remarks(fields):
         turn_away(fields, path, why, unsaid)
     else:
         unsaid.refuse(path, why)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from base64 import b64encode
 
 from mesh.errors import invalid
-from services.providers.adapters.openai.extra import Asked, only_remarks
+from services.providers.adapters.openai.extra import Asked
 from services.providers.adapters.openai.thinking import put_thinking, thinking_part
-from services.providers.domain.json_objects import Json
+from services.providers.domain.foreign import only_remarks
+from services.providers.domain.json_objects import Json, json_object
 from services.providers.domain.tool_failures import failed
 from tollway.chat.v1 import chat_pb2
 
@@ -73,7 +74,7 @@ def _part(part: chat_pb2.ContentPart, kind: str | None, asked: Asked, path: str)
         said = {"type": "file", "file": _file(part.file, path)}
     elif not part.extra_json:
         raise invalid(path, "is empty")
-    elif asked.own or only_remarks(part.extra_json, path):
+    elif asked.own or only_remarks(json_object(part.extra_json, f"{path}.extra_json")):
         said = asked.lay_over({}, part, path)
         if said:
             put_cache_control(part, said, asked, path)

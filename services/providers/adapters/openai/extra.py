@@ -50,9 +50,3 @@ class Asked(NamedTuple):
 
     def refuse_foreign(self, path: str) -> None:
         self.unsaid.refuse(path, FOREIGN)
-
-
-def only_remarks(text: bytes, path: str) -> bool:
-    """Whether there is nothing in extra fields but what dialects said, each under its name."""
-    fields = json_object(text, f"{path}.extra_json")
-    return all(is_remark(name, value) for name, value in fields.items())

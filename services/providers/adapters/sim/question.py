@@ -8,11 +8,11 @@ from typing import Any
 
 import orjson
 
+from mesh.bounds import MAX_CHOICES
 from services.providers.adapters.sim.text import count
 from services.providers.domain.json_objects import Json
 
 _PER_MESSAGE = 3
-_MOST_CHOICES = 128
 _CACHE_BLOCK = 16
 _NOT_ASKED = {"model", "stream", "stream_options", "max_tokens", "max_completion_tokens"}
 """Fields that do not change what is said, only how, and how much of it."""
@@ -97,7 +97,7 @@ def read_question(body: bytes) -> Question:
         seed=_seed(fields, messages[:-1] if begun else messages),
         stream=_field(fields, "stream", bool, False),
         include_usage=bool(_field(fields, "stream_options", dict, {}).get("include_usage")),
-        choices=_whole(fields, "n", _MOST_CHOICES) or 1,
+        choices=_whole(fields, "n", MAX_CHOICES) or 1,
         tools=[tool for tool in _field(fields, "tools", list, []) if isinstance(tool, dict)],
         tool_choice=fields.get("tool_choice"),
         response_format=_field(fields, "response_format", dict, {}),
