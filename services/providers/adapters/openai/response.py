@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from services.providers.adapters.openai.citations import take_citations
 from services.providers.adapters.openai.errors import choice_error, named_error
-from services.providers.adapters.openai.halves import parse as parse
+from services.providers.adapters.openai.halves import parse
 from services.providers.adapters.openai.logprobs import keep_logprobs
 from services.providers.adapters.openai.media import take_audio, take_images
 from services.providers.adapters.openai.thinking import take_thinking, words_of

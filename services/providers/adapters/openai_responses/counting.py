@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from services.providers.adapters.openai.errors import named_error
-from services.providers.adapters.openai.response import NOT_UNDERSTOOD, parse
+from services.providers.adapters.openai.halves import parse
+from services.providers.adapters.openai.response import NOT_UNDERSTOOD
 from services.providers.adapters.openai_responses.request import encode_request
 from services.providers.domain.failures import malformed
 from services.providers.domain.json_objects import written

@@ -5,7 +5,8 @@ from __future__ import annotations
 from mesh.call_places import forget_last_places
 from mesh.errors import TollwayError
 from services.providers.adapters.openai.errors import named_error
-from services.providers.adapters.openai.response import NOT_UNDERSTOOD, parse
+from services.providers.adapters.openai.halves import parse
+from services.providers.adapters.openai.response import NOT_UNDERSTOOD
 from services.providers.adapters.openai_responses.errors import failure
 from services.providers.adapters.openai_responses.items import DIALECT
 from services.providers.adapters.openai_responses.output import keep_item

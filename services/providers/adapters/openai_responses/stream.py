@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from mesh.errors import TollwayError
-from services.providers.adapters.openai.response import NOT_UNDERSTOOD, parse
+from services.providers.adapters.openai.halves import parse
+from services.providers.adapters.openai.response import NOT_UNDERSTOOD
 from services.providers.adapters.openai.tool_calls import arguments
 from services.providers.adapters.openai_responses.errors import failure
 from services.providers.adapters.openai_responses.items import DIALECT, ITEM
