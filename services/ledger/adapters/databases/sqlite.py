@@ -38,8 +38,10 @@ _MISTAKES = (
 """What only a mistake of ours can raise; everything else the driver raises is the store's state."""
 
 _READERS = 4
-_PARAMETERS_AT_ONCE = 2500
+_PARAMETERS_AT_ONCE = 5000
 """In a statement. The driver lets go of the interpreter for each, and gets it back when the event loop pauses."""
+_SMALLER = 6
+"""How many times smaller a statement is than the one before it, for rows that do not fill that."""
 
 
 class Sqlite:
@@ -74,13 +76,15 @@ class Sqlite:
         return value
 
     async def insert(self, driver: Any, table: Table, rows: Sequence[Row]) -> None:
-        at_once = max(1, _PARAMETERS_AT_ONCE // len(table.columns))
-        together = len(rows) - len(rows) % at_once
-        if together:
-            several = [tuple(chain.from_iterable(rows[i : i + at_once])) for i in range(0, together, at_once)]
-            await driver.executemany(_insert(table, at_once), several)
-        if rest := rows[together:]:
-            await driver.executemany(_insert(table, 1), rest)
+        start, at_once = 0, max(1, _PARAMETERS_AT_ONCE // len(table.columns))
+        while start < len(rows):
+            if statements := (len(rows) - start) // at_once:
+                end = start + statements * at_once
+                several = [tuple(chain.from_iterable(rows[i : i + at_once])) for i in range(start, end, at_once)]
+                await driver.executemany(_insert(table, at_once), several)
+                start = end
+            # What is left goes in statements of few sizes, so that the driver keeps them prepared.
+            at_once = max(1, at_once // _SMALLER)
 
     async def present(self, driver: Any, table: Table, attempt_ids: Sequence[str]) -> list[str]:
         # One statement for any number of ids, so that the driver prepares it once.
