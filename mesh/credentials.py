@@ -7,6 +7,8 @@ from typing import Any
 
 import grpc
 
+from mesh.channels.inprocess.context import sent_metadata
+
 Admit = Callable[[str, str], None]
 """Takes what a caller shows and the RPC it calls (`/package.Service/Method`); raises TollwayError where it may not."""
 
@@ -18,7 +20,7 @@ def credentials_of(context: grpc.aio.ServicerContext[Any, Any]) -> str:
     be taken for one here and for another elsewhere.
     """
     shown: list[str] = []
-    for key, value in context.invocation_metadata() or ():
+    for key, value in sent_metadata(context):
         if key == "authorization" and value not in shown:
             shown.append(str(value))
     return ", ".join(shown)

@@ -8,7 +8,7 @@ from time import perf_counter
 
 import grpc
 
-from mesh.channels.inprocess.context import InProcessContext
+from mesh.channels.inprocess.context import InProcessContext, sent_metadata
 from mesh.interceptors.around import AroundCalls, Context, OnStart
 from mesh.metrics import Metrics
 from mesh.tracing import Kind, Span, TraceContext, Tracer, parse_traceparent, set_current
@@ -101,8 +101,7 @@ class _Observed:
 
 def _parent(context: Context) -> TraceContext | None:
     traceparent = tracestate = None
-    metadata = context.sent_metadata if isinstance(context, InProcessContext) else context.invocation_metadata()
-    for key, value in metadata or ():
+    for key, value in sent_metadata(context):
         if isinstance(value, str):
             if key == "traceparent":
                 traceparent = value

@@ -100,11 +100,6 @@ class InProcessContext(grpc.aio.ServicerContext[Any, Any]):
     def invocation_metadata(self) -> Any:
         return tuple(map(Metadatum._make, self._rpc.metadata))
 
-    @property
-    def sent_metadata(self) -> Metadata:
-        """What the caller sent, as plain pairs."""
-        return self._rpc.metadata
-
     def code(self) -> Any:
         return self._code
 
@@ -144,6 +139,11 @@ class InProcessContext(grpc.aio.ServicerContext[Any, Any]):
 
     def cancelled(self) -> bool:
         return self._rpc.code is grpc.StatusCode.CANCELLED
+
+
+def sent_metadata(context: grpc.aio.ServicerContext[Any, Any]) -> Iterable[tuple[str, str | bytes]]:
+    """What a caller sent beside its request, in this process or over a wire."""
+    return context._rpc.metadata if isinstance(context, InProcessContext) else context.invocation_metadata() or ()
 
 
 class Requests:
