@@ -103,6 +103,9 @@ class Plan:
     pools: tuple[Pool, ...]
     in_order: bool = False
     """Whether the configuration's order is everybody's strategy."""
+    plain: bool = False
+    """Whether it is in order whatever is asked, and by whom: everybody can do everything, in a window of any size, and
+    nothing keeps a question to one of them."""
 
 
 class UnknownName(Exception):
@@ -161,7 +164,8 @@ class Routes:
                 pools.append(_pool(name, route, _deployed(route, name, requested), seen))
         kept = tuple(pool for pool in pools if pool.candidates)
         candidates = tuple(candidate for pool in kept for candidate in pool.candidates)
-        return Plan(requested, first, candidates, kept, all(pool.route.strategy == "ordered" for pool in kept))
+        in_order = all(pool.route.strategy == "ordered" for pool in kept)
+        return Plan(requested, first, candidates, kept, in_order, in_order and all(map(_is_plain, kept)))
 
     def _find(self, name: str) -> Route | None:
         entry = find(self._routes, name)
@@ -176,6 +180,12 @@ def _pool(name: str, route: Route, candidates: Iterable[Candidate], seen: set[st
             seen.add(candidate.name)
             new.append(candidate)
     return Pool(name, route, tuple(new))
+
+
+def _is_plain(pool: Pool) -> bool:
+    kept = pool.route.sticky != "none" and len(pool.candidates) > 1
+    able = (each.deployment.can is None and each.deployment.context is None for each in pool.candidates)
+    return not kept and all(able)
 
 
 def _deployed(route: Route, name: str, requested: str) -> Iterator[Candidate]:

@@ -85,7 +85,20 @@ class Selection:
         names = (chat.model, *models) if models else (chat.model,)
         if self._rules:
             return self._by_rules(inquiry, tuple(dict.fromkeys(names)))
-        return self._among(self._planned(chat.model, names), inquiry, chat, Needs(chat))
+        plan = self._planned(chat.model, names)
+        if plan.plain and not (self.fleet.outages or self._counts_quota(plan)):
+            return Selected(plan, chat, why=partial(self._why_there, plan, inquiry))
+        return self._among(plan, inquiry, chat, Needs(chat))
+
+    def _counts_quota(self, plan: Plan) -> bool:
+        """Whether anybody could be asked after everybody else for what is left of their quota."""
+        if len(plan.candidates) == 1:
+            return False
+        standings = (self.fleet.seen(candidate.name) for candidate in plan.candidates)
+        return any(standing is not None and standing.quota.known for standing in standings)
+
+    def _why_there(self, plan: Plan, inquiry: Inquiry, candidate: Candidate) -> str:
+        return _Why(plan.pools, {}, {}, self._around(inquiry, inquiry.chat, Needs(inquiry.chat)))(candidate)
 
     def _by_rules(self, inquiry: Inquiry, names: tuple[str, ...]) -> Selected:
         ruling = rule_on(self._rules, Asked(inquiry.chat, names, inquiry.tags, inquiry.principal, inquiry.unix))
@@ -113,9 +126,7 @@ class Selection:
 
     def _among(self, plan: Plan, inquiry: Inquiry, chat: ChatRequest, needs: Needs) -> Selected:
         """The plan with those left out that cannot answer, and the others in the order of their strategies."""
-        around = Circumstances(
-            chat, needs, inquiry.streamed, self.fleet, inquiry.now, inquiry.unix, self._chance, self._find_price
-        )
+        around = self._around(inquiry, chat, needs)
         skipped = tuple(
             skip for pool in plan.pools for each in pool.candidates if (skip := self._barred(each, around)) is not None
         )
@@ -135,6 +146,11 @@ class Selection:
         )
         why = _Why(pools, late, sessions, around)
         return Selected(replace(plan, candidates=candidates, pools=pools), chat, skipped, why=why)
+
+    def _around(self, inquiry: Inquiry, chat: ChatRequest, needs: Needs) -> Circumstances:
+        return Circumstances(
+            chat, needs, inquiry.streamed, self.fleet, inquiry.now, inquiry.unix, self._chance, self._find_price
+        )
 
     def _barred(self, candidate: Candidate, around: Circumstances) -> Skipped | None:
         """Why the candidate cannot answer."""
