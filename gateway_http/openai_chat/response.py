@@ -100,7 +100,7 @@ def message_json(message: pb.Message, dialect: str) -> dict[str, Any]:
 
 def _is_plain(part: pb.ContentPart) -> bool:
     """Whether there is text, and nothing to it, as in nearly all answers."""
-    return part.HasField("text") and len(part.ListFields()) == 1
+    return part.HasField("text") and not (part.extra_json or part.citations or part.HasField("cache_control"))
 
 
 def _add_extra(message: dict[str, Any], extra_json: bytes, dialect: str) -> None:

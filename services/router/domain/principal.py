@@ -17,12 +17,12 @@ class Role(Enum):
     OPERATOR = "operator"
     ADMIN = "admin"
 
+    def __init__(self, _: str) -> None:
+        self._rank = len(type(self).__members__)
+
     def may_act_as(self, other: Role) -> bool:
         """Whether whoever has this role may do what the other one is needed for."""
-        return _RANKS[self] >= _RANKS[other]
-
-
-_RANKS = {role: rank for rank, role in enumerate(Role)}
+        return self._rank >= other._rank
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ def put_content(message: chat_pb2.Message, said: Json, asked: Asked, path: str) 
 
 def _is_plain(part: chat_pb2.ContentPart) -> bool:
     """Whether there is text, and nothing to it, as in nearly all messages."""
-    return part.HasField("text") and len(part.ListFields()) == 1
+    return part.HasField("text") and not (part.extra_json or part.citations or part.HasField("cache_control"))
 
 
 def _part(part: chat_pb2.ContentPart, kind: str | None, asked: Asked, path: str) -> Json | None:

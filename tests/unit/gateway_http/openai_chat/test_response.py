@@ -370,3 +370,9 @@ def test_details_that_a_provider_told_itself_stand_in_place_of_others() -> None:
     said = encode_message(content=[thought], extra_json=extra)
 
     assert said["reasoning_details"] == details
+
+
+def test_what_can_stand_beside_a_text_is_known_where_texts_alone_are_told_apart() -> None:
+    beside = {field.name for field in pb.ContentPart.DESCRIPTOR.fields if field.containing_oneof is None}
+    # Whoever adds a field adds it to both `_is_plain`, here and in the providers' openai adapter.
+    assert beside == {"citations", "cache_control", "extra_json"}
