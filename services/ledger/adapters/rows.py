@@ -86,7 +86,7 @@ def encoder(dialect: Dialect) -> Callable[[Attempt], tuple[Any, ...]]:
     time_of = _moment_as_text if dialect.name == "sqlite" else moment
 
     def encode(attempt: Attempt) -> tuple[Any, ...]:
-        settled = attempt.HasField("end_time")
+        settled, usage = attempt.HasField("end_time"), attempt.usage
         return (
             attempt.attempt_id,
             attempt.request_id,
@@ -106,8 +106,8 @@ def encoder(dialect: Dialect) -> Callable[[Attempt], tuple[Any, ...]]:
             attempt.deployment,
             attempt.attempt_number,
             attempt.streamed,
-            *(_tokens(attempt.usage) if attempt.HasField("usage") else _NOTHING_USED),
-            attempt.usage.extra_json.decode(),
+            *(_tokens(usage) if attempt.HasField("usage") else _NOTHING_USED),
+            usage.extra_json.decode(),
             attempt.cost_nanos if attempt.HasField("cost_nanos") else None,
             PROVENANCES[attempt.provenance],
             attempt.price_version,
@@ -119,7 +119,7 @@ def encoder(dialect: Dialect) -> Callable[[Attempt], tuple[Any, ...]]:
             attempt.time_to_first_token_ms if attempt.HasField("time_to_first_token_ms") else None,
             attempt.finish_reason,
             KINDS[attempt.kind],
-            attempt.usage.service_tier,
+            usage.service_tier,
         )
 
     return encode

@@ -104,7 +104,5 @@ def add(totals: Totals, key: Key, sums: Iterable[int], times: int = 1) -> None:
     there = totals.get(key)
     if there is None:
         totals[key] = [times * number for number in sums]
-        return
-    for index, number in enumerate(sums):
-        if number:
-            there[index] += times * number
+    else:
+        there[:] = [before + times * number for before, number in zip(there, sums, strict=True)]

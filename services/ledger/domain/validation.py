@@ -138,18 +138,16 @@ def why_too_late(attempt: Attempt, booked: bool, rolled_before: int) -> str:
 
 def _why_not_text(attempt: Attempt) -> str:
     tags = attempt.tags
-    everything = "".join((
-        attempt.request_id, attempt.tenant, attempt.project, attempt.api_key_id, attempt.model_requested,
-        attempt.model_used, attempt.model_provider, attempt.provider_name, attempt.deployment, attempt.price_version,
-        attempt.error_reason, attempt.upstream_request_id, attempt.finish_reason, attempt.usage.service_tier,
-        *(tags or ()),
+    names = "".join((
+        attempt.request_id, attempt.tenant, attempt.project, attempt.api_key_id, attempt.provider_name
     ))  # fmt: skip
-    longest_name = max(
-        len(attempt.request_id), len(attempt.tenant), len(attempt.project), len(attempt.api_key_id),
-        len(attempt.provider_name),
-    )  # fmt: skip
+    everything = "".join((
+        names, attempt.model_requested, attempt.model_used, attempt.model_provider, attempt.deployment,
+        attempt.price_version, attempt.error_reason, attempt.upstream_request_id, attempt.finish_reason,
+        attempt.usage.service_tier, *(tags or ()),
+    ))  # fmt: skip
     # Looked at as a whole first: one look for the rows that are well, which are nearly all.
-    if len(everything) > LONGEST_TEXT or longest_name > LONGEST_NAME or "\0" in everything:
+    if len(names) > LONGEST_NAME or len(everything) > LONGEST_TEXT or "\0" in everything:
         for name, text in _texts(attempt):
             if "\0" in text:
                 return f"{name}: holds a null character"
