@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 from tollway.providers.v1 import providers_pb2
 
@@ -21,12 +22,20 @@ _SPAN_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 
 def upstream_call(status: int, headers: Mapping[str, str], dropped: Sequence[str] = ()) -> providers_pb2.UpstreamCall:
     """What is passed on about a call that was answered, and what of the question it left out."""
-    call = providers_pb2.UpstreamCall(status=status, request_id=request_id(headers), dropped=dropped)
+    call = providers_pb2.UpstreamCall(status=status, request_id=request_id(headers))
+    if dropped:
+        call.dropped.extend(dropped)
     for name, value in headers.items():
-        lower = name.lower()
-        if "ratelimit" in lower or "tokenlimit" in lower or lower == "retry-after":
-            call.rate_limits[lower] = value
+        if known := _limit_name(name):
+            call.rate_limits[known] = value
     return call
+
+
+@lru_cache(maxsize=1024)
+def _limit_name(name: str) -> str:
+    """In lower case, the name of a header that says something about limits; empty for any other."""
+    lower = name.lower()
+    return lower if "ratelimit" in lower or "tokenlimit" in lower or lower == "retry-after" else ""
 
 
 def request_id(headers: Mapping[str, str]) -> str:
