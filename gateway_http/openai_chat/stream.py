@@ -78,7 +78,7 @@ class ChunkEncoder:
         before, behind = self._text_prefix, self._text_suffix
         for delta in chunk.deltas:
             fields = delta.ListFields()
-            if self._plain and len(fields) == 1 and fields[0][0] is _TEXT:
+            if len(fields) == 1 and fields[0][0] is _TEXT and (self._plain or self._begin_plainly(events)):
                 text = fields[0][1]
                 self._sources.said += len(text)
                 events += (before, encode_json(text), behind)
@@ -159,6 +159,15 @@ class ChunkEncoder:
         put_extra(choice, delta.choice_extra_json, self._dialect, OWN)
         self._put_choice(choice, events)
         self._plain = 0 in self._running
+
+    def _begin_plainly(self, events: list[bytes]) -> bool:
+        """Begins choice 0, where it has not begun: whatever waits for an event is said with its role."""
+        if 0 in self._shown:
+            return False
+        self._shown[0] = Shown(self._sources)
+        self._begin(0, {}, events)
+        self._plain = True
+        return True
 
     def _begin(self, index: int, content: dict[str, Any], events: list[bytes]) -> dict[str, Any]:
         """Says the choice's role as OpenAI does: beside a tool call, in an event of its own before anything else."""

@@ -153,17 +153,19 @@ class Answer:
                 kept.stop_sequence = delta.stop_sequence
             else:
                 kept.CopyFrom(delta)
-        delta.ClearField("finish_reason")
-        delta.ClearField("native_finish_reason")
-        delta.ClearField("stop_sequence")
+        if content:
+            delta.ClearField("finish_reason")
+            delta.ClearField("native_finish_reason")
+            delta.ClearField("stop_sequence")
         return content
 
     def ending(self) -> ChatChunk:
-        """The last chunk: what was kept, and the usage. Of an answer without content, all there was."""
-        ending = ChatChunk()
+        """The last chunk, once: what was kept, and the usage. Of an answer without content, all there was."""
+        ending = self._rest
         if self._opening is not None and not self.begun:
+            ending = ChatChunk()
             ending.CopyFrom(self._opening)
-        merge(ending, self._rest)
+            merge(ending, self._rest)
         if self.usage is not None:
             ending.usage.CopyFrom(self.usage)
         return ending
