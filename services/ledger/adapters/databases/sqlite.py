@@ -1,6 +1,10 @@
 """A file. One connection writes at a time: a transaction that writes takes the lock when it begins, since one that read
 first and asked for the lock later could be refused it (another process having written in between) and would have to
 start over.
+
+What may wait is left to the driver's thread: for another process when a transaction begins, for the disk when it ends.
+The rows between are written on the event loop's own, a millisecond at a time (ADR 54): the driver lets go of the
+interpreter several times for each statement, and getting it back from a busy loop takes longer than the statement.
 """
 
 from __future__ import annotations
@@ -38,8 +42,10 @@ _MISTAKES = (
 """What only a mistake of ours can raise; everything else the driver raises is the store's state."""
 
 _READERS = 4
-_PARAMETERS_AT_ONCE = 5000
-"""In a statement. The driver lets go of the interpreter for each, and gets it back when the event loop pauses."""
+_PARAMETERS_AT_ONCE = 2500
+"""In a statement that adds rows."""
+_ROWS_AT_ONCE = 50
+"""For which another statement is run before others have their turn."""
 _SMALLER = 6
 """How many times smaller a statement is than the one before it, for rows that do not fill that."""
 
@@ -69,7 +75,9 @@ class Sqlite:
         return None if isinstance(error, _MISTAKES) else Trouble(words)
 
     async def execute_many(self, driver: Any, statement: str, rows: Sequence[Row]) -> None:
-        await driver.executemany(statement, rows)
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            driver._conn.executemany(statement, rows[start : start + _ROWS_AT_ONCE])
+            await asyncio.sleep(0)  # whoever waits for an answer goes first
 
     async def scalar(self, driver: Any, query: str) -> Any:
         [[value]] = await driver.execute_fetchall(query)
@@ -78,11 +86,11 @@ class Sqlite:
     async def insert(self, driver: Any, table: Table, rows: Sequence[Row]) -> None:
         start, at_once = 0, max(1, _PARAMETERS_AT_ONCE // len(table.columns))
         while start < len(rows):
-            if statements := (len(rows) - start) // at_once:
-                end = start + statements * at_once
-                several = [tuple(chain.from_iterable(rows[i : i + at_once])) for i in range(start, end, at_once)]
-                await driver.executemany(_insert(table, at_once), several)
-                start = end
+            while len(rows) - start >= at_once:
+                several = tuple(chain.from_iterable(rows[start : start + at_once]))
+                driver._conn.execute(_insert(table, at_once), several)
+                start += at_once
+                await asyncio.sleep(0)
             # What is left goes in statements of few sizes, so that the driver keeps them prepared.
             at_once = max(1, at_once // _SMALLER)
 
@@ -104,7 +112,7 @@ class Sqlite:
             pool_size=connections,
             max_overflow=0,
             # The driver begins no transactions of its own accord, so that ours begin as they should.
-            connect_args={"isolation_level": None, "timeout": busy_timeout},
+            connect_args={"isolation_level": None, "timeout": busy_timeout, "check_same_thread": False},
         )
 
         @event.listens_for(engine.sync_engine, "connect")

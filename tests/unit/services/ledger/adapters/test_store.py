@@ -45,6 +45,23 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 
 @on_sqlite
+async def test_others_have_their_turns_while_a_large_batch_is_written(ledger: Ledger) -> None:
+    turns, batch = 0, [priced() for _ in range(1000)]
+
+    async def wait_for_turns() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    waiting = asyncio.create_task(wait_for_turns())
+    await ledger.record(*batch)
+    waiting.cancel()
+    # A thousand rows have 46,000 parameters, and two postings each.
+    assert turns > 20
+
+
+@on_sqlite
 async def test_a_store_that_another_process_holds_is_unavailable_and_then_books_the_same_batch(
     impatient: Ledger, caplog: pytest.LogCaptureFixture
 ) -> None:
