@@ -46,6 +46,8 @@ _PARAMETERS_AT_ONCE = 2500
 """In a statement that adds rows."""
 _ROWS_AT_ONCE = 50
 """For which another statement is run before others have their turn."""
+_TURNS = 4
+"""Of the event loop, that others have in between: an answer takes several."""
 _SMALLER = 6
 """How many times smaller a statement is than the one before it, for rows that do not fill that."""
 
@@ -77,7 +79,7 @@ class Sqlite:
     async def execute_many(self, driver: Any, statement: str, rows: Sequence[Row]) -> None:
         for start in range(0, len(rows), _ROWS_AT_ONCE):
             driver._conn.executemany(statement, rows[start : start + _ROWS_AT_ONCE])
-            await asyncio.sleep(0)  # whoever waits for an answer goes first
+            await _give_way()
 
     async def scalar(self, driver: Any, query: str) -> Any:
         [[value]] = await driver.execute_fetchall(query)
@@ -90,7 +92,7 @@ class Sqlite:
                 several = tuple(chain.from_iterable(rows[start : start + at_once]))
                 driver._conn.execute(_insert(table, at_once), several)
                 start += at_once
-                await asyncio.sleep(0)
+                await _give_way()
             # What is left goes in statements of few sizes, so that the driver keeps them prepared.
             at_once = max(1, at_once // _SMALLER)
 
@@ -126,6 +128,11 @@ class Sqlite:
             adapted.run_async(lambda driver: driver.execute(begin))
 
         return engine
+
+
+async def _give_way() -> None:
+    for _ in range(_TURNS):
+        await asyncio.sleep(0)
 
 
 async def prepare(driver: Any, pragmas: Sequence[str], busy_timeout: float) -> None:
