@@ -3,7 +3,7 @@ first and asked for the lock later could be refused it (another process having w
 start over.
 
 What may wait is left to the driver's thread: for another process when a transaction begins, for the disk when it ends.
-The rows between are written on the event loop's own, a millisecond at a time (ADR 54): the driver lets go of the
+The rows between are written on the event loop's own, half a millisecond at a time (ADR 54): the driver lets go of the
 interpreter several times for each statement, and getting it back from a busy loop takes longer than the statement.
 """
 
@@ -48,8 +48,6 @@ _ROWS_AT_ONCE = 50
 """For which another statement is run before others have their turn."""
 _TURNS = 4
 """Of the event loop, that others have in between: an answer takes several."""
-_SMALLER = 6
-"""How many times smaller a statement is than the one before it, for rows that do not fill that."""
 
 
 class Sqlite:
@@ -86,15 +84,13 @@ class Sqlite:
         return value
 
     async def insert(self, driver: Any, table: Table, rows: Sequence[Row]) -> None:
-        start, at_once = 0, max(1, _PARAMETERS_AT_ONCE // len(table.columns))
-        while start < len(rows):
-            while len(rows) - start >= at_once:
-                several = tuple(chain.from_iterable(rows[start : start + at_once]))
-                driver._conn.execute(_insert(table, at_once), several)
-                start += at_once
-                await _give_way()
-            # What is left goes in statements of few sizes, so that the driver keeps them prepared.
-            at_once = max(1, at_once // _SMALLER)
+        at_once = max(1, _PARAMETERS_AT_ONCE // len(table.columns))
+        together = len(rows) - len(rows) % at_once
+        for start in range(0, together, at_once):
+            driver._conn.execute(_insert(table, at_once), tuple(chain.from_iterable(rows[start : start + at_once])))
+            await _give_way()
+        # Two statements are prepared for a table, however many rows there are.
+        await self.execute_many(driver, _insert(table, 1), rows[together:])
 
     async def present(self, driver: Any, table: Table, attempt_ids: Sequence[str]) -> list[str]:
         # One statement for any number of ids, so that the driver prepares it once.
